@@ -1,0 +1,99 @@
+"""Parquet tables: columns declared once, written whole, checked on every read.
+
+Here are the tables that training and the baselines write. What is made of them is declared in `gipo.analysis.collect`:
+a change of those tables does not concern training.
+
+Columns are named in the order in which they are written. Floats may be NaN and strings may be null, nothing else may.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gipo.errors import GipoError
+from gipo.files import atomic_path
+
+Schema = dict[str, str]
+
+_STEP = {"update": "int64", "env_steps": "int64"}
+_EPISODE = {"episode": "int64", "return": "float64", "success_any": "bool", "success_last": "bool"}
+
+STATISTICS = (
+    *("loss_policy", "loss_value", "entropy", "kl", "grad_norm_policy", "grad_norm_value", "learning_rate"),
+    *("explained_variance", "gap_mean", "gap_q05", "gap_q50", "gap_q95", "old_frac", "d95"),
+    *("rho_q05", "rho_q50", "rho_q95", "outside_clip"),
+    *("dead", "suppressed", "near_zero", "near_zero_old", "old_share", "ess_eff_old"),
+)
+"""What the learner logs of an update, as the columns of metrics.parquet."""
+
+RUN_METRICS: Schema = _STEP | dict.fromkeys(STATISTICS, "float64")
+RUN_EVALUATION: Schema = _STEP | _EPISODE
+BASELINES: Schema = {"task": "string", "policy": "string"} | _EPISODE
+
+PROVENANCE: Schema = {
+    **dict.fromkeys(("finished_at", "git_commit"), "string"),
+    "git_dirty": "bool",
+    **dict.fromkeys(("code_digest", "lock_digest", "host", "cpu"), "string"),
+    "cores": "int64",
+    **dict.fromkeys(("python", "libraries"), "string"),
+    "wall_seconds": "float64",
+    **dict.fromkeys(("env_steps", "updates"), "int64"),
+    **dict.fromkeys(("env_steps_per_second", "updates_per_second"), "float64"),
+    "interruptions": "int64",
+}
+"""The fields of provenance.json as columns; `libraries` becomes a JSON string."""
+
+
+def write_table(path: Path, frame: pd.DataFrame, schema: Schema) -> None:
+    """Write `frame` as parquet, atomically; equal frames give equal bytes.
+
+    Raises:
+        ValueError: The columns of `frame` are not those of the schema, or hold other types.
+    """
+    if difference := sorted(set(frame.columns) ^ set(schema)):
+        raise ValueError(f"{path}: columns {difference} are in only one of the table and its schema")
+    try:
+        table = pa.Table.from_pandas(frame, schema=_arrow(schema), preserve_index=False)
+    except pa.ArrowException as error:
+        raise ValueError(f"{path}: {error}") from error
+    with atomic_path(path) as tmp:
+        pq.write_table(table.replace_schema_metadata(None), tmp, write_page_checksum=True)
+
+
+def read_table(path: Path, schema: Schema) -> pd.DataFrame:
+    """Read the declared columns of a parquet file, in declared order.
+
+    Raises:
+        GipoError: The file is missing, truncated or corrupt, or a column is missing or has another type; the message
+            names the file and the column.
+    """
+    expected = _arrow(schema)
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _check_columns(path, file.schema_arrow, expected)
+            table = file.read(expected.names)
+    except FileNotFoundError as error:
+        raise GipoError(f"cannot read {path}: no such file") from error
+    except (OSError, pa.ArrowException) as error:
+        raise GipoError(f"{path} is truncated or corrupt, expected parquet: {error}") from error
+    table = table.select(expected.names)
+    for field in expected:
+        if not field.nullable and table[field.name].null_count:
+            raise GipoError(f"{path}: column {field.name!r} has missing values")
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _arrow(schema: Schema) -> pa.Schema:
+    nullable = {"float64", "string"}
+    return pa.schema([pa.field(c, pa.type_for_alias(t), nullable=t in nullable) for c, t in schema.items()])
+
+
+def _check_columns(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
+    for field in expected:
+        if field.name not in found.names:
+            raise GipoError(f"{path}: column {field.name!r} is missing")
+        if (kind := found.field(field.name).type) != field.type:
+            raise GipoError(f"{path}: column {field.name!r} is {kind}, expected {field.type}")

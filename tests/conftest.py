@@ -1,0 +1,21 @@
+"""Fixtures shared by all tests; `factories` has the functions behind them."""
+
+from pathlib import Path
+
+import pytest
+
+from factories import Study, write_study
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Finished runs of 2 tasks x 2 regimes x 4 methods x 3 seeds with their baselines; read only."""
+    return write_study(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture
+def small_study(tmp_path: Path) -> Study:
+    """Finished runs of 1 task x 1 regime x 2 methods x 2 seeds with their baseline, to be broken by the test."""
+    return write_study(
+        tmp_path / "results", tasks=("door-open-v3",), regimes=("stale",), methods=("gipo-1-1", "ppo-clip"), seeds=2
+    )

@@ -1,0 +1,174 @@
+"""Finished run and baseline directories with made-up, plausible, deterministic curves, in the format of real ones.
+
+They stand in for training where a test is about what happens to its results. Nothing about learning can be concluded.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gipo.files import write_json
+from gipo.runs.spec import RunSpec
+from gipo.tables import BASELINES, RUN_EVALUATION, RUN_METRICS, STATISTICS, write_table
+
+LIFETIMES = {"fresh": 0.0855, "stale": 0.874}
+RANDOM_RETURN, EXPERT_RETURN = 50.0, 850.0
+METHODS = ("no-clip", "ppo-clip", "sapo", "gipo-1-1")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Directories that `write_study` wrote."""
+
+    runs: list[Path]
+    baselines: list[Path]
+
+
+def make_spec(task: str, regime: str, method: str, seed: int, **sections: dict[str, Any]) -> RunSpec:
+    """A small spec; `sections` replace single keys, e.g. ``learner={"updates": 100}``."""
+    small = {
+        "environment": {"bins": 32, "episode_steps": 200},
+        "network": {"hidden": 128, "value_hidden": 64},
+        "replay": {
+            **{"capacity": 20_480, "lifetime": LIFETIMES[regime]},
+            **{"segment_length": 64, "environments": 8, "warmup_steps": 512},
+        },
+        "learner": {"updates": 5000, "batch_size": 256, "accumulation": 1, "warmup_updates": 50, "policy_start": 25},
+        "evaluation": {"every": 500, "episodes": 4},
+        "diagnostics": {"every": 50, "old_gap": 0.1},
+    }
+    for name, section in sections.items():
+        small[name] |= section
+    return RunSpec(task=task, regime=regime, method=method, seed=seed, objective=_objective(method), **small)
+
+
+def write_run(
+    root: Path, task: str = "door-open-v3", regime: str = "stale", method: str = "gipo-1-1", seed: int = 0,
+    *, final_score: float | None = None, interruptions: int = 0, **sections: dict[str, Any],
+) -> Path:  # fmt: skip
+    """Write a finished run below `root` (results/runs) and return its directory.
+
+    Args:
+        root: Where runs lie as ``<task>/<regime>/<method>/seed<n>-<hash8>``.
+        final_score: Normalised score that the learning curve approaches; None: drawn from the identity of the run.
+        sections: Changes of the spec, as in `make_spec`.
+    """
+    spec = make_spec(task, regime, method, seed, **sections)
+    directory = root / spec.run_id
+    rng = np.random.default_rng(zlib.crc32(f"{task}/{regime}/{method}/{seed}".encode()))
+    drawn = rng.uniform(0.3, 0.8)
+    write_json(directory / "spec.json", spec.model_dump(mode="json"))
+    write_table(directory / "metrics.parquet", metrics(spec, rng), RUN_METRICS)
+    write_table(
+        directory / "evaluation.parquet",
+        evaluation(spec, drawn if final_score is None else final_score, rng),
+        RUN_EVALUATION,
+    )
+    write_json(directory / "provenance.json", provenance(spec, interruptions))
+    return directory
+
+
+def write_baseline(
+    root: Path, task: str, random_return: float = RANDOM_RETURN, expert_return: float = EXPERT_RETURN, episodes: int = 5
+) -> Path:
+    """Write the baseline of `task` below `root` (results/baselines) and return its directory.
+
+    The mean returns of the two policies are exactly those given.
+    """
+    directory = root / f"{task}-{zlib.crc32(task.encode()):08x}"
+    spread = np.linspace(-10, 10, episodes)
+    frames = [
+        _episodes(mean + spread, success).assign(task=task, policy=policy)
+        for policy, mean, success in (("random", random_return, False), ("expert", expert_return, True))
+    ]
+    write_json(directory / "spec.json", {"task": task, "episode_steps": 200, "episodes": episodes})
+    write_table(directory / "episodes.parquet", pd.concat(frames), BASELINES)
+    return directory
+
+
+def write_study(
+    root: Path, tasks: Sequence[str] = ("door-open-v3", "handle-press-v3"),
+    regimes: Sequence[str] = ("fresh", "stale"), methods: Sequence[str] = METHODS, seeds: int = 3,
+) -> Study:  # fmt: skip
+    """Write every run of the grid below ``root/runs`` and every baseline below ``root/baselines``."""
+    runs = [
+        write_run(root / "runs", task, regime, method, seed)
+        for task in tasks
+        for regime in regimes
+        for method in methods
+        for seed in range(seeds)
+    ]
+    return Study(runs, [write_baseline(root / "baselines", task) for task in tasks])
+
+
+def metrics(spec: RunSpec, rng: np.random.Generator) -> pd.DataFrame:
+    """metrics.parquet: gaps as the uniform law on [0, L] has them, the rest smooth curves with a little noise."""
+    every, updates = spec.diagnostics.every, spec.learner.updates
+    update = np.arange(every, updates + 1, every)
+    oldest = np.minimum(update, spec.lifetime_updates)
+    old = np.clip(1 - spec.old_gap_updates / oldest, 0, None)
+    noise = rng.normal(0, 0.01, (len(update), len(STATISTICS)))
+    frame = pd.DataFrame(0.5 * np.exp(-2 * update / updates)[:, None] + np.abs(noise), columns=list(STATISTICS))
+    d95 = 0.1 + old * (1 + noise[:, 0])
+    nan_if_new = np.where(old > 0, 1.0, np.nan)
+    return frame.assign(
+        **{"update": update, "env_steps": env_steps(spec, update), "old_frac": old, "d95": d95},
+        **{f"gap_{name}": oldest * q for name, q in (("mean", 0.5), ("q05", 0.05), ("q50", 0.5), ("q95", 0.95))},
+        **{"rho_q05": np.exp(-d95), "rho_q50": 1.0, "rho_q95": np.exp(d95)},
+        near_zero_old=frame["near_zero_old"] * nan_if_new,
+        old_share=0.7 * old * nan_if_new,
+        ess_eff_old=0.8 * nan_if_new,
+    )
+
+
+def evaluation(spec: RunSpec, final_score: float, rng: np.random.Generator) -> pd.DataFrame:
+    """evaluation.parquet: a saturating curve of the score from 0 (random) to `final_score`."""
+    updates, episodes = spec.learner.updates, spec.evaluation.episodes
+    points = sorted({*range(0, updates, spec.evaluation.every), updates})
+    frames = []
+    for update in points:
+        score = final_score * (1 - np.exp(-4 * update / updates)) + rng.normal(0, 0.03, episodes)
+        returns = RANDOM_RETURN + score * (EXPERT_RETURN - RANDOM_RETURN)
+        frame = _episodes(returns, score > 0.5)
+        frames.append(frame.assign(update=update, env_steps=int(env_steps(spec, np.int64(update)))))
+    return pd.concat(frames)
+
+
+def provenance(spec: RunSpec, interruptions: int = 0) -> dict[str, Any]:
+    """provenance.json of a run that took 100 s; the time stamp follows the seed."""
+    steps = int(env_steps(spec, np.int64(spec.learner.updates)))
+    return {
+        "finished_at": f"2026-11-21T10:{spec.seed:02d}:00+00:00",
+        **{"git_commit": "0123456789abcdef0123456789abcdef01234567", "git_dirty": False},
+        **{"code_digest": "c0de" * 16, "lock_digest": "10c4" * 16},
+        **{"host": "host", "cpu": "CPU", "cores": 2, "python": "3.11.7"},
+        "libraries": {"numpy": "2.4.6", "torch": "2.13.0"},
+        **{"wall_seconds": 100.0, "env_steps": steps, "updates": spec.learner.updates},
+        **{"env_steps_per_second": steps / 100, "updates_per_second": spec.learner.updates / 100},
+        "interruptions": interruptions,
+    }
+
+
+def env_steps(spec: RunSpec, update: np.ndarray | np.int64) -> np.ndarray | np.int64:
+    """Env steps collected by `update`: the warm-up, then capacity / L for every update."""
+    steps = spec.replay.warmup_steps + update * spec.replay.capacity / spec.lifetime_updates
+    return np.asarray(steps).astype(np.int64)
+
+
+def _episodes(returns: np.ndarray, success: np.ndarray | bool) -> pd.DataFrame:
+    """`success_last` is a little rarer than `success_any`, as with real tasks."""
+    episode = np.arange(len(returns))
+    frame = pd.DataFrame({"episode": episode, "return": returns, "success_any": success})
+    return frame.assign(success_last=frame["success_any"] & (episode % 4 != 3))
+
+
+def _objective(method: str) -> dict[str, Any]:
+    name, *sigmas = method.split("-")
+    if name == "gipo":
+        return {"name": "gipo", "parameters": dict(zip(("sigma_pos", "sigma_neg"), map(float, sigmas), strict=True))}
+    return {"name": method.replace("-", "_"), "parameters": {}}
