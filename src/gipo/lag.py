@@ -1,0 +1,180 @@
+"""Policy lag: the versioned replay, and the regime as its lifetime.
+
+With uniform sampling from a FIFO replay that is replaced once in L learner updates, the version gap of a sample (the
+learner's update now minus the update of the policy that collected it) is uniform on [0, L] (paper-facts section 4 [R]).
+So a regime is one number, and it does not depend on how fast anyone's hardware is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from gipo.errors import GipoError
+
+
+@dataclass(frozen=True)
+class Regime:
+    """How many learner updates the env steps collected so far pay for.
+
+    Args:
+        capacity: replay capacity in transitions.
+        lifetime: L, learner updates in which the replay is replaced once.
+        warmup_steps: env steps collected before the first update.
+    """
+
+    capacity: int
+    lifetime: float
+    warmup_steps: int
+
+    @property
+    def env_steps_per_update(self) -> float:
+        """Transitions collected per learner update, ``capacity / L``."""
+        return self.capacity / self.lifetime
+
+    def updates_due(self, env_steps: int) -> int:
+        """Learner updates due once ``env_steps`` transitions are in."""
+        return max(0, int((env_steps - self.warmup_steps) * self.lifetime / self.capacity))
+
+
+@dataclass
+class Segments:
+    """Consecutive transitions of S environments over T steps, all by one policy version; D action dimensions.
+
+    ``final_observation`` follows the last step; ``cut_observation`` is the last state of an episode that the time limit
+    ended inside the segment, zeros where none did.
+    """
+
+    observations: Tensor  # float32 [S, T, O]
+    tokens: Tensor  # uint8 [S, T, D]
+    log_probs: Tensor  # float32 [S, T, D], log mu of the taken tokens
+    rewards: Tensor  # float32 [S, T], unscaled
+    terminated: Tensor  # bool [S, T]
+    truncated: Tensor  # bool [S, T]
+    final_observation: Tensor  # float32 [S, O]
+    cut_observation: Tensor  # float32 [S, O]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sampled transitions."""
+
+    observations: Tensor  # float32 [B, O]
+    tokens: Tensor  # int64 [B, D]
+    log_probs: Tensor  # float32 [B, D], log mu
+    advantages: Tensor  # float32 [B], not normalised
+    targets: Tensor  # float32 [B]
+    versions: Tensor  # int64 [B], learner update of the policy that collected the step
+
+
+class Replay:
+    """Preallocated FIFO store of segments with uniform sampling of single transitions.
+
+    Args:
+        capacity: transitions; a multiple of ``segment_length``.
+        segment_length: T, steps per segment.
+        observation_size: O.
+        action_dimensions: D.
+        device: where the store lives.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        segment_length: int,
+        observation_size: int,
+        action_dimensions: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if capacity <= 0 or capacity % segment_length:
+            raise GipoError(f"replay capacity = {capacity}, expected a multiple of the segment length {segment_length}")
+        slots, steps = capacity // segment_length, segment_length
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        self.segments = Segments(
+            observations=zeros(slots, steps, observation_size),
+            tokens=zeros(slots, steps, action_dimensions, dtype=torch.uint8),
+            log_probs=zeros(slots, steps, action_dimensions),
+            rewards=zeros(slots, steps),
+            terminated=zeros(slots, steps, dtype=torch.bool),
+            truncated=zeros(slots, steps, dtype=torch.bool),
+            final_observation=zeros(slots, observation_size),
+            cut_observation=zeros(slots, observation_size),
+        )
+        self.advantages = zeros(slots, steps)
+        self.targets = zeros(slots, steps)
+        self.versions = zeros(slots, steps, dtype=torch.int64)
+        self.appended = 0
+        """Segments appended so far, including those already overwritten."""
+
+    @property
+    def slots(self) -> int:
+        """Capacity in segments."""
+        return self.versions.shape[0]
+
+    @property
+    def filled(self) -> int:
+        """Segments in store."""
+        return min(self.appended, self.slots)
+
+    def __len__(self) -> int:
+        """Transitions in store."""
+        return self.filled * self.versions.shape[1]
+
+    def append(self, segments: Segments, advantages: Tensor, targets: Tensor, version: int) -> None:
+        """Store segments collected by policy ``version``, over the oldest ones where the store is full.
+
+        Args:
+            segments: S new segments, S at most the number of slots.
+            advantages: [S, T].
+            targets: value targets, [S, T].
+            version: learner updates that the collecting policy had seen.
+        """
+        count = advantages.shape[0]
+        slots = torch.arange(self.appended, self.appended + count, device=self.versions.device) % self.slots
+        for field in fields(Segments):
+            getattr(self.segments, field.name)[slots] = getattr(segments, field.name).to(self.versions.device)
+        self.advantages[slots] = advantages.to(self.versions.device)
+        self.targets[slots] = targets.to(self.versions.device)
+        self.versions[slots] = version
+        self.appended += count
+
+    def refresh(self, compute: Callable[[Segments], tuple[Tensor, Tensor]]) -> None:
+        """Recompute advantages and targets of all that is stored, by ``compute``, [S, T] each."""
+        stored = Segments(*(getattr(self.segments, field.name)[: self.filled] for field in fields(Segments)))
+        self.advantages[: self.filled], self.targets[: self.filled] = compute(stored)
+
+    def gather(self, index: Tensor) -> Batch:
+        """The transitions at flat positions ``index`` in [0, len(self)), int64 [B]."""
+
+        def rows(store: Tensor) -> Tensor:
+            return store.flatten(0, 1).index_select(0, index)
+
+        return Batch(
+            observations=rows(self.segments.observations),
+            tokens=rows(self.segments.tokens).long(),
+            log_probs=rows(self.segments.log_probs),
+            advantages=rows(self.advantages),
+            targets=rows(self.targets),
+            versions=rows(self.versions),
+        )
+
+    def state(self) -> dict[str, Tensor | int]:
+        """The filled part, for a checkpoint."""
+        stores = {field.name: getattr(self.segments, field.name) for field in fields(Segments)}
+        stores |= {"advantages": self.advantages, "targets": self.targets, "versions": self.versions}
+        return {"appended": self.appended} | {name: store[: self.filled].clone() for name, store in stores.items()}
+
+    def load_state(self, state: dict[str, Tensor | int]) -> None:
+        """Restore what `state` returned."""
+        self.appended = int(state["appended"])
+        for field in fields(Segments):
+            getattr(self.segments, field.name)[: self.filled] = state[field.name]
+        self.advantages[: self.filled] = state["advantages"]
+        self.targets[: self.filled] = state["targets"]
+        self.versions[: self.filled] = state["versions"]

@@ -1,0 +1,1 @@
+"""Policies: networks that map observations to logits over discretised actions and to a value."""

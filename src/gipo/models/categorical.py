@@ -1,0 +1,44 @@
+"""Log-probability and entropy of independent categorical actions in one pass each way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def log_prob_and_entropy(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability of the taken token and entropy, per action dimension.
+
+    The gradient is written out, because autograd would keep and revisit half a dozen [B, D, K] intermediates, and at
+    the paper's size (K = 256) those passes cost as much as the network's matrix products.
+
+    Args:
+        logits: unnormalised log-probabilities, [B, D, K].
+        tokens: taken tokens, int64 [B, D].
+
+    Returns:
+        ``log pi(a_d|s)`` and ``H(pi_d(.|s))`` in nats, both [B, D].
+    """
+    log_probs, entropies = _Categorical.apply(logits, tokens)
+    return log_probs, entropies
+
+
+class _Categorical(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        log_p = torch.log_softmax(logits, dim=-1)
+        p = log_p.exp()
+        entropies = -torch.linalg.vecdot(p, log_p)
+        ctx.save_for_backward(log_p, p, entropies, tokens)
+        return log_p.gather(-1, tokens[..., None]).squeeze(-1), entropies
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """``d log pi(a) = onehot(a) - p`` and ``d H = -p (log p + H)``, each times its incoming gradient."""
+        grad_log_prob, grad_entropy = grads
+        log_p, p, entropies, tokens = ctx.saved_tensors
+        grad = log_p + entropies[..., None]
+        grad.mul_(-grad_entropy[..., None]).sub_(grad_log_prob[..., None]).mul_(p)
+        return grad.scatter_add_(-1, tokens[..., None], grad_log_prob[..., None]), None

@@ -1,0 +1,59 @@
+"""The state policy of the MetaWorld study (paper-facts section 3, [C])."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MLPPolicy(nn.Module):
+    """Discretised policy and value on a shared encoder; the value head sees detached features.
+
+    Args:
+        observation_size: length of an observation.
+        action_dimensions: number of action dimensions, D.
+        bins: tokens per action dimension, K.
+        hidden: width of the encoder and of the policy head (512 in the paper).
+        value_hidden: width of the value head (256 in the paper).
+    """
+
+    def __init__(
+        self, observation_size: int, action_dimensions: int, bins: int, hidden: int, value_hidden: int
+    ) -> None:
+        super().__init__()
+        self.shape = (action_dimensions, bins)
+        self.encoder = nn.Sequential(nn.Linear(observation_size, hidden), nn.ReLU(), nn.LayerNorm(hidden))
+        self.policy_head = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.ReLU(), nn.LayerNorm(hidden), nn.Linear(hidden, action_dimensions * bins)
+        )
+        self.value_head = nn.Sequential(
+            nn.Linear(hidden, value_hidden), nn.ReLU(), nn.LayerNorm(value_hidden), nn.Linear(value_hidden, 1)
+        )
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B, D, K] and values [B] of observations [B, observation_size]."""
+        features = self.encoder(observations)
+        return self._logits(features), self._values(features.detach())
+
+    def logits(self, observations: Tensor) -> Tensor:
+        """Logits only, [B, D, K]."""
+        return self._logits(self.encoder(observations))
+
+    @torch.no_grad()
+    def values(self, observations: Tensor) -> Tensor:
+        """Values only, without gradient; any leading shape: [..., observation_size] -> [...]."""
+        return self._values(self.encoder(observations))
+
+    def policy_parameters(self) -> list[nn.Parameter]:
+        """Encoder and policy head: the value loss does not reach them."""
+        return [*self.encoder.parameters(), *self.policy_head.parameters()]
+
+    def value_parameters(self) -> list[nn.Parameter]:
+        """Value head."""
+        return list(self.value_head.parameters())
+
+    def _logits(self, features: Tensor) -> Tensor:
+        return self.policy_head(features).unflatten(-1, self.shape)
+
+    def _values(self, features: Tensor) -> Tensor:
+        return self.value_head(features).squeeze(-1)

@@ -1,0 +1,121 @@
+"""Digest of what a part of the package does, so that Snakemake re-runs what a source change concerns and no more."""
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gipo.errors import GipoError
+
+
+def code_digest(*modules: str, data: Iterable[Path] = ()) -> str:
+    """Hexadecimal SHA-256 of the behaviour of `modules` and of all that they import from their package.
+
+    Imports are followed transitively, also those inside functions, without executing anything. Comments, docstrings
+    and formatting do not count; any other change does. An import by a computed name cannot be seen: name that module
+    as well. The value also depends on the Python version, whose syntax tree is hashed.
+
+    Args:
+        modules: Dotted names, e.g. ``"gipo.engines.lockstep"``.
+        data: Files that the modules read, e.g. a template, by name and content.
+
+    Raises:
+        GipoError: A module or a data file does not exist.
+    """
+    digest = hashlib.sha256()
+    for name, path in sorted(_closure(modules).items()):
+        digest.update(f"{name} {_parse(name, path.name, path.read_bytes())[0]}\n".encode())
+    for path in sorted(data):
+        if not path.is_file():
+            raise GipoError(f"cannot read {path}: no such file")
+        digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def training_modules(objective: str) -> tuple[str, ...]:
+    """Modules that determine a run's numbers: the engine, and that of the objective where it is a user's own."""
+    module, _, _ = objective.rpartition(":")
+    return ("gipo.engines.lockstep", *([module] if module else []))
+
+
+def _closure(modules: Iterable[str]) -> dict[str, Path]:
+    """Source file of every module that importing `modules` may load from their packages."""
+    found: dict[str, Path] = {}
+    waiting = list(modules)
+    for name in waiting:
+        if _source(name) is None:
+            raise GipoError(f"cannot digest module {name!r}: no such module")
+    while waiting:
+        name = waiting.pop()
+        path = _source(name)
+        if name in found or path is None:
+            continue
+        found[name] = path
+        waiting += _parse(name, path.name, path.read_bytes())[1]
+        waiting += [name.rpartition(".")[0]] if "." in name else []
+    return found
+
+
+def _source(name: str) -> Path | None:
+    """Source file of a module, by its place below the top package; None where the name is no module."""
+    top, *rest = name.split(".")
+    spec = importlib.util.find_spec(top)  # of a submodule it would import the parents
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    stem = Path(spec.submodule_search_locations[0], *rest)
+    candidates = (stem / "__init__.py", stem.with_name(stem.name + ".py"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cache
+def _parse(name: str, file: str, source: bytes) -> tuple[str, tuple[str, ...]]:
+    """Digest of one module's syntax tree, and what it imports from its own top package."""
+    top = name.partition(".")[0]
+    package = name if file == "__init__.py" else name.rpartition(".")[0]
+    parts: list[str] = []
+    imports: set[str] = set()
+
+    def visit(node: Any) -> None:
+        """Collect a node in prefix order, as `ast.dump` writes it but in one pass."""
+        if isinstance(node, ast.AST):
+            parts.append(type(node).__name__)
+            for field in node._fields:
+                visit(getattr(node, field, None))
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                imports.update(_targets(node, package))
+        elif isinstance(node, list):
+            parts.append("[")
+            for item in node:
+                if not _is_text(item):
+                    visit(item)
+            parts.append("]")
+        else:
+            parts.append(repr(node))
+
+    visit(ast.parse(source, filename=name))
+    own = tuple(target for target in imports if target.partition(".")[0] == top)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest(), own
+
+
+def _targets(node: ast.AST, package: str) -> Iterator[str]:
+    """Every name that an import statement could mean by a module: ``from a import b`` means a, and a.b if it is one."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        parts = package.split(".")
+        base = parts[: len(parts) - node.level + 1] if node.level else []
+        base += [node.module] if node.module else []
+        yield ".".join(base)
+        yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def _is_text(statement: Any) -> bool:
+    """Whether a statement is a bare string: a docstring of a module, class, function or attribute."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )

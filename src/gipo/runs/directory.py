@@ -1,0 +1,80 @@
+"""The directory of one run: what lies where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gipo.errors import GipoError
+from gipo.files import read_json, write_json
+from gipo.runs.spec import RunSpec, explain
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of a run. The checkpoint and the log are not results: no rule of the workflow declares or deletes them."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        """The RunSpec, JSON."""
+        return self.path / "spec.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Logged updates, parquet (`gipo.tables.RUN_METRICS`)."""
+        return self.path / "metrics.parquet"
+
+    @property
+    def evaluation(self) -> Path:
+        """Evaluation episodes, parquet (`gipo.tables.RUN_EVALUATION`)."""
+        return self.path / "evaluation.parquet"
+
+    @property
+    def policy(self) -> Path:
+        """Final weights of the model, a torch state dict."""
+        return self.path / "policy.pt"
+
+    @property
+    def provenance(self) -> Path:
+        """Where, when and with what the run was made, JSON; written last, so its presence means finished."""
+        return self.path / "provenance.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State of an unfinished run."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        """Progress lines of all attempts."""
+        return self.path / "run.log"
+
+    @property
+    def finished(self) -> bool:
+        """All results are written."""
+        return self.provenance.exists()
+
+    def write_spec(self, spec: RunSpec) -> None:
+        """Write the spec into a new directory, or check that the directory is this run's.
+
+        Raises:
+            GipoError: the directory holds another run.
+        """
+        if self.spec.exists() and (found := self.read_spec()) != spec:
+            raise GipoError(f"{self.path} holds another run, {found.run_id}, not {spec.run_id}")
+        write_json(self.spec, spec.model_dump(mode="json"))
+
+    def read_spec(self) -> RunSpec:
+        """The spec of the run in this directory.
+
+        Raises:
+            GipoError: the file is missing, damaged, or not a RunSpec.
+        """
+        try:
+            return RunSpec.model_validate(read_json(self.spec))
+        except ValidationError as error:
+            raise GipoError(f"{self.spec}: {explain(error)}") from error

@@ -1,0 +1,208 @@
+"""RunSpec: everything that determines the numbers of one run, and nothing else.
+
+Machine settings (worker processes, device, checkpoint interval) are not part of it: they may not change a result.
+Defaults are the paper's MetaWorld setting (paper-facts section 3); a scale config overrides them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Section(BaseModel):
+    """A part of a configuration: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the content."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def explain(error: ValidationError) -> str:
+    """The first mistake of a configuration in one line: key, value, what was expected."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    if not key:
+        return message
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key}"
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    return f"{key} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+class ObjectiveSpec(Section):
+    """A policy objective: its registered name, or ``module:name``, and its parameters (see `gipo.objectives.make`)."""
+
+    name: str
+    parameters: dict[str, float | str] = {}
+
+
+class EnvironmentSpec(Section):
+    """The action discretisation and the time limit."""
+
+    bins: Annotated[int, Field(ge=2, le=256, strict=True)] = 256
+    """Tokens per action dimension."""
+    episode_steps: PositiveInt = 500
+    """Time limit of an episode in env steps."""
+
+
+class NetworkSpec(Section):
+    """Widths of `gipo.models.mlp.MLPPolicy`."""
+
+    hidden: PositiveInt = 512
+    value_hidden: PositiveInt = 256
+
+
+class StoreSpec(Section):
+    """The replay, FIFO with uniform sampling, and the environments that feed it."""
+
+    capacity: PositiveInt = 3_200_000
+    """Transitions: 50,000 segments of 64 steps [P, C]."""
+    segment_length: PositiveInt = 64
+    """Steps that an environment contributes per round, one replay segment."""
+    environments: PositiveInt = 16
+    """Environments stepped side by side."""
+    group_size: PositiveInt = 8
+    """Environments that share one inference batch; a group is never split over workers."""
+    warmup_steps: PositiveInt = 2048
+    """Env steps collected before the first update [R]."""
+
+
+class ReplaySpec(StoreSpec):
+    """The replay in a regime: replaced once in L learner updates."""
+
+    lifetime: PositiveFloat = 0.874
+    """L as a share of all learner updates [R]: 0.0855 is the paper's fresh regime, 0.874 its stale one."""
+
+
+class LearnerSpec(Section):
+    """The learner's update (eq. 9-11) and its schedule."""
+
+    updates: PositiveInt = 100_000
+    batch_size: PositiveInt = 512
+    """Transitions per micro-batch; advantages are normalised within it."""
+    accumulation: PositiveInt = 4
+    """Micro-batches per update."""
+    policy_learning_rate: PositiveFloat = 3e-5
+    value_learning_rate: PositiveFloat = 3e-5
+    warmup_updates: NonNegativeInt = 1000
+    """Linear warm-up of both learning rates; a cosine to 0 follows."""
+    policy_start: NonNegativeInt = 500
+    """First update that moves the policy; before it only the value learns."""
+    gradient_clip: PositiveFloat = 1.0
+    value_coefficient: NonNegativeFloat = 0.5
+    entropy_coefficient: NonNegativeFloat = 0.01
+    kl_coefficient: NonNegativeFloat = 0.1
+    reward_scale: PositiveFloat = 0.01
+    gamma: UnitInterval = 0.99
+    gae_lambda: UnitInterval = 0.95
+    estimator: Literal["gae", "vtrace"] = "gae"
+    refresh_every: PositiveInt | None = None
+    """Recompute the targets of the whole replay every so many updates; null: frozen once stored, as in [C]."""
+    truncation_bootstraps: bool = True
+    """False follows the released code, which treats the time limit as the end of the task [C]."""
+
+    @model_validator(mode="after")
+    def _vtrace_needs_refresh(self) -> LearnerSpec:
+        if self.estimator == "vtrace" and self.refresh_every is None:
+            raise ValueError("estimator vtrace corrects for the lag only where refresh_every is set")
+        return self
+
+
+class EvaluationSpec(Section):
+    """Evaluation of the sampled policy on episodes of its own seeds."""
+
+    every: PositiveInt = 2_000
+    """Learner updates between evaluations; the first is before training, the last after it."""
+    episodes: PositiveInt = 10
+
+
+class DiagnosticsSpec(Section):
+    """Logging of `gipo.diagnostics`."""
+
+    every: PositiveInt = 100
+    """Learner updates between logged rows."""
+    old_gap: UnitInterval = 0.1
+    """K as a share of all learner updates: a sample is old from this version gap on (K = 10,000 of 100,000 [R])."""
+
+
+class RunSpec(Section):
+    """One training run. Its identity is the digest of its content."""
+
+    suite: Literal["metaworld"] = "metaworld"
+    task: Label
+    regime: Label
+    method: Label
+    seed: NonNegativeInt
+    objective: ObjectiveSpec
+    environment: EnvironmentSpec = EnvironmentSpec()
+    network: NetworkSpec = NetworkSpec()
+    replay: ReplaySpec = ReplaySpec()
+    learner: LearnerSpec = LearnerSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    diagnostics: DiagnosticsSpec = DiagnosticsSpec()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> RunSpec:
+        replay, batch = self.replay, self.learner.batch_size
+        if replay.capacity < batch:
+            raise ValueError(f"replay.capacity = {replay.capacity} is smaller than learner.batch_size = {batch}")
+        if replay.capacity % replay.segment_length:
+            raise ValueError(
+                f"replay.capacity = {replay.capacity} is not a multiple of replay.segment_length = "
+                f"{replay.segment_length}"
+            )
+        if replay.capacity < self.round_steps:
+            raise ValueError(
+                f"replay.capacity = {replay.capacity} is smaller than one round of collection, replay.environments x "
+                f"replay.segment_length = {self.round_steps}"
+            )
+        if self.diagnostics.every > self.learner.updates:
+            raise ValueError(
+                f"diagnostics.every = {self.diagnostics.every} is larger than learner.updates = {self.learner.updates}"
+            )
+        if replay.segment_length > self.environment.episode_steps:
+            raise ValueError(
+                f"replay.segment_length = {replay.segment_length} is longer than environment.episode_steps = "
+                f"{self.environment.episode_steps}"
+            )
+        return self
+
+    @property
+    def round_steps(self) -> int:
+        """Env steps collected per round, over all environments."""
+        return self.replay.environments * self.replay.segment_length
+
+    @property
+    def lifetime_updates(self) -> float:
+        """L: learner updates in which the replay is replaced once."""
+        return self.replay.lifetime * self.learner.updates
+
+    @property
+    def old_gap_updates(self) -> float:
+        """K: version gap from which a sample is old, in learner updates."""
+        return self.diagnostics.old_gap * self.learner.updates
+
+    @property
+    def run_id(self) -> str:
+        """``task/regime/method/seedN-digest``: readable, and another run for any other content."""
+        return f"{self.task}/{self.regime}/{self.method}/seed{self.seed}-{self.digest()[:8]}"
+
+    def generator(self, *key: int) -> np.random.Generator:
+        """Random stream number ``key`` of this run's seed; equal keys give equal streams, in any order of calls."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))

@@ -1,0 +1,143 @@
+"""The digest changes with behaviour, of the named modules and of what they import, and with nothing else."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from gipo.errors import GipoError
+from gipo.runs.code import code_digest
+
+SOURCES = {
+    "__init__.py": '"""A package."""\n',
+    "main.py": '''
+        """Entry."""
+        import numpy
+        from toy import helper
+        from toy.sub.deep import constant
+
+        def run(x):
+            """Run."""
+            from . import lazy  # imported when called
+            return lazy.f(x) + helper.g(x) + constant
+        ''',
+    "helper.py": "def g(x):\n    return x + 1\n",
+    "lazy.py": "def f(x):\n    return 2 * x\n",
+    "unrelated.py": "y = 1\n",
+    "sub/__init__.py": "",
+    "sub/deep.py": "from ..bottom import z\nfrom .near import constant\n",
+    "sub/near.py": "constant = 3\n",
+    "bottom.py": "import toy.star\nz = 4\n",
+    "star.py": "w = 5\n",
+    "cycle.py": "import toy.main\nimport toy.cycle\n",
+}
+IMPORTED = sorted(SOURCES.keys() - {"unrelated.py", "cycle.py"})
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package that would fail if it were executed."""
+    root = tmp_path / "toy"
+    for name, source in SOURCES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(source) + "\nraise RuntimeError\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return root
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# imported when called", "# imported late"),
+        ('"""Run."""', '"""Run it.\n\n    Returns: much.\n    """'),
+        ('"""Entry."""', ""),
+        ("lazy.f(x) + helper.g(x) + constant", "(\n        lazy.f( x )\n        + helper.g(x,) + constant)"),
+    ],
+)
+def test_comments_docstrings_and_formatting_do_not_count(toy: Path, old: str, new: str):
+    before = code_digest("toy.main")
+    _edit(toy / "main.py", old, new)
+    assert code_digest("toy.main") == before
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_a_change_in_anything_imported_counts(toy: Path, name: str):
+    before = code_digest("toy.main")
+    with (toy / name).open("a") as file:
+        file.write("new = 1\n")
+    assert code_digest("toy.main") != before
+
+
+@pytest.mark.parametrize("name", ["unrelated.py", "cycle.py"])
+def test_a_change_in_an_unrelated_module_does_not_count(toy: Path, name: str):
+    before = code_digest("toy.main")
+    (toy / name).write_text("new = 1\n")
+    assert code_digest("toy.main") == before
+
+
+def test_a_new_module_counts_once_it_is_imported(toy: Path):
+    (toy / "helper.py").write_text("from toy import later\n")
+    before = code_digest("toy.main")
+    (toy / "later.py").write_text("")
+    assert code_digest("toy.main") != before
+
+
+def test_a_small_change_of_a_value_counts(toy: Path):
+    before = code_digest("toy.helper")
+    _edit(toy / "helper.py", "x + 1", "x + 1.0")
+    assert code_digest("toy.helper") != before
+
+
+def test_cycles_end_and_order_does_not_matter(toy: Path):
+    assert code_digest("toy.cycle", "toy.unrelated") == code_digest("toy.unrelated", "toy.cycle")
+    assert code_digest("toy.cycle") != code_digest("toy.main")
+
+
+def test_a_package_stands_for_its_init(toy: Path):
+    before = code_digest("toy")
+    (toy / "main.py").write_text("")
+    assert code_digest("toy") == before
+    (toy / "__init__.py").write_text("from toy import main\n")
+    assert code_digest("toy") != before
+
+
+def test_data_files_count_by_name_and_content(toy: Path, tmp_path: Path):
+    a, b = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    a.write_text("x: 1")
+    b.write_text("x: 2")
+    with_both = code_digest("toy.main", data=[a, b])
+    assert with_both == code_digest("toy.main", data=[b, a])
+    assert len({with_both, code_digest("toy.main"), code_digest("toy.main", data=[a])}) == 3
+    b.write_text("x: 3  # even a comment")
+    assert code_digest("toy.main", data=[a, b]) != with_both
+
+
+@pytest.mark.parametrize("name", ["toy.absent", "absent_package.main", "toy.main.run"])
+def test_an_unknown_module_is_named(toy: Path, name: str):
+    with pytest.raises(GipoError, match=f"'{name}'"):
+        code_digest(name)
+
+
+def test_a_missing_data_file_is_named(toy: Path, tmp_path: Path):
+    with pytest.raises(GipoError, match=r"absent\.yaml"):
+        code_digest("toy.main", data=[tmp_path / "absent.yaml"])
+
+
+def test_the_closure_of_real_modules_covers_what_python_loads():
+    """Independent of the static search: import for real, in a fresh process, and look at sys.modules."""
+    from gipo.runs.code import _closure
+
+    for module in ("gipo.analysis.collect", "gipo.runs.provenance", "gipo.objectives"):
+        code = f"import sys, {module}; print([m for m in sys.modules if m.split('.')[0] == 'gipo'])"
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        assert set(_closure([module])) >= set(ast.literal_eval(out))

@@ -1,0 +1,111 @@
+"""Provenance says what is so, also where there is no repository and no git."""
+
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gipo.files import read_json, write_json
+from gipo.runs import provenance as module
+from gipo.runs.provenance import origin, provenance
+from gipo.tables import PROVENANCE
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git checkout with one commit and two lock files, taken for the one that gipo runs from."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # set when a git hook runs the tests
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "checkout"
+    (root / "envs").mkdir(parents=True)
+    (root / "envs" / "a.lock").write_text("numpy==1\n")
+    (root / "envs" / "b.lock").write_text("torch==2\n")
+    (root / ".gitignore").write_text("results/\n")
+    _git(root, "init", "-q")
+    _git(root, "add", ".")
+    _git(root, "-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "--no-verify", "-m", "first")
+    monkeypatch.setattr(module, "CHECKOUT", root)
+    return root
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", root, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _origin() -> dict:
+    return origin("gipo.errors")
+
+
+def test_a_clean_checkout_is_its_commit(checkout: Path):
+    found = _origin()
+    assert found["git_commit"] == _git(checkout, "rev-parse", "HEAD")
+    assert found["git_dirty"] is False
+
+
+@pytest.mark.parametrize("edited", ["envs/a.lock", "new.py"])
+def test_a_changed_or_new_file_makes_it_dirty(checkout: Path, edited: str):
+    (checkout / edited).write_text("changed")
+    assert _origin()["git_dirty"] is True
+
+
+def test_ignored_results_do_not_make_it_dirty(checkout: Path):
+    write_json(checkout / "results" / "x.json", {})
+    assert _origin()["git_dirty"] is False
+
+
+def test_no_repository(checkout: Path):
+    shutil.rmtree(checkout / ".git")
+    assert (_origin()["git_commit"], _origin()["git_dirty"]) == (None, False)
+
+
+def test_an_installed_copy_inside_another_repository_is_not_its_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "CHECKOUT", checkout / "envs")
+    assert _origin()["git_commit"] is None
+
+
+def test_no_git(checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _origin()["git_commit"] is None
+
+
+def test_a_repository_without_commits(checkout: Path):
+    shutil.rmtree(checkout / ".git")
+    _git(checkout, "init", "-q")
+    assert _origin()["git_commit"] is None
+
+
+def test_the_lock_digest_is_of_all_lock_files(checkout: Path):
+    first = _origin()["lock_digest"]
+    (checkout / "envs" / "readme").write_text("not a lock")
+    assert _origin()["lock_digest"] == first
+    (checkout / "envs" / "b.lock").write_text("torch==3\n")
+    second = _origin()["lock_digest"]
+    (checkout / "envs" / "b.lock").rename(checkout / "envs" / "c.lock")
+    assert len({first, second, _origin()["lock_digest"]}) == 3
+    shutil.rmtree(checkout / "envs")
+    assert _origin()["lock_digest"] is None
+
+
+def test_machine_and_libraries_are_those_of_this_process():
+    found = _origin()
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["libraries"]["numpy"] == np.__version__
+    assert found["libraries"]["torch"] == metadata.version("torch")
+    assert found["cores"] >= 1
+    assert found["cpu"]
+    assert len(found["code_digest"]) == 64
+
+
+def test_the_whole_is_as_declared_and_survives_json(tmp_path: Path):
+    now = datetime.now(UTC)
+    whole = provenance(_origin(), wall_seconds=4.0, env_steps=100, updates=10, interruptions=1)
+    assert whole.keys() == PROVENANCE.keys()
+    assert (whole["env_steps_per_second"], whole["updates_per_second"]) == (25.0, 2.5)
+    assert abs(datetime.fromisoformat(whole["finished_at"]) - now).total_seconds() < 60
+    write_json(tmp_path / "provenance.json", whole)
+    assert read_json(tmp_path / "provenance.json") == whole

@@ -1,0 +1,158 @@
+"""The update against a plain re-implementation with separate tensors, and its guard against NaN."""
+
+import copy
+import itertools
+import math
+
+import pytest
+import torch
+
+from gipo.errors import GipoError
+from gipo.lag import Replay, Segments
+from gipo.learner import Learner, schedule
+from gipo.runs.spec import RunSpec
+
+O, D, BINS = 39, 4, 8  # noqa: E741
+
+
+def make_spec(**learner) -> RunSpec:
+    return RunSpec.model_validate(
+        {
+            "task": "door-open-v3",
+            "regime": "stale",
+            "method": "m",
+            "seed": 3,
+            "objective": {"name": "gipo"},
+            "environment": {"bins": BINS, "episode_steps": 100},
+            "network": {"hidden": 16, "value_hidden": 8},
+            "replay": {"capacity": 128, "segment_length": 16, "environments": 2, "group_size": 2},
+            "learner": {"updates": 40, "batch_size": 32, "accumulation": 2, "warmup_updates": 4, "policy_start": 0}
+            | learner,
+        }
+    )
+
+
+def make_segments(count: int = 4, steps: int = 16) -> Segments:
+    generator = torch.Generator().manual_seed(1)
+    return Segments(
+        observations=torch.randn(count, steps, O, generator=generator),
+        tokens=torch.randint(0, BINS, (count, steps, D), generator=generator).to(torch.uint8),
+        log_probs=-math.log(BINS) + 0.3 * torch.randn(count, steps, D, generator=generator),
+        rewards=torch.rand(count, steps, generator=generator),
+        terminated=torch.zeros(count, steps, dtype=torch.bool),
+        truncated=torch.rand(count, steps, generator=generator) < 0.03,
+        final_observation=torch.randn(count, O, generator=generator),
+        cut_observation=torch.randn(count, O, generator=generator),
+    )
+
+
+def make_replay(learner: Learner) -> Replay:
+    replay = Replay(128, 16, O, D)
+    segments = make_segments()
+    replay.append(segments, *learner.targets(segments), version=0)
+    return replay
+
+
+def plain_update(model, optimizer, objective_loss, replay, index, spec, update):
+    """One update as the equations say it, with torch.distributions, clip_grad_norm_ and one optimiser."""
+    learner = spec.learner
+    optimizer.zero_grad()
+    for micro in index:
+        batch = replay.gather(micro)
+        logits, values = model(batch.observations)
+        distribution = torch.distributions.Categorical(logits=logits)
+        advantage = (batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + 1e-8)
+        log_ratio = distribution.log_prob(batch.tokens) - batch.log_probs
+        loss = (
+            objective_loss(log_ratio, advantage[:, None]).mean()
+            + learner.value_coefficient * torch.nn.functional.mse_loss(values, batch.targets)
+            - learner.entropy_coefficient * distribution.entropy().mean()
+            - learner.kl_coefficient * log_ratio.mean()
+        )
+        (loss / len(index)).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), learner.gradient_clip)
+    for group in optimizer.param_groups:
+        group["lr"] = learner.policy_learning_rate * schedule(update, learner)
+    optimizer.step()
+
+
+def test_updates_equal_the_plain_implementation():
+    spec = make_spec(policy_learning_rate=1e-3, value_learning_rate=1e-3)
+    learner, other = Learner(spec, O, D), Learner(spec, O, D)
+    replay = make_replay(learner)
+    model = other.model
+    for parameter in model.parameters():
+        parameter.grad = None
+    optimizer = torch.optim.AdamW(model.parameters())
+    generator = torch.Generator().manual_seed(2)
+    for update in range(20):
+        index = torch.randint(0, len(replay), (2, 32), generator=generator)
+        learner.update(replay, index)
+        plain_update(model, optimizer, other.objective.loss, replay, index, spec, update)
+    for ours, theirs in zip(learner.model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_before_policy_start_only_the_value_moves():
+    learner = Learner(make_spec(policy_start=1), O, D)
+    replay, index = make_replay(learner), torch.arange(64).view(2, 32)
+    before = [p.clone() for p in learner.model.policy_parameters()]
+    value_before = [p.clone() for p in learner.model.value_parameters()]
+    learner.update(replay, index)
+    assert all(torch.equal(a, b) for a, b in zip(before, learner.model.policy_parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(value_before, learner.model.value_parameters(), strict=True))
+    learner.update(replay, index)
+    assert not all(torch.equal(a, b) for a, b in zip(before, learner.model.policy_parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("spoiled", "words"), [("rewards", "loss_value is nan"), ("log_probs", "kl is inf")])
+def test_nan_ends_the_run_with_the_update_and_the_statistic(spoiled, words):
+    learner = Learner(make_spec(), O, D)
+    replay, index = make_replay(learner), torch.arange(64).view(2, 32)
+    learner.update(replay, index)
+    if spoiled == "rewards":
+        replay.targets[0, 5] = math.nan
+    else:
+        replay.segments.log_probs[2, 1] = math.inf
+    parameters = [p.clone() for p in learner.model.parameters()]
+    with pytest.raises(GipoError, match=f"update 1: {words}.*door-open-v3/stale/m/seed3"):
+        learner.update(replay, torch.arange(64).view(2, 32).flip(0))
+    assert all(torch.equal(a, b) for a, b in zip(parameters, learner.model.parameters(), strict=True))
+
+
+def test_state_restores_the_learner_exactly():
+    learner = Learner(make_spec(), O, D)
+    replay, index = make_replay(learner), torch.arange(64).view(2, 32)
+    learner.update(replay, index)
+    restored = Learner(make_spec(), O, D)
+    restored.load_state(copy.deepcopy(learner.state()))
+    for one in (learner, restored):
+        one.update(replay, index)
+    assert all(torch.equal(a, b) for a, b in zip(learner.model.parameters(), restored.model.parameters(), strict=True))
+
+
+def test_released_code_convention_treats_truncation_as_the_end():
+    segments = make_segments()
+    segments.truncated[:, -1] = True
+    ours = Learner(make_spec(), O, D).targets(segments)[1]
+    theirs = Learner(make_spec(truncation_bootstraps=False), O, D).targets(segments)[1]
+    torch.testing.assert_close(theirs[:, -1], 0.01 * segments.rewards[:, -1])
+    assert not torch.isclose(ours[:, -1], theirs[:, -1]).any()
+
+
+def test_vtrace_targets_use_the_joint_ratio_of_the_current_policy():
+    learner = Learner(make_spec(estimator="vtrace", refresh_every=10), O, D)
+    segments = make_segments()
+    on_policy = Segments(**vars(segments) | {"log_probs": learner._log_probs(segments)})
+    advantages, _ = learner.targets(on_policy)
+    expected, _ = Learner(make_spec(gae_lambda=1.0), O, D).targets(segments)
+    torch.testing.assert_close(advantages, expected)
+
+
+def test_schedule_warms_up_then_falls_to_zero():
+    learner = make_spec().learner
+    factors = [schedule(update, learner) for update in range(40)]
+    assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert factors[22] == pytest.approx(0.5)
+    assert all(a > b for a, b in itertools.pairwise(factors[4:]))
+    assert schedule(40, learner) == pytest.approx(0)

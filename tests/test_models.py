@@ -1,0 +1,53 @@
+"""The policy network against torch.distributions and the published layer list."""
+
+import pytest
+import torch
+
+from gipo.models.categorical import log_prob_and_entropy
+from gipo.models.mlp import MLPPolicy
+
+
+def reference(logits, tokens):
+    distribution = torch.distributions.Categorical(logits=logits)
+    return distribution.log_prob(tokens), distribution.entropy()
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_log_prob_and_entropy_equal_torch_distributions_in_value_and_gradient(scale):
+    generator = torch.Generator().manual_seed(0)
+    logits = (scale * torch.randn(6, 4, 9, generator=generator, dtype=torch.float64)).requires_grad_()
+    tokens = torch.randint(0, 9, (6, 4), generator=generator)
+    weights = torch.randn(2, 6, 4, generator=generator, dtype=torch.float64)
+    found, expected = log_prob_and_entropy(logits, tokens), reference(logits, tokens)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    gradients = [
+        torch.autograd.grad((weights[0] * log_prob + weights[1] * entropy).sum(), logits)[0]
+        for log_prob, entropy in (found, expected)
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+def test_log_prob_gradient_passes_gradcheck():
+    logits = torch.randn(3, 2, 5, dtype=torch.float64, requires_grad=True)
+    tokens = torch.randint(0, 5, (3, 2))
+    assert torch.autograd.gradcheck(lambda x: log_prob_and_entropy(x, tokens), logits)
+
+
+def test_the_paper_network_has_the_published_layers():
+    model = MLPPolicy(39, 4, 256, hidden=512, value_hidden=256)
+    weights = [tuple(p.shape) for p in model.parameters() if p.dim() == 2]
+    assert weights == [(512, 39), (512, 512), (1024, 512), (256, 512), (1, 256)]
+    norms = [module.normalized_shape for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
+    assert norms == [(512,), (512,), (256,)]
+    logits, values = model(torch.zeros(7, 39))
+    assert logits.shape == (7, 4, 256)
+    assert values.shape == (7,)
+
+
+def test_the_value_loss_does_not_reach_the_encoder():
+    model = MLPPolicy(39, 4, 8, hidden=16, value_hidden=8)
+    _, values = model(torch.randn(5, 39))
+    values.sum().backward()
+    assert all(p.grad is None for p in model.policy_parameters())
+    assert all(p.grad is not None for p in model.value_parameters())
