@@ -32,33 +32,26 @@ class Losses:
     batch: Batch
 
 
-class ParameterGroup:
-    """Parameters and their gradients as one contiguous vector each, with AdamW over it.
+class ParameterVector:
+    """Parameters and their gradients as one contiguous vector each, of which they become views.
 
     Norm, clipping and AdamW are elementwise: over one vector they cost one kernel each instead of one per tensor, a
-    tenth of an update at the laptop's size. The parameters become views of the vector.
+    tenth of an update at the laptop's size.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
-        vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
-        self.gradient = vector.grad = torch.zeros_like(vector)
+        self.vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+        self.gradient = torch.zeros_like(self.vector)
         sizes = [parameter.numel() for parameter in parameters]
         for parameter, data, gradient in zip(
-            parameters, vector.detach().split(sizes), self.gradient.split(sizes), strict=True
+            parameters, self.vector.detach().split(sizes), self.gradient.split(sizes), strict=True
         ):
             parameter.data = data.view_as(parameter)
             parameter.grad = gradient.view_as(parameter)
-        self.optimizer = torch.optim.AdamW([vector], fused=True)
-
-    def step(self, clip: Tensor, learning_rate: float) -> None:
-        """One AdamW step with the gradient scaled by ``clip``."""
-        self.gradient.mul_(clip)
-        self.optimizer.param_groups[0]["lr"] = learning_rate
-        self.optimizer.step()
 
 
 class Learner:
-    """Model, optimisers and schedule of one run.
+    """Model, optimiser and schedule of one run.
 
     Args:
         spec: the run.
@@ -76,8 +69,9 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(spec.generator(0).integers(2**63)))
             self.model = make_model(spec, observation_size, action_dimensions).to(device)
-        self.policy_group = ParameterGroup(self.model.policy_parameters())
-        self.value_group = ParameterGroup(self.model.value_parameters())
+        self.policy = ParameterVector(self.model.policy_parameters())
+        self.value = ParameterVector(self.model.value_parameters())
+        self.optimizer = torch.optim.AdamW([{"params": [v.vector]} for v in (self.policy, self.value)], fused=True)
 
     def targets(self, segments: Segments) -> tuple[Tensor, Tensor]:
         """Advantages and value targets of segments under the current model, both [S, T]."""
@@ -130,8 +124,8 @@ class Learner:
             GipoError: a loss or a gradient is NaN or infinite; names the update and the statistic.
         """
         learner = self.spec.learner
-        self.policy_group.gradient.zero_()
-        self.value_group.gradient.zero_()
+        self.policy.gradient.zero_()
+        self.value.gradient.zero_()
         parts, check = [], torch.zeros(())
         for positions in index:
             losses = self.losses(replay.gather(positions))
@@ -140,17 +134,20 @@ class Learner:
             parts.append(losses)
             check = check + loss.detach()
         norms = {
-            "grad_norm_policy": self.policy_group.gradient.norm(),
-            "grad_norm_value": self.value_group.gradient.norm(),
+            "grad_norm_policy": self.policy.gradient.norm(),
+            "grad_norm_value": self.value.gradient.norm(),
         }
         norm = torch.hypot(norms["grad_norm_policy"], norms["grad_norm_value"])
         if not math.isfinite(check + norm):
             self._raise_non_finite(parts, norms)
         clip = (learner.gradient_clip / norm).clamp(max=1)
+        self.policy.vector.grad = self.policy.gradient.mul_(clip) if self._moves_policy else None
+        self.value.vector.grad = self.value.gradient.mul_(clip)
         factor = schedule(self.updates, learner)
-        if self._moves_policy:
-            self.policy_group.step(clip, factor * learner.policy_learning_rate)
-        self.value_group.step(clip, factor * learner.value_learning_rate)
+        rates = (learner.policy_learning_rate, learner.value_learning_rate)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        self.optimizer.step()
         self.updates += 1
         return losses, norms
 
@@ -175,20 +172,18 @@ class Learner:
         return {name: float(value) for name, value in row.items()} | {"learning_rate": rate}
 
     def state(self) -> dict[str, Any]:
-        """Model, optimisers and update count, for a checkpoint."""
+        """Model, optimiser and update count, for a checkpoint."""
         return {
             "updates": self.updates,
             "model": self.model.state_dict(),
-            "policy_optimizer": self.policy_group.optimizer.state_dict(),
-            "value_optimizer": self.value_group.optimizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
         self.updates = state["updates"]
         self.model.load_state_dict(state["model"])
-        self.policy_group.optimizer.load_state_dict(state["policy_optimizer"])
-        self.value_group.optimizer.load_state_dict(state["value_optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
     @torch.no_grad()
     def _log_probs(self, segments: Segments) -> Tensor:

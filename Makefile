@@ -1,0 +1,44 @@
+# Wraps three things and nothing else: a virtual environment from pinned locks, snakemake, pytest.
+PYTHON ?= python3
+SCALE ?= laptop
+BIN := .venv/bin
+
+.PHONY: reproduce test check mlflow lock clean
+
+reproduce: .venv/.study        ## run a scale to its report: make reproduce [SCALE=smoke]
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --config scale=$(SCALE)
+	@echo "Report: results/$(SCALE)/report.html"
+
+test: .venv/.test              ## all tests, style, types and layers
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory check
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2
+
+check: .venv/.test             ## style, types and layers only
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+mlflow: .venv/.study           ## browse the runs on http://127.0.0.1:5000
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1
+
+lock: .venv/.test              ## resolve pyproject.toml anew into envs/*.lock
+	$(BIN)/python envs/lock.py
+
+clean:                         ## remove the environment; results stay
+	rm -rf .venv
+
+.venv/.python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.study: .venv/.python envs/metaworld.lock envs/report.lock pyproject.toml
+	$(BIN)/pip install --requirement envs/metaworld.lock --requirement envs/report.lock
+	$(BIN)/pip install --no-deps --editable .
+	touch $@
+
+.venv/.test: .venv/.study envs/dev.lock
+	$(BIN)/pip install --requirement envs/dev.lock
+	touch $@

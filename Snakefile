@@ -1,0 +1,45 @@
+"""GIPO reproduction: scale config -> runs -> tables -> figures -> scorecard -> report.
+
+    snakemake                              everything at scale laptop, up to the report
+    snakemake --config scale=paper -n      what the paper's scale would run
+    snakemake fig4                         one figure again (fig1 fig2 fig4 table1 iqm scorecard)
+
+A scale is a file in workflow/config; science is set there, machines in profiles.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "workflow/rules/common.smk"
+
+
+report: "workflow/report.rst"
+
+
+wildcard_constraints:
+    task=any_of(STUDY.tasks),
+    regime=any_of(STUDY.regimes),
+    method=any_of(STUDY.methods),
+    figure=any_of(FIGURES),
+    seed=r"\d+",
+    digest="[0-9a-f]{8}",
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        f"results/{SCALE}/report.html",
+        f"results/{SCALE}/tracked.json",
+
+
+include: "workflow/rules/train.smk"
+include: "workflow/rules/gridworld.smk"
+include: "workflow/rules/collect.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"

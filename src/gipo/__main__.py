@@ -1,0 +1,5 @@
+"""``python -m gipo``."""
+
+from gipo.cli import app
+
+app()

@@ -1,0 +1,68 @@
+"""What claims are measured on, the outputs of one scale, and what every measure has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from gipo.analysis.collect import Tables
+from gipo.analysis.statistics import Estimate
+from gipo.errors import GipoError
+from gipo.runs.spec import Section
+
+
+@dataclass(frozen=True)
+class Results:
+    """What claims are measured on: the outputs of one scale.
+
+    Attributes:
+        tables: tidy tables of the runs.
+        weights: trust weights of figure 1.
+        grid: one row per gridworld claim, for the case study and the random family.
+        resamples: bootstrap resamples of every interval.
+    """
+
+    tables: Tables
+    weights: pd.DataFrame
+    grid: pd.DataFrame
+    resamples: int
+
+    @classmethod
+    def read(cls, sources: Path, resamples: int) -> Results:
+        """Read ``results/<scale>``.
+
+        Raises:
+            GipoError: A file is missing or damaged.
+        """
+        return cls(
+            Tables.read(sources / "tables"),
+            _read_csv(sources / "weights.csv"),
+            _read_csv(sources / "gridworld" / "family_claims.csv"),
+            resamples,
+        )
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise GipoError(f"cannot read {path}: {error}") from error
+
+
+class NotTestedError(Exception):
+    """The study lacks what a measure needs; the message says what."""
+
+
+class MeasureBase(Section, ABC):
+    """A measure; ``estimate`` does the work."""
+
+    @abstractmethod
+    def estimate(self, results: Results) -> Estimate:
+        """Measure it.
+
+        Raises:
+            NotTestedError: The study lacks a method, a regime, a task or the like.
+        """

@@ -1,0 +1,165 @@
+"""Command line: every step of the workflow by hand. ``snakemake`` calls the same commands.
+
+Heavy modules are imported by the command that needs them, so that ``gipo --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gipo.errors import GipoError
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Config = Annotated[Path, typer.Argument(help="Scale config, e.g. workflow/config/laptop.yaml.")]
+Out = Annotated[Path, typer.Argument(help="Where to write.")]
+Sources = Annotated[Path, typer.Argument(help="Results of a scale, e.g. results/laptop.")]
+Results = Annotated[Path, typer.Argument(help="Results of all scales, e.g. results.")]
+Resamples = Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")]
+
+
+@cli.command()
+def train(
+    config: Config,
+    directory: Annotated[Path, typer.Argument(help="Run directory; an unfinished run in it goes on.")],
+    task: Annotated[str, typer.Option(help="Task of the study.")],
+    regime: Annotated[str, typer.Option(help="Regime of the study.")],
+    method: Annotated[str, typer.Option(help="Method of the study.")],
+    seed: Annotated[int, typer.Option(help="Seed of the study.")],
+    workers: Annotated[int, typer.Option(min=0, help="Processes that collect; 0 collects in the learner's.")] = 0,
+    checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
+) -> None:
+    """Train one run."""
+    from gipo.engines import lockstep
+    from gipo.study import load_study
+
+    spec = load_study(config).run(task, regime, method, seed)
+    lockstep.train(spec, directory, workers=workers, checkpoint_seconds=checkpoint_seconds, report=_say)
+
+
+@cli.command()
+def baseline(config: Config, task: str, out: Out) -> None:
+    """Play the random policy and the scripted expert."""
+    from gipo.envs import baselines
+    from gipo.study import load_study
+    from gipo.tables import BASELINES, write_table
+
+    spec = load_study(config).baseline(task)
+    episodes = baselines.measure(
+        task,
+        bins=spec.environment.bins,
+        episode_steps=spec.environment.episode_steps,
+        episodes=spec.episodes,
+        seed=spec.seed,
+    )
+    write_table(out, episodes, BASELINES)
+
+
+@cli.command()
+def gridworld(config: Config, out: Out) -> None:
+    """The exact bias-variance study of figure 4."""
+    from gipo import gridworld
+    from gipo.study import load_study
+
+    settings = load_study(config).gridworld
+    gridworld.write(out, pairs=settings.pairs, seed=settings.seed)
+
+
+@cli.command()
+def weights(out: Out) -> None:
+    """Trust weights of every objective over the ratio (figure 1)."""
+    from gipo.files import atomic_path
+    from gipo.weights import trust_weights
+
+    with atomic_path(out) as path:
+        trust_weights().to_csv(path, index=False, float_format="%.10g")
+
+
+@cli.command()
+def collect(config: Config, results: Results, out: Out) -> None:
+    """Gather all runs of a study into tidy tables."""
+    from gipo.analysis import collect
+    from gipo.study import load_study
+
+    study = load_study(config)
+    collect.collect(study.run_directories(results), study.baseline_directories(results), out)
+
+
+@cli.command()
+def track(config: Config, results: Results, receipt: Out) -> None:
+    """Record all runs of a study in results/mlflow.db; what is recorded already is left alone."""
+    from gipo.files import write_json
+    from gipo.runs import tracking
+    from gipo.study import load_study
+
+    directories = load_study(config).run_directories(results)
+    tracking.track(directories, results / "mlflow.db")
+    write_json(receipt, [str(directory) for directory in directories])
+
+
+@cli.command()
+def figure(name: str, sources: Sources, out: Out, resamples: Resamples = 2000) -> None:
+    """Draw one figure or table: SVG, PNG and the CSV behind it."""
+    from gipo.figures import build
+
+    build(name, sources, out, resamples=resamples)
+
+
+@cli.command()
+def scorecard(sources: Sources, out: Out, resamples: Resamples = 2000) -> None:
+    """Judge every claim of the paper by its rule in claims.yaml."""
+    from gipo.analysis import claims
+
+    claims.write_scorecard(sources, out, resamples)
+
+
+@cli.command()
+def report(config: Config, sources: Sources, out: Out) -> None:
+    """Assemble the page that holds scorecard, figures and provenance, in one file."""
+    from gipo.report import assemble
+
+    assemble(sources, sources / "figures", config, f"snakemake --config scale={config.stem} {{target}}", out)
+
+
+@cli.command()
+def plan(config: Config) -> None:
+    """Jobs, env steps and updates of a study, before anything runs."""
+    from gipo.lag import Regime
+    from gipo.study import load_study
+
+    study = load_study(config)
+    runs = study.runs()
+    updates = sum(run.learner.updates for run in runs)
+    steps = sum(
+        run.replay.warmup_steps
+        + run.learner.updates * Regime(run.replay.capacity, run.lifetime_updates, 0).env_steps_per_update
+        for run in runs
+    )
+    typer.echo(f"{len(runs):,} training runs · {updates:,} updates · about {steps:,.0f} env steps")
+    typer.echo(f"{len(study.tasks):,} baselines of {study.baselines.episodes} episodes for each of two policies")
+
+
+@cli.command()
+def schema(out: Out) -> None:
+    """JSON schema of the scale configs, for editors."""
+    from gipo.files import write_json
+    from gipo.study import Study
+
+    write_json(out, Study.model_json_schema())
+
+
+def app() -> None:
+    """Entry point: a `GipoError` is one line on stderr and exit code 1."""
+    try:
+        cli()
+    except GipoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

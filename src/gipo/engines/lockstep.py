@@ -1,0 +1,226 @@
+"""The lockstep engine: deterministic, one machine.
+
+A round: while the learner makes the updates that the env steps so far have paid for, on the replay as it stood at the
+start of the round, the actors collect one segment per environment with the policy as it stood at the start of the
+round; then the segments enter the replay. Same spec, same metrics, bit for bit, however many workers collect and
+however often the run was killed and started again.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from gipo.engines.actors import Evaluator, Stream
+from gipo.engines.workers import make_actors
+from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
+from gipo.errors import GipoError
+from gipo.files import atomic_path, write_json
+from gipo.lag import Regime, Replay
+from gipo.learner import Learner
+from gipo.runs import checkpoint
+from gipo.runs.code import training_modules
+from gipo.runs.directory import RunDirectory
+from gipo.runs.provenance import origin, provenance
+from gipo.runs.spec import RunSpec
+from gipo.tables import RUN_EVALUATION, RUN_METRICS, write_table
+
+
+def train(
+    spec: RunSpec,
+    path: Path,
+    *,
+    workers: int = 0,
+    checkpoint_seconds: float = 60.0,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Train one run to its end, from its checkpoint where there is one, and write its results into ``path``.
+
+    Args:
+        spec: the run.
+        path: its directory.
+        workers: processes that collect; 0 collects in this one.
+        checkpoint_seconds: seconds between checkpoints.
+        report: takes one line of progress every few seconds.
+
+    Raises:
+        GipoError: the directory is another run's, its checkpoint is corrupt, a worker died, the disk is full, or a loss
+            is not finite.
+    """
+    torch.set_num_threads(1)
+    directory = RunDirectory(path)
+    directory.write_spec(spec)
+    if directory.finished:
+        report(f"{spec.run_id} is finished already")
+        return
+    run = Run(spec, workers)
+    try:
+        run.restore(directory, report)
+        run.loop(directory, checkpoint_seconds, report)
+    finally:
+        run.actors.close()
+    run.write_results(directory)
+    directory.checkpoint.unlink(missing_ok=True)
+
+
+class Run:
+    """The state of a run between two rounds, and the round."""
+
+    def __init__(self, spec: RunSpec, workers: int) -> None:
+        replay = spec.replay
+        self.spec = spec
+        self.origin = origin(*training_modules(spec.objective.name))
+        self.regime = Regime(replay.capacity, spec.lifetime_updates, replay.warmup_steps)
+        self.replay = Replay(replay.capacity, replay.segment_length, OBSERVATION_SIZE, ACTION_DIMENSIONS)
+        self.learner = Learner(spec, OBSERVATION_SIZE, ACTION_DIMENSIONS)
+        self.actors = make_actors(spec, workers)
+        self.evaluator = Evaluator(spec)
+        self.rounds = 0
+        self.env_steps = 0
+        self.metrics: list[dict[str, float]] = []
+        self.evaluations: list[dict[str, float]] = []
+        self.interruptions = 0
+        self.seconds_before = 0.0
+        self.started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all attempts, as far as their checkpoints tell."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def loop(self, directory: RunDirectory, checkpoint_seconds: float, report: Callable[[str], None]) -> None:
+        """Rounds until all updates are made."""
+        progress = Progress(self, directory.log, report)
+        saved = time.monotonic()
+        if self.learner.updates == 0:
+            self._evaluate()
+        while self.learner.updates < self.spec.learner.updates:
+            self._round(progress)
+            if time.monotonic() - saved > checkpoint_seconds:
+                checkpoint.save(directory.checkpoint, self.state())
+                saved = time.monotonic()
+        progress.tell()
+
+    def _round(self, progress: Progress) -> None:
+        version = self.learner.updates
+        self.actors.start(self.learner.model, self.rounds)
+        due = min(self.regime.updates_due(self.env_steps), self.spec.learner.updates)
+        self._learn(due - version, progress)
+        segments = self.actors.finish()
+        self.replay.append(segments, *self.learner.targets(segments), version=version)
+        self.env_steps += self.spec.round_steps
+        self.rounds += 1
+
+    def _learn(self, updates: int, progress: Progress) -> None:
+        learner = self.spec.learner
+        if updates <= 0:
+            return
+        positions = torch.from_numpy(
+            self.spec.generator(Stream.SAMPLING, self.rounds).integers(
+                len(self.replay), size=(updates, learner.accumulation, learner.batch_size)
+            )
+        )
+        for index in positions:
+            if learner.refresh_every and self.learner.updates % learner.refresh_every == 0:
+                self.replay.refresh(self.learner.targets)
+            losses, norms = self.learner.update(self.replay, index)
+            step = {"update": self.learner.updates, "env_steps": self.env_steps}
+            if self.learner.updates % self.spec.diagnostics.every == 0:
+                self.metrics.append(step | self.learner.metrics(losses, norms))
+            if self.learner.updates % self.spec.evaluation.every == 0 or self.learner.updates == learner.updates:
+                self._evaluate()
+            progress.tell_sometimes()
+
+    def _evaluate(self) -> None:
+        step = {"update": self.learner.updates, "env_steps": self.env_steps}
+        rows = self.evaluator.evaluate(self.learner.model, self.learner.updates)
+        self.evaluations.extend(step | row for row in rows)
+
+    def restore(self, directory: RunDirectory, report: Callable[[str], None]) -> None:
+        """Go on from the checkpoint, if there is one and today's code wrote it."""
+        if not directory.checkpoint.exists():
+            return
+        state = checkpoint.load(directory.checkpoint)
+        if state["code_digest"] != self.origin["code_digest"]:
+            report(f"{self.spec.run_id}: the checkpoint was written by other code; starting from update 0")
+            return
+        self.learner.load_state(state["learner"])
+        self.replay.load_state(state["replay"])
+        self.actors.load_state(state["actors"])
+        self.rounds, self.env_steps = state["rounds"], state["env_steps"]
+        self.metrics, self.evaluations = state["metrics"], state["evaluations"]
+        self.seconds_before, self.interruptions = state["seconds"], state["interruptions"] + 1
+        report(f"{self.spec.run_id}: going on from update {self.learner.updates:,}")
+
+    def state(self) -> dict[str, Any]:
+        """All that the rest of the run depends on."""
+        return {
+            "code_digest": self.origin["code_digest"],
+            "learner": self.learner.state(),
+            "replay": self.replay.state(),
+            "actors": self.actors.state(),
+            "rounds": self.rounds,
+            "env_steps": self.env_steps,
+            "metrics": self.metrics,
+            "evaluations": self.evaluations,
+            "seconds": self.seconds,
+            "interruptions": self.interruptions,
+        }
+
+    def write_results(self, directory: RunDirectory) -> None:
+        """Write the declared results; the provenance last."""
+        write_table(directory.metrics, pd.DataFrame(self.metrics), RUN_METRICS)
+        write_table(directory.evaluation, pd.DataFrame(self.evaluations), RUN_EVALUATION)
+        weights = io.BytesIO()  # torch's own file errors do not tell a full disk
+        torch.save(self.learner.model.state_dict(), weights)
+        with atomic_path(directory.policy) as temporary:
+            temporary.write_bytes(weights.getbuffer())
+        write_json(
+            directory.provenance,
+            provenance(
+                self.origin,
+                wall_seconds=self.seconds,
+                env_steps=self.env_steps,
+                updates=self.learner.updates,
+                interruptions=self.interruptions,
+            ),
+        )
+
+
+class Progress:
+    """One line every few seconds: update, rate, env steps, time left."""
+
+    INTERVAL = 10.0  # seconds
+
+    def __init__(self, run: Run, log: Path, report: Callable[[str], None]) -> None:
+        self.run, self.log, self.report = run, log, report
+        self.first, self.started = run.learner.updates, time.monotonic()
+        self.told = self.started
+
+    def tell_sometimes(self) -> None:
+        """Tell if the last line is old."""
+        if time.monotonic() - self.told >= self.INTERVAL:
+            self.tell()
+
+    def tell(self) -> None:
+        """Report one line, and append it to the run's log."""
+        self.told = time.monotonic()
+        spec, updates = self.run.spec, self.run.learner.updates
+        rate = (updates - self.first) / (self.told - self.started)
+        left = (spec.learner.updates - updates) / rate if rate else float("inf")
+        line = (
+            f"{spec.task} {spec.regime} {spec.method} seed {spec.seed}: update {updates:,}/{spec.learner.updates:,}"
+            f" · {rate:,.0f} updates/s · {self.run.env_steps:,} env steps · {left:,.0f} s left"
+        )
+        self.report(line)
+        try:
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise GipoError(f"cannot write {self.log}: {error}") from error

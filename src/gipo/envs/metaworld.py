@@ -1,0 +1,96 @@
+"""MetaWorld tasks with discretised actions, episodes that depend on their seed alone, and both meanings of success."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any, Literal
+
+import gymnasium
+import metaworld.policies
+import numpy as np
+import numpy.typing as npt
+from gymnasium.spaces import Box, MultiDiscrete
+
+from gipo.envs.sawyer import fast_class, goals
+from gipo.envs.tasks import METAWORLD_TASKS
+from gipo.errors import GipoError
+
+Floats = npt.NDArray[np.float64]
+Phase = Literal["train", "evaluation", "baseline"]
+
+ACTION_DIMENSIONS = 4
+OBSERVATION_SIZE = 39
+_PHASES = {"train": 0, "evaluation": 1, "baseline": 2}
+
+
+def episode_seed(run_seed: int, phase: Phase, episode: int) -> int:
+    """Seed of one episode; equal arguments give equal seeds in every process, others give unrelated ones."""
+    return int(np.random.SeedSequence(run_seed, spawn_key=(_PHASES[phase], episode)).generate_state(1, np.uint64)[0])
+
+
+class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):
+    """One MetaWorld task behind the gymnasium API.
+
+    An action is one token per dimension, ``a = -1 + 2 * token / (bins - 1)`` [C]. An episode's goal, one of the task's
+    50 MT1 goals, is drawn from the seed given to `reset`; what follows is deterministic, whatever came before.
+    Episodes never terminate: success is a bonus state, and the time limit truncates.
+
+    ``info`` of a step holds ``success`` (now), ``success_any`` (at any step so far, MetaWorld's own definition) and
+    ``success_last`` (now; at the last step it is what the authors' code counts).
+
+    Args:
+        task: one of `METAWORLD_TASKS`.
+        bins: tokens per action dimension.
+        episode_steps: time limit.
+
+    Raises:
+        GipoError: unknown task.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self, task: str, *, bins: int = 256, episode_steps: int = 500) -> None:
+        if task not in METAWORLD_TASKS:
+            close = ", ".join(difflib.get_close_matches(task, METAWORLD_TASKS))
+            raise GipoError(f"unknown MetaWorld task {task!r}" + (f"; did you mean {close}?" if close else ""))
+        self.task, self.bins, self.episode_steps = task, bins, episode_steps
+        self.action_space = MultiDiscrete([bins] * ACTION_DIMENSIONS)
+        self._sawyer = fast_class(task)()
+        self._goals = goals(task)
+        self._sawyer.set_task(self._goals[0])
+        space = self._sawyer.sawyer_observation_space
+        self.observation_space = Box(space.low, space.high, dtype=np.float64)
+        self._step = episode_steps
+        self._succeeded = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+        """Begin the episode of ``seed``; without one, an episode drawn from the last seed's stream."""
+        super().reset(seed=seed)
+        goal = self._goals[self.np_random.integers(len(self._goals))]
+        self._step, self._succeeded = 0, False
+        return self._sawyer.begin(goal), {}
+
+    def step(self, action: npt.NDArray[Any]) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        """Play one token per action dimension, integers in [0, bins), [4]."""
+        return self.step_continuous(-1 + 2 * np.asarray(action, dtype=np.float64) / (self.bins - 1))
+
+    def step_continuous(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        """Play a continuous action in [-1, 1]^4, as the scripted expert does."""
+        if self._step >= self.episode_steps:
+            raise GipoError(f"{self.task}: the episode of {self.episode_steps} steps is over; reset first")
+        observation, reward, success = self._sawyer.advance(action)
+        self._step += 1
+        self._succeeded |= success
+        info = {"success": success, "success_any": self._succeeded, "success_last": success}
+        return observation, reward, False, self._step == self.episode_steps, info
+
+
+def expert(task: str) -> Callable[[Floats], Floats]:
+    """MetaWorld's scripted policy of a task: observation [39] to action in [-1, 1]^4."""
+    policy = metaworld.policies.ENV_POLICY_MAP[task]()
+
+    def act(observation: Floats) -> Floats:
+        return np.clip(policy.get_action(observation), -1.0, 1.0).astype(np.float64)
+
+    return act

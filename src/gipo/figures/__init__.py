@@ -1,0 +1,61 @@
+"""Figures and tables of the study: each is one module from tidy tables to a picture and the CSV behind it.
+
+A figure module ``gipo.figures.<name>`` has three functions::
+
+    table(sources: Path) -> pd.DataFrame          data behind the figure; takes ``resamples`` too if it bootstraps
+    draw(table: pd.DataFrame) -> Figure           the picture, from that table alone
+    caption(table: pd.DataFrame) -> str           what is shown, n, interval method, the paper's value
+
+To add one, write the module and put its name into `NAMES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+from types import ModuleType
+
+from gipo.errors import GipoError
+from gipo.files import atomic_path
+
+NAMES = ("fig1", "fig2", "fig4", "table1", "iqm", "scorecard")
+"""Figures that can be built, in the order of the report."""
+
+
+def module(name: str) -> ModuleType:
+    """Module of a figure.
+
+    Raises:
+        GipoError: no figure of that name.
+    """
+    if name not in NAMES:
+        raise GipoError(f"unknown figure {name!r}; known: {', '.join(NAMES)}")
+    return importlib.import_module(f"gipo.figures.{name}")
+
+
+def build(name: str, sources: Path, out: Path, resamples: int = 2000) -> None:
+    """Write ``out/<name>.csv``, ``.svg`` and ``.png``, the same bytes on every run.
+
+    Args:
+        name: one of `NAMES`.
+        sources: ``results/<scale>``, with ``tables/`` and ``gridworld/`` beneath it.
+        out: folder to write to; made if missing.
+        resamples: bootstrap resamples, for figures with bootstrap intervals.
+
+    Raises:
+        GipoError: no figure of that name, or its source tables are missing or damaged.
+    """
+    from gipo.figures import style
+
+    style.apply()
+    figure = module(name)
+    settings = {"resamples": resamples} if "resamples" in inspect.signature(figure.table).parameters else {}
+    table = figure.table(sources, **settings)
+    picture = figure.draw(table)
+    with atomic_path(out / f"{name}.csv") as path:
+        table.to_csv(path, index=False, float_format="%.10g")
+    with atomic_path(out / f"{name}.svg") as path:
+        picture.savefig(path, metadata={"Date": None})
+    with atomic_path(out / f"{name}.png") as path:
+        picture.savefig(path)

@@ -1,0 +1,127 @@
+"""Figure 2: learning curves on every task, fresh and stale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from gipo.analysis.collect import Tables
+from gipo.analysis.statistics import curves, mean_curve
+from gipo.figures import style, words
+
+
+def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+    """Mean evaluation return over seeds at every evaluation, with its interval and the two reference policies.
+
+    Args:
+        sources: ``results/<scale>``.
+        resamples: bootstrap resamples.
+
+    Raises:
+        GipoError: a table is missing or damaged, or the runs of a method are not comparable.
+    """
+    tables = Tables.read(sources / "tables")
+    runs = tables.evaluations[["regime", "method"]].drop_duplicates()
+    curve = pd.concat(
+        [
+            _rows(tables.evaluations, regime, method, resamples)
+            for regime in style.order_regimes(runs["regime"])
+            for method in style.order(runs.loc[runs["regime"] == regime, "method"])
+        ]
+    )
+    references = tables.baselines.pivot_table(index="task", columns="policy", values="return", aggfunc="mean")
+    return curve.merge(references.reset_index(), on="task", how="left")
+
+
+def _rows(evaluations: pd.DataFrame, regime: str, method: str, resamples: int) -> pd.DataFrame:
+    runs = curves(evaluations, regime, method, "return")
+    band = mean_curve(runs.values, method, resamples)
+    seeds = len(runs.values)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "task": task,
+                    "regime": regime,
+                    "method": method,
+                    "update": runs.updates,
+                    "env_steps": runs.env_steps[:, i].mean(axis=0),
+                    "mean_return": band.value[i],
+                    "low": band.low[i],
+                    "high": band.high[i],
+                    "tasks": len(runs.tasks),
+                    "seeds": seeds,
+                    "resamples": resamples,
+                    "note": band.note,
+                }
+            )
+            for i, task in enumerate(runs.tasks)
+        ]
+    )
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """A row of panels per task, a column per regime; panels of a row share their axes."""
+    tasks = sorted(set(table["task"]))
+    regimes = style.order_regimes(table["regime"])
+    height = 2.3 if len(tasks) > 1 else 3.0
+    figure = Figure(figsize=(style.WIDTH, 0.8 + height * len(tasks)), layout="constrained")
+    grid = figure.subplots(len(tasks), len(regimes), sharex=True, sharey="row", squeeze=False)
+    for i, task in enumerate(tasks):
+        for j, regime in enumerate(regimes):
+            rows = table[(table["task"] == task) & (table["regime"] == regime)]
+            _panel(grid[i, j], rows)
+            if i == 0:
+                steps = EngFormatter(sep="", places=0)(table.loc[table["regime"] == regime, "env_steps"].max())
+                grid[i, j].set_title(f"{regime}  ({steps} env steps)")
+        _references(grid[i], table[table["task"] == task])
+        grid[i, 0].set_ylabel(f"{task}\nreturn")
+    for ax in grid[-1]:
+        ax.set_xlabel("learner updates")
+    entries = {text: line for ax in grid.flat for line, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+    labels = [style.label(method) for method in style.order(table["method"])]
+    style.legend(figure, [entries[text] for text in labels], labels)
+    return figure
+
+
+def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+    for method in style.order(rows["method"]):
+        one = rows[rows["method"] == method]
+        colour = style.colour(method)
+        ax.fill_between(one["update"], one["low"], one["high"], color=colour, alpha=0.15, lw=0)
+        ax.plot(one["update"], one["mean_return"], color=colour, ls=style.line(method), label=style.label(method))
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+
+
+def _references(axes: list[Axes], rows: pd.DataFrame) -> None:
+    """Lines at the returns of the random policy and the expert; the expert's only if the curves come near it."""
+    random, expert = rows[["random", "expert"]].iloc[0]
+    top = rows[["mean_return", "high"]].max().max()
+    near = top > random + 0.4 * (expert - random)
+    for ax in axes:
+        ax.axhline(random, color=style.MUTED, ls=":", lw=1.2, zorder=1)
+        if near:
+            ax.axhline(expert, color=style.MUTED, ls="--", lw=1.2, zorder=1)
+    side = axes[-1].get_yaxis_transform()
+    axes[-1].text(1.02, random, "random", transform=side, color=style.MUTED, fontsize=9, va="center")
+    if near:
+        axes[-1].text(1.02, expert, "expert", transform=side, color=style.MUTED, fontsize=9, va="center")
+    else:
+        away = f"expert\n{expert:,.0f} ↑"
+        axes[-1].text(1.02, 1, away, transform=axes[-1].transAxes, color=style.MUTED, fontsize=9, va="top")
+
+
+def caption(table: pd.DataFrame) -> str:
+    """What is shown, n, interval method."""
+    return (
+        f"Evaluation return over training, {words.runs(table)} per method and regime: mean over seeds, band: its "
+        "pointwise interval. The regimes share the axis of learner updates; they differ in how much new data arrives "
+        "per update, hence in the env steps named above each column. Lines: random policy (dotted) and MetaWorld's "
+        f"scripted expert (dashed, or an arrow where it is far above). {words.intervals(table)} The paper's figure 2 "
+        "shows three tasks in both regimes, methods close when fresh and GIPO > SAPO > PPO when stale [P]."
+    )

@@ -1,0 +1,143 @@
+"""Scorecard: what the paper claims, what this study measured, and the verdict of a rule written before."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from gipo.analysis.claims import COLUMNS, NOT_TESTED, VERDICTS
+from gipo.errors import GipoError
+from gipo.figures import style
+
+MARKS = {VERDICTS[0]: "✓", VERDICTS[1]: "≈", VERDICTS[2]: "✗", VERDICTS[3]: "–"}
+COLOURS = {VERDICTS[0]: "#00664B", VERDICTS[1]: "#8A5A00", VERDICTS[2]: "#A63A00", VERDICTS[3]: style.MUTED}
+"""Dark enough for white text on them, and told apart by colour-blind readers; the word stands beside the colour."""
+
+TRUTH_VALUE = "truth value"
+"""Unit of a claim that is exactly true (1) or false (0)."""
+
+LINE, HEADING, LEFT = 0.165, 0.3, 0.05
+"""Height of a line of text and of a heading, left margin, in inches."""
+COLUMN_STARTS = {"verdict": LEFT, "claim": 1.45, "reference": 5.12, "measured": 7.12}
+WRAP = {"claim": 56, "reference": 29}
+"""Characters that a line of a column holds."""
+
+
+def table(sources: Path) -> pd.DataFrame:
+    """``scorecard.csv`` as `gipo.analysis.claims` wrote it.
+
+    Raises:
+        GipoError: the file is missing, lacks a column or holds an unknown verdict.
+    """
+    path = sources / "scorecard.csv"
+    try:
+        rows = pd.read_csv(path, keep_default_na=False, na_values={c: [""] for c in ("measured", "low", "high", "n")})
+    except (OSError, ValueError) as error:
+        raise GipoError(f"cannot read {path}: {error}") from error
+    if missing := [column for column in COLUMNS if column not in rows]:
+        raise GipoError(f"{path}: column {missing[0]!r} is missing")
+    if unknown := sorted(set(rows["verdict"]) - set(VERDICTS)):
+        raise GipoError(f"{path}: verdict {unknown[0]!r}, expected one of {', '.join(VERDICTS)}")
+    return rows[list(COLUMNS)].astype({"n": "Int64"})
+
+
+def measured_words(row: pd.Series) -> str:
+    """Estimate and interval, if it has a width, such as ``0.312 [0.105, 0.520]``; empty if nothing was measured."""
+    if pd.isna(row["measured"]):
+        return ""
+    if row["unit"] == TRUTH_VALUE:
+        return "holds" if row["measured"] else "does not hold"
+    value, low, high = (_number(row[name], row) for name in ("measured", "low", "high"))
+    return f"{value} [{low}, {high}]" if row["low"] < row["high"] else value
+
+
+def _number(x: float, row: pd.Series) -> str:
+    """Three digits of the largest of estimate and interval."""
+    if not math.isfinite(x):
+        return str(x)
+    largest = max((abs(row[c]) for c in ("measured", "low", "high") if math.isfinite(row[c])), default=0.0)
+    if 0 < largest < 5e-4:
+        return f"{x:.1e}"
+    decimals = 2 - math.floor(math.log10(largest)) if largest else 0
+    text = f"{x:,.{min(max(decimals, 0), 4)}f}"
+    return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """A row per tested claim under the headings of the paper's parts; those not tested are counted below."""
+    tested = table[table["verdict"] != NOT_TESTED]
+    rows = [_cells(row) for _, row in tested.iterrows()]
+    headings = tested["section"] != tested["section"].shift()
+    height = 1.1 + HEADING * headings.sum() + sum(map(_extent, rows))
+    figure = Figure(figsize=(style.WIDTH, height))
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, style.WIDTH), ylim=(height, 0))
+    ax.set_axis_off()
+    ax.text(LEFT, 0.22, _headline(table), weight="bold", size=11.5)
+    for name, x in COLUMN_STARTS.items():
+        ax.text(x, 0.5, {"reference": "paper", "measured": "here [95 % interval]"}.get(name, name), color=style.MUTED)
+    top = 0.6
+    for cells, section, heading, verdict in zip(rows, tested["section"], headings, tested["verdict"], strict=True):
+        if heading:
+            ax.axhline(top, color=style.MUTED, lw=0.8)
+            ax.text(LEFT, top + HEADING - 0.09, section, weight="bold", size=9)
+            top += HEADING
+        else:
+            ax.axhline(top, color=style.FAINT, lw=0.8)
+        _pill(ax, top, verdict)
+        for name, words in cells.items():
+            for i, line in enumerate(words):
+                muted = name == "measured" and i > 0
+                colour = style.MUTED if muted else style.INK
+                ax.text(COLUMN_STARTS[name], top + 0.185 + LINE * i, line, size=8.5, color=colour)
+        top += _extent(cells)
+    ax.axhline(top, color=style.MUTED, lw=0.8)
+    ax.text(LEFT, top + 0.25, _untested(table), color=style.MUTED, size=8.5)
+    return figure
+
+
+def _pill(ax: Axes, top: float, verdict: str) -> None:
+    """The verdict in its colour."""
+    x, width, height = COLUMN_STARTS["verdict"], 1.22, 0.21
+    shape = FancyBboxPatch((x, top + 0.045), width, height, boxstyle="round,pad=0,rounding_size=0.05", lw=0)
+    shape.set_facecolor(COLOURS[verdict])
+    ax.add_patch(shape)
+    words = f"{MARKS[verdict]} {verdict}"
+    ax.text(x + width / 2, top + 0.185, words, color="white", size=8, weight="bold", ha="center")
+
+
+def _cells(row: pd.Series) -> dict[str, list[str]]:
+    """Lines of the columns beside the verdict."""
+    source = row["source"].replace(" ", "\N{NO-BREAK SPACE}")
+    words = {"claim": row["claim"], "reference": f"{row['reference']} {source}"}
+    wrapped = {name: textwrap.wrap(text, WRAP[name], break_on_hyphens=False) for name, text in words.items()}
+    return wrapped | {"measured": [measured_words(row), row["unit"]]}
+
+
+def _extent(cells: dict[str, list[str]]) -> float:
+    """Height of a row in inches."""
+    return LINE * max(map(len, cells.values())) + 0.12
+
+
+def _headline(table: pd.DataFrame) -> str:
+    counts = table["verdict"].value_counts()
+    return " · ".join(f"{counts.get(v, 0)} {v}" for v in VERDICTS[:3])
+
+
+def _untested(table: pd.DataFrame) -> str:
+    count = int((table["verdict"] == NOT_TESTED).sum())
+    return f"{NOT_TESTED.capitalize()}: {count} more. The report names each with the reason."
+
+
+def caption(table: pd.DataFrame) -> str:
+    """How to read the verdicts."""
+    return (
+        f"{_headline(table)} · {(table['verdict'] == NOT_TESTED).sum()} {NOT_TESTED}. Each claim has a rule, written "
+        "before any number existed, on its estimate and 95 % interval; what the rule neither accepts nor rejects is "
+        "partly reproduced. Intervals of training runs: percentile bootstrap over seeds stratified by task."
+    )

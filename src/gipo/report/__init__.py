@@ -1,0 +1,94 @@
+"""The report: one HTML file with the scorecard, the figures and where they came from, readable without the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+import yaml
+from markupsafe import Markup
+
+from gipo import figures
+from gipo.analysis.claims import NOT_TESTED, VERDICTS
+from gipo.analysis.collect import Tables
+from gipo.errors import GipoError
+from gipo.figures import scorecard
+from gipo.files import atomic_path
+from gipo.report import embed, summary
+
+TEMPLATE = "report.html"
+
+
+def assemble(sources: Path, pictures: Path, scale_config: Path, command: str, out: Path) -> None:
+    """Write the report; equal inputs give equal bytes.
+
+    Args:
+        sources: ``results/<scale>`` with ``tables/`` and ``scorecard.csv``.
+        pictures: folder of the built figures, ``<name>.svg``, ``.png`` and ``.csv``.
+        scale_config: the study's config; its ``title`` is shown.
+        command: what re-makes a target, with ``{target}`` for its name: ``snakemake --config scale=laptop {target}``.
+        out: the HTML file.
+
+    Raises:
+        GipoError: An input is missing or damaged.
+    """
+    runs = Tables.read(sources / "tables").runs
+    claims = scorecard.table(sources)
+    page = _template().render(
+        title=_title(scale_config),
+        command=lambda target: command.replace("{target}", target),
+        verdicts=_verdicts(claims),
+        tested=_by_section(claims[claims["verdict"] != NOT_TESTED]),
+        untested=_by_section(claims[claims["verdict"] == NOT_TESTED]),
+        headline=_entry(claims.iloc[0]),
+        figures=[embed.figure(name, pictures) for name in figures.NAMES if name != "scorecard"],
+        scale=summary.scale(runs),
+        cost=summary.cost(runs),
+        settings=summary.settings(runs),
+        origin=summary.origin(runs),
+        runs=summary.run_rows(runs),
+    )
+    with atomic_path(out) as path:
+        path.write_text(page, encoding="utf-8")
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gipo", "report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    css = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    environment.globals["css"] = Markup(css)
+    return environment.get_template(TEMPLATE)
+
+
+def _title(scale_config: Path) -> str:
+    try:
+        return str(yaml.safe_load(scale_config.read_text(encoding="utf-8"))["title"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise GipoError(f"cannot read the title of the study from {scale_config}: {error!r}") from error
+
+
+def _verdicts(claims: pd.DataFrame) -> list[dict[str, object]]:
+    """Each verdict with its mark and how many claims have it."""
+    return [
+        {"verdict": verdict, "mark": scorecard.MARKS[verdict], "count": int((claims["verdict"] == verdict).sum())}
+        for verdict in VERDICTS
+    ]
+
+
+def _by_section(claims: pd.DataFrame) -> list[tuple[str, list[dict[str, str]]]]:
+    """Entries under the headings of the paper's parts, in the order of the scorecard."""
+    groups = claims.groupby("section", sort=False)
+    return [(str(section), [_entry(row) for _, row in rows.iterrows()]) for section, rows in groups]
+
+
+def _entry(row: pd.Series) -> dict[str, str]:
+    """A scorecard row for the template."""
+    words = {str(column): str(row[column]) for column in row.index}
+    words |= {"measured": scorecard.measured_words(row), "mark": scorecard.MARKS[row["verdict"]]}
+    return words | {"n": "" if pd.isna(row["n"]) else f"{row['n']:,}"}

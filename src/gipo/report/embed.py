@@ -1,0 +1,76 @@
+"""Figures as they are put into the page: picture and table as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from pathlib import Path
+
+import pandas as pd
+
+from gipo import figures
+from gipo.errors import GipoError
+
+LARGEST_SVG = 400_000
+"""Bytes above which the PNG is embedded in place of the SVG."""
+LARGEST_CSV = 60_000
+"""Bytes above which the table is embedded compressed."""
+
+
+def figure(name: str, pictures: Path) -> dict[str, str]:
+    """What the template needs of one built figure.
+
+    Args:
+        name: one of `gipo.figures.NAMES`.
+        pictures: folder with ``<name>.svg``, ``.png`` and ``.csv``.
+
+    Raises:
+        GipoError: A file is missing or damaged.
+    """
+    module = figures.module(name)
+    table = _csv(pictures / f"{name}.csv")
+    caption = module.caption(table)
+    title, _, subtitle = (module.__doc__ or name).strip().splitlines()[0].rstrip(".").partition(": ")
+    return {
+        "name": name,
+        "title": title,
+        "subtitle": subtitle[:1].upper() + subtitle[1:],
+        "caption": caption,
+        "alt": f"{title}: {subtitle}. The caption describes it.",
+        "picture": _picture(pictures, name),
+        **_download(pictures / f"{name}.csv"),
+    }
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise GipoError(f"cannot read {path}: {error}") from error
+
+
+def _picture(pictures: Path, name: str) -> str:
+    """Data URI of the SVG, or of the PNG where the SVG is large."""
+    svg = _bytes(pictures / f"{name}.svg")
+    if len(svg) <= LARGEST_SVG:
+        return _data_uri(svg, "image/svg+xml")
+    return _data_uri(_bytes(pictures / f"{name}.png"), "image/png")
+
+
+def _download(path: Path) -> dict[str, str]:
+    """Data URI, file name and size of the table behind a figure."""
+    content, name, kind = _bytes(path), path.name, "text/csv"
+    if len(content) > LARGEST_CSV:
+        content, name, kind = gzip.compress(content, mtime=0), f"{path.name}.gz", "application/gzip"
+    return {"csv": _data_uri(content, kind), "csv_name": name, "csv_size": f"{max(len(content) / 1000, 1):.0f} kB"}
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise GipoError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

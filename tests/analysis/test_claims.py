@@ -1,0 +1,375 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gipo.analysis import claims
+from gipo.analysis.claims import COLUMNS, NOT_REPRODUCED, NOT_TESTED, PARTLY, REPRODUCED, VERDICTS, Claim, Rule
+from gipo.analysis.collect import Tables
+from gipo.analysis.measures import Cell
+from gipo.analysis.results import Results
+from gipo.analysis.statistics import Estimate
+from gipo.errors import GipoError
+
+ORDERING = {"reproduced": [{"low": {"above": 0}}], "not_reproduced": [{"value": {"at_most": 0}}], "why": "because"}
+STALE_GIPO = {"quantity": "score", "method": "gipo-1-1", "regime": "stale"}
+STALE_PPO = STALE_GIPO | {"method": "ppo-clip"}
+STALE_LEAD = {"name": "difference", "of": STALE_GIPO, "minus": STALE_PPO}
+
+
+def claim(measure: dict, rule: dict | None = ORDERING, **more: object) -> Claim:
+    entry = {"id": "a", "section": "s", "claim": "c", "reference": "r", "source": "[P]", "measure": measure}
+    return Claim.model_validate(entry | ({"rule": rule} if rule else {}) | more)
+
+
+def table(runs: dict[tuple[str, str], list[list[float]]], column: str) -> pd.DataFrame:
+    """(regime, method) to values [seeds][tasks] of runs that logged once, at update 1000."""
+    return pd.DataFrame(
+        [
+            {"run_id": f"{regime}{method}{seed}{task}", "regime": regime, "method": method, "seed": seed}
+            | {"task": f"task{task}", "update": 1000, "env_steps": 5000, "episode": 0, column: value}
+            for (regime, method), seeds in runs.items()
+            for seed, tasks in enumerate(seeds)
+            for task, value in enumerate(tasks)
+        ]
+    )
+
+
+def results(scores: pd.DataFrame | None = None, metrics: pd.DataFrame | None = None, **more: pd.DataFrame) -> Results:
+    empty = pd.DataFrame(columns=["run_id", "update", "gap_mean", "regime", "method", "task"])
+    metrics = empty if metrics is None else metrics
+    metrics = metrics if "gap_mean" in metrics else metrics.assign(gap_mean=np.nan)
+    tables = Tables(empty, metrics, empty if scores is None else scores, empty)
+    return Results(tables, more.get("weights", empty), more.get("grid", empty), resamples=400)
+
+
+def judge(one: Claim, study: Results) -> pd.Series:
+    return claims.scorecard(study, [one]).iloc[0]
+
+
+class TestRules:
+    @pytest.mark.parametrize(
+        ("value", "low", "high", "verdict"),
+        [
+            (0.5, 0.1, 0.9, REPRODUCED),
+            (0.5, 0.0, 0.9, PARTLY),
+            (0.5, -0.1, 0.9, PARTLY),
+            (0.0, -0.1, 0.9, NOT_REPRODUCED),
+            (-0.5, -0.9, 0.1, NOT_REPRODUCED),
+            (-0.5, -0.9, -0.1, NOT_REPRODUCED),
+        ],
+    )
+    def test_ordering(self, value: float, low: float, high: float, verdict: str) -> None:
+        assert Rule.model_validate(ORDERING).verdict(Estimate(value, low, high, 6, "")) == verdict
+
+    @pytest.mark.parametrize(
+        ("low", "high", "verdict"),
+        [
+            (0.9, 1.1, REPRODUCED),
+            (0.8, 1.1, PARTLY),
+            (0.9, 1.3, PARTLY),
+            (1.3, 1.4, NOT_REPRODUCED),
+            (0.5, 0.6, NOT_REPRODUCED),
+        ],
+    )
+    def test_alternatives_are_any_of_and_conditions_all_of(self, low: float, high: float, verdict: str) -> None:
+        rule = Rule.model_validate(
+            {
+                "reproduced": [{"low": {"at_least": 0.9}, "high": {"at_most": 1.1}}],
+                "not_reproduced": [{"low": {"above": 1.2}}, {"high": {"below": 0.7}}],
+                "why": "within a tenth",
+            }
+        )
+        assert rule.verdict(Estimate((low + high) / 2, low, high, 6, "")) == verdict
+        assert rule.words() == (
+            "reproduced if low ≥ 0.9 and high ≤ 1.1; not reproduced if low > 1.2 or high < 0.7; "
+            "otherwise partly (within a tenth)"
+        )
+
+
+RULED = [one for one in claims.load() if one.rule]
+PUBLISHED = [one for one in RULED if re.match(r"\d", one.reference)]
+
+
+class TestClaimsFile:
+    def test_ids_are_unique_and_the_headline_comes_first(self) -> None:
+        ids = [one.id for one in claims.load()]
+        assert len(set(ids)) == len(ids)
+        assert ids[0] == "stale-gipo-over-ppo"
+
+    @pytest.mark.parametrize("one", RULED, ids=lambda one: one.id)
+    @given(ends=st.lists(st.floats(-50, 50) | st.floats(-0.2, 1.2), min_size=3, max_size=3))
+    def test_no_result_is_both_reproduced_and_not(self, one: Claim, ends: list[float]) -> None:
+        low, value, high = sorted(ends)
+        estimate = Estimate(value, low, high, 6, "")
+        assert one.rule
+        assert not (
+            any(c.holds(estimate) for c in one.rule.reproduced)
+            and any(c.holds(estimate) for c in one.rule.not_reproduced)
+        )
+
+    @pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.id)
+    def test_the_published_number_would_be_reproduced(self, one: Claim) -> None:
+        value = float(one.reference.split()[0])
+        assert one.rule
+        assert one.rule.verdict(Estimate(value, value, value, 6, "")) == REPRODUCED
+
+    def test_sources_are_tagged(self) -> None:
+        assert all(re.match(r"\[[PCR]", one.source) for one in claims.load())
+
+
+class TestBadClaims:
+    GOOD = yaml.safe_load(claims.CLAIMS.read_text())[0]
+
+    @pytest.mark.parametrize(
+        ("change", "key"),
+        [
+            ({"measure": {"name": "vibes"}}, "measure: .*'vibes'"),
+            ({"measure": {"name": "level", "of": STALE_PPO, "minus": STALE_PPO}}, r"measure\.level\.minus"),
+            ({"measure": {"name": "level", "of": STALE_PPO | {"quantity": "luck"}}}, r"of\.quantity: .*'luck'"),
+            ({"rule": ORDERING | {"reproduced": []}}, r"rule\.reproduced"),
+            ({"rule": ORDERING | {"reproduced": [{"low": {"over": 0}}]}}, r"rule\.reproduced\.0\.low\.over"),
+            ({"rule": ORDERING | {"reproduced": [{"low": {}}]}}, r"reproduced\.0\.low: .*at least one of above"),
+            ({"rule": ORDERING | {"reproduced": [{}]}}, r"reproduced\.0: .*at least one of value"),
+            ({"rule": ORDERING | {"reproduced": [{"low": {"above": "nothing"}}]}}, r"low\.above: .*'nothing'"),
+            ({"rule": None}, "expected a rule"),
+            ({"measure": {"name": "unmeasured", "reason": "x"}}, "expected a rule, unless"),
+            ({"source": "the paper"}, "source: .*'the paper'"),
+            ({"verdict": "reproduced"}, "verdict: .*not permitted"),
+        ],
+    )
+    def test_malformed_claim_is_named_with_its_key(self, change: dict, key: str, tmp_path: Path) -> None:
+        path = tmp_path / "claims.yaml"
+        path.write_text(yaml.safe_dump([self.GOOD | change]))
+        with pytest.raises(GipoError, match=f"claim 'stale-gipo-over-ppo', .*{key}"):
+            claims.load(path)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("a: 1", "expected a list"),
+            ("[", "cannot read claims"),
+            ("- 7", "claim 7, the whole"),
+            (None, "cannot read"),
+        ],
+    )
+    def test_file_that_holds_no_claims(self, text: str | None, message: str, tmp_path: Path) -> None:
+        if text is not None:
+            (tmp_path / "claims.yaml").write_text(text)
+        with pytest.raises(GipoError, match=message):
+            claims.load(tmp_path / "claims.yaml")
+
+    def test_double_id(self, tmp_path: Path) -> None:
+        (tmp_path / "claims.yaml").write_text(yaml.safe_dump([self.GOOD, self.GOOD]))
+        with pytest.raises(GipoError, match="more than one claim has the id 'stale-gipo-over-ppo'"):
+            claims.load(tmp_path / "claims.yaml")
+
+
+class TestRunMeasures:
+    def test_level_is_the_mean_with_the_bootstrap_interval_of_two_seeds(self) -> None:
+        # means of two draws from {0, 1}: 0, 0.5, 1 with probability 1/4, 1/2, 1/4
+        study = results(metrics=table({("stale", "a"): [[0.0], [1.0]]}, "dead"))
+        row = judge(claim({"name": "level", "of": {"quantity": "dead", "method": "a", "regime": "stale"}}), study)
+        assert tuple(row[["measured", "low", "high", "n", "verdict"]]) == (0.5, 0.0, 1.0, 2, PARTLY)
+        assert row["note"] == "1 task x 2 seeds."
+
+    def test_level_of_a_regime_averages_over_methods_and_counts_their_runs(self) -> None:
+        study = results(metrics=table({("fresh", "a"): [[0.1], [0.1]], ("fresh", "b"): [[0.3], [0.3]]}, "d95"))
+        row = judge(claim({"name": "level", "of": {"quantity": "d95", "regime": "fresh"}}), study)
+        assert row["measured"] == pytest.approx(0.2)
+        assert row["n"] == 4
+
+    def test_gap_share_is_in_units_of_the_updates(self) -> None:
+        study = results(metrics=table({("fresh", "a"): [[50.0], [70.0]]}, "gap_mean"))
+        row = judge(claim({"name": "level", "of": {"quantity": "gap_share", "regime": "fresh"}}), study)
+        assert row["measured"] == pytest.approx(0.06)
+
+    def test_only_the_last_fifth_of_the_env_steps_counts(self) -> None:
+        late = table({("stale", "a"): [[0.4], [0.4]]}, "dead")
+        early = late.assign(update=500, env_steps=2500, dead=9.0)
+        study = results(metrics=pd.concat([early, late]))
+        row = judge(claim({"name": "level", "of": {"quantity": "dead", "method": "a", "regime": "stale"}}), study)
+        assert row["measured"] == pytest.approx(0.4)
+
+    def test_score_is_the_interquartile_mean(self) -> None:
+        scores = table({("stale", "ppo-clip"): [[0.0, 0.2], [0.4, 9.0]]}, "score")
+        row = judge(claim({"name": "level", "of": STALE_PPO}), results(scores))
+        assert row["measured"] == pytest.approx(0.3)
+
+    def test_difference_of_two_methods(self) -> None:
+        scores = {("stale", "gipo-1-1"): [[0.7], [0.8]], ("stale", "ppo-clip"): [[0.1], [0.3]]}
+        row = judge(claim(STALE_LEAD), results(table(scores, "score")))
+        assert row["measured"] == pytest.approx(0.55)
+        assert row["low"] == pytest.approx(0.4)
+        assert row["high"] == pytest.approx(0.7)
+        assert row["n"] == 4
+        assert row["verdict"] == REPRODUCED
+
+    def test_ratio_of_two_regimes(self) -> None:
+        runs = {("stale", "a"): [[0.6], [0.6]], ("fresh", "a"): [[0.1], [0.1]]}
+        cell = {"quantity": "dead", "method": "a"}
+        measure = {"name": "ratio", "of": cell | {"regime": "stale"}, "over": cell | {"regime": "fresh"}}
+        assert judge(claim(measure), results(metrics=table(runs, "dead")))["measured"] == pytest.approx(6)
+
+    def test_ratio_over_zero_has_no_verdict(self) -> None:
+        runs = {("stale", "a"): [[0.6], [0.6]], ("fresh", "a"): [[0.0], [0.1]]}
+        cell = {"quantity": "dead", "method": "a"}
+        measure = {"name": "ratio", "of": cell | {"regime": "stale"}, "over": cell | {"regime": "fresh"}}
+        row = judge(claim(measure), results(metrics=table(runs, "dead")))
+        assert row["verdict"] == NOT_TESTED
+        assert "the denominator is 0 in some runs" in row["note"]
+
+    def test_interaction_is_the_difference_of_differences(self) -> None:
+        values = {"stale": (0.7, 0.2), "fresh": (0.8, 0.7)}
+        runs = {
+            (regime, method): [[value], [value]]
+            for regime, pair in values.items()
+            for method, value in zip(("gipo-1-1", "ppo-clip"), pair, strict=True)
+        }
+        measure = {"name": "interaction", "of": STALE_GIPO, "minus": STALE_PPO, "against_regime": "fresh"}
+        row = judge(claim(measure), results(table(runs, "score")))
+        assert row["measured"] == pytest.approx(0.4)
+        assert row["n"] == 8
+
+    def test_intervals_do_not_depend_on_other_methods(self) -> None:
+        rng = np.random.default_rng(0)
+        runs = {("stale", name): rng.random((5, 3)).tolist() for name in ("ppo-clip", "gipo-1-1", "other")}
+        with_other = judge(claim(STALE_LEAD), results(table(runs, "score")))
+        del runs["stale", "other"]
+        pd.testing.assert_series_equal(with_other, judge(claim(STALE_LEAD), results(table(runs, "score"))))
+
+
+class TestNotTested:
+    @pytest.mark.parametrize(
+        ("runs", "reason"),
+        [
+            ({("stale", "gipo-1-1"): [[1.0], [1.0]]}, "'ppo-clip' in regime 'stale': no runs"),
+            ({("fresh", "gipo-1-1"): [[1.0], [1.0]]}, "'gipo-1-1' in regime 'stale': no runs"),
+            ({("stale", "gipo-1-1"): [[1.0, 1.0]] * 2, ("stale", "ppo-clip"): [[1.0]] * 2}, "no runs of task 'task1'"),
+            ({("stale", "gipo-1-1"): [[1.0]], ("stale", "ppo-clip"): [[0.1]]}, "single seed.*no verdict"),
+            ({("stale", "gipo-1-1"): [[1.0], [np.nan]], ("stale", "ppo-clip"): [[0.1]] * 2}, "ndefined.*no verdict"),
+        ],
+    )
+    def test_what_is_missing_is_said(self, runs: dict, reason: str) -> None:
+        row = judge(claim(STALE_LEAD), results(table(runs, "score")))
+        assert row["verdict"] == NOT_TESTED
+        assert re.search(reason, row["note"])
+
+    def test_regime_without_runs(self) -> None:
+        study = results(metrics=table({("stale", "a"): [[1.0], [1.0]]}, "d95"))
+        row = judge(claim({"name": "level", "of": {"quantity": "d95", "regime": "fresh"}}), study)
+        assert (row["verdict"], row["note"]) == (NOT_TESTED, "No runs in regime 'fresh'.")
+
+    def test_methods_with_other_numbers_of_seeds(self) -> None:
+        study = results(metrics=table({("stale", "a"): [[1.0]] * 2, ("stale", "b"): [[1.0]] * 3}, "d95"))
+        row = judge(claim({"name": "level", "of": {"quantity": "d95", "regime": "stale"}}), study)
+        assert row["note"] == "Methods in regime 'stale' differ in their number of seeds."
+
+    def test_unmeasured_gives_its_reason(self) -> None:
+        row = judge(claim({"name": "unmeasured", "reason": "needs LIBERO"}, rule=None), results())
+        assert (row["verdict"], row["note"], row["rule"]) == (NOT_TESTED, "Needs LIBERO.", "")
+        assert pd.isna(row["measured"])
+
+
+class TestExactMeasures:
+    LOG_RHO = np.linspace(-4, 4, 81)
+
+    def weights(self, scale: float = 1.0, tilt: float = 0.0) -> pd.DataFrame:
+        """Trust weights of GIPO (1, 0.5), multiplied by `scale` and tilted, and a rival's."""
+        frames = []
+        for sign, sigma in ((1, 1.0), (-1, 0.5)):
+            weight = scale * np.exp(-0.5 * (self.LOG_RHO / sigma) ** 2) + tilt * self.LOG_RHO
+            curve = {"log_rho": self.LOG_RHO, "advantage_sign": sign, "weight": weight}
+            curve["multiplier"] = weight * np.exp(self.LOG_RHO)
+            parameters = '{"kernel": "gaussian", "sigma_neg": 0.5, "sigma_pos": 1.0}'
+            frames.append(pd.DataFrame(curve | {"method": "gipo-1-0.5", "parameters": parameters}))
+            frames.append(frames[-1].assign(method="no-clip", parameters="{}", weight=1.0, multiplier=99.0))
+        return pd.concat(frames)
+
+    @pytest.mark.parametrize(("scale", "verdict"), [(1.0, REPRODUCED), (1.1, NOT_REPRODUCED), (0.9, PARTLY)])
+    def test_bound(self, scale: float, verdict: str) -> None:
+        [one] = [one for one in claims.load() if one.id == "weight-bound"]
+        row = judge(one, results(weights=self.weights(scale)))
+        assert row["verdict"] == verdict
+        assert row["measured"] == pytest.approx(scale, rel=0.01)
+        assert row["n"] == 2
+
+    @pytest.mark.parametrize(("tilt", "verdict"), [(0.0, REPRODUCED), (0.01, NOT_REPRODUCED)])
+    def test_symmetry(self, tilt: float, verdict: str) -> None:
+        [one] = [one for one in claims.load() if one.id == "weight-symmetry"]
+        row = judge(one, results(weights=self.weights(tilt=tilt)))
+        assert row["verdict"] == verdict
+        assert row["measured"] == pytest.approx(8 * tilt, abs=1e-12)
+
+    def test_symmetry_needs_a_symmetric_grid(self) -> None:
+        lopsided = self.weights().query("log_rho > -3")
+        assert "not symmetric" in judge(claim({"name": "asymmetry"}), results(weights=lopsided))["note"]
+
+    def test_weights_without_gipo(self) -> None:
+        rival = self.weights().query("method == 'no-clip'")
+        assert judge(claim({"name": "bound_use"}), results(weights=rival))["verdict"] == NOT_TESTED
+
+    GRID = pd.DataFrame(
+        {"claim": ["x", "y"], "case_study": [True, False], "share": [0.97, 0.3], "n": [900, 900]}
+        | {"low": [0.96, 0.25], "high": [0.98, 0.35]}
+    )
+
+    @pytest.mark.parametrize(("name", "value", "verdict"), [("x", 1.0, REPRODUCED), ("y", 0.0, NOT_REPRODUCED)])
+    def test_case_study(self, name: str, value: float, verdict: str) -> None:
+        row = judge(claim({"name": "case_study", "claim": name}), results(grid=self.GRID))
+        assert (row["measured"], row["verdict"]) == (value, verdict)
+
+    def test_family(self) -> None:
+        row = judge(claim({"name": "family", "claim": "y"}), results(grid=self.GRID))
+        assert tuple(row[["measured", "low", "high", "n"]]) == (0.3, 0.25, 0.35, 900)
+
+    def test_gridworld_claim_that_the_study_does_not_know(self) -> None:
+        with pytest.raises(GipoError, match=r"family_claims\.csv: expected one row of claim 'z', found 0"):
+            judge(claim({"name": "family", "claim": "z"}), results(grid=self.GRID))
+
+
+@pytest.mark.parametrize(
+    ("gipo", "ppo", "verdict", "words"),
+    [(0.5, 0.9, NOT_REPRODUCED, "Opposite of the claim"), (0.9, 0.5, REPRODUCED, "Opposite of the authors' own log")],
+)
+def test_a_claim_that_the_authors_log_contradicts_says_which_side_came_out(
+    gipo: float, ppo: float, verdict: str, words: str
+) -> None:
+    [one] = [one for one in claims.load() if one.id == "ess-eff-old"]
+    runs = {("stale", "gipo-1-1"): [[gipo], [gipo]], ("stale", "ppo-clip"): [[ppo], [ppo]]}
+    row = judge(one, results(metrics=table(runs, "ess_eff_old")))
+    assert row["verdict"] == verdict
+    assert words in row["note"]
+
+
+def test_unknown_quantity_lists_the_known() -> None:
+    with pytest.raises(ValueError, match=r"expected one of score, gap_share, .*old_frac"):
+        Cell(quantity="luck", regime="stale")
+
+
+def test_scorecard_of_a_study_judges_every_claim_and_is_the_same_twice(scale: Path, tmp_path: Path) -> None:
+    for name in ("one.csv", "two.csv"):
+        claims.write_scorecard(scale, tmp_path / name, resamples=50)
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    rows = pd.read_csv(tmp_path / "one.csv")
+    assert list(rows.columns) == list(COLUMNS)
+    assert list(rows["id"]) == [one.id for one in claims.load()]
+    assert set(rows["verdict"]) <= set(VERDICTS)
+    by_id = rows.set_index("id")
+    assert by_id.loc["table1-old-frac-stale", "verdict"] == REPRODUCED
+    assert by_id.loc["near-zero-old-sigma", "verdict"] == NOT_TESTED
+    assert by_id.loc["weight-bound", "verdict"] == REPRODUCED
+    assert by_id.loc["grid-ppo-variance", "verdict"] == REPRODUCED
+
+
+def test_missing_files_are_named(scale: Path, tmp_path: Path) -> None:
+    with pytest.raises(GipoError, match="missing tables directory"):
+        claims.write_scorecard(tmp_path, tmp_path / "scorecard.csv", resamples=50)
+    (tmp_path / "tables").symlink_to(scale / "tables")
+    with pytest.raises(GipoError, match=r"cannot read .*weights\.csv"):
+        claims.write_scorecard(tmp_path, tmp_path / "scorecard.csv", resamples=50)

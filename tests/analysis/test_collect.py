@@ -1,0 +1,152 @@
+"""Run directories become tidy tables, and every way in which they can be broken is one clear error."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from factories import EXPERT_RETURN, RANDOM_RETURN, Study, make_spec, write_baseline, write_run
+from gipo.analysis.collect import Tables, collect
+from gipo.errors import GipoError
+
+
+@pytest.fixture(scope="module")
+def tables(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    out = tmp_path_factory.mktemp("tables")
+    collect(study.runs, study.baselines, out)
+    return Tables.read(out)
+
+
+def test_every_run_has_all_its_rows(study: Study, tables: Tables):
+    assert len(tables.runs) == len(study.runs) == 48
+    assert len(tables.metrics) == sum(len(pd.read_parquet(run / "metrics.parquet")) for run in study.runs)
+    assert len(tables.evaluations) == sum(len(pd.read_parquet(run / "evaluation.parquet")) for run in study.runs)
+    assert len(tables.baselines) == 2 * 2 * 5
+    one = tables.metrics[tables.metrics["run_id"] == tables.runs["run_id"][7]]
+    directory = next(run for run in study.runs if run.name == tables.runs["run_id"][7].rpartition("/")[2])
+    original = pd.read_parquet(directory / "metrics.parquet")
+    pd.testing.assert_frame_equal(one[list(original)].reset_index(drop=True), original)
+
+
+def test_runs_says_what_was_run_and_at_what_cost(study: Study, tables: Tables):
+    by_id = tables.runs.set_index("run_id")
+    spec = make_spec("door-open-v3", "stale", "gipo-1-1", 2)
+    row = by_id.loc[spec.run_id]
+    assert (row["task"], row["regime"], row["method"], row["seed"]) == ("door-open-v3", "stale", "gipo-1-1", 2)
+    assert row["lifetime"] == 0.874
+    assert row["objective"] == "gipo"
+    assert json.loads(row["parameters"]) == {"sigma_neg": 1.0, "sigma_pos": 1.0}
+    assert json.loads(row["spec"]) == spec.model_dump(mode="json")
+    assert json.loads(row["libraries"])["torch"] == "2.13.0"
+    assert (row["wall_seconds"], row["updates"], row["updates_per_second"]) == (100.0, 5000, 50.0)
+
+
+def test_score_is_0_for_the_random_policy_and_1_for_the_expert(tables: Tables):
+    expected = (tables.evaluations["return"] - RANDOM_RETURN) / (EXPERT_RETURN - RANDOM_RETURN)
+    np.testing.assert_allclose(tables.evaluations["score"], expected)
+
+
+def test_score_uses_the_baseline_of_its_own_task(tmp_path: Path):
+    runs = [write_run(tmp_path / "runs", task, final_score=0.5) for task in ("a-v3", "b-v3")]
+    baselines = [write_baseline(tmp_path, "a-v3", 0.0, 100.0), write_baseline(tmp_path, "b-v3", 100.0, 200.0)]
+    collect(runs, baselines, tmp_path / "out")
+    evaluations = Tables.read(tmp_path / "out").evaluations
+    for task, random in (("a-v3", 0.0), ("b-v3", 100.0)):
+        of_task = evaluations[evaluations["task"] == task]
+        np.testing.assert_allclose(of_task["score"], (of_task["return"] - random) / 100)
+
+
+def test_equal_runs_give_equal_bytes_in_any_order(study: Study, tmp_path: Path):
+    collect(study.runs, study.baselines, tmp_path / "one")
+    collect(reversed(study.runs), reversed(study.baselines), tmp_path / "other")
+    for name in ("runs", "metrics", "evaluations", "baselines"):
+        file = f"{name}.parquet"
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
+    assert len(list((tmp_path / "one").iterdir())) == 4
+
+
+def test_a_checkout_without_git_can_be_collected(small_study: Study, tmp_path: Path):
+    path = small_study.runs[0] / "provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"git_commit": None, "lock_digest": None}))
+    collect(small_study.runs, small_study.baselines, tmp_path / "tables")
+    assert Tables.read(tmp_path / "tables").runs["git_commit"].isna().sum() == 1
+
+
+def _expect(study: Study, tmp_path: Path, message: str) -> None:
+    with pytest.raises(GipoError, match=message):
+        collect(study.runs, study.baselines, tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
+def test_missing_results_directory(small_study: Study, tmp_path: Path):
+    shutil.rmtree(small_study.runs[1])
+    _expect(small_study, tmp_path, f"missing results directory .*{small_study.runs[1].name}")
+
+
+def test_missing_tables_directory(tmp_path: Path):
+    with pytest.raises(GipoError, match=r"missing tables directory .*absent"):
+        Tables.read(tmp_path / "absent")
+
+
+def test_no_runs_and_no_baselines(small_study: Study, tmp_path: Path):
+    _expect(Study([], small_study.baselines), tmp_path, "no runs to collect")
+    _expect(Study(small_study.runs, []), tmp_path, "no baselines to collect")
+
+
+def test_unfinished_run(small_study: Study, tmp_path: Path):
+    (small_study.runs[2] / "provenance.json").unlink()
+    _expect(small_study, tmp_path, f"{small_study.runs[2].name} is unfinished")
+
+
+@pytest.mark.parametrize("name", ["metrics.parquet", "evaluation.parquet"])
+def test_truncated_parquet(small_study: Study, tmp_path: Path, name: str):
+    path = small_study.runs[0] / name
+    path.write_bytes(path.read_bytes()[:-100])
+    _expect(small_study, tmp_path, f"{path} is truncated or corrupt")
+
+
+def test_missing_parquet(small_study: Study, tmp_path: Path):
+    (small_study.runs[0] / "metrics.parquet").unlink()
+    _expect(small_study, tmp_path, r"cannot read .*metrics\.parquet")
+
+
+def test_changed_spec(small_study: Study, tmp_path: Path):
+    path = small_study.runs[0] / "spec.json"
+    path.write_text(path.read_text().replace('"gamma": 0.99', '"gamma": 0.9'))
+    _expect(small_study, tmp_path, r"spec\.json was changed")
+
+
+def test_spec_with_an_unknown_key(small_study: Study, tmp_path: Path):
+    path = small_study.runs[0] / "spec.json"
+    path.write_text(path.read_text().replace('"gamma"', '"gama"'))
+    _expect(small_study, tmp_path, r"spec\.json: unknown key learner\.gama")
+
+
+def test_provenance_without_a_field(small_study: Study, tmp_path: Path):
+    path = small_study.runs[0] / "provenance.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "host"}))
+    _expect(small_study, tmp_path, r"provenance\.json lacks \['host'\]")
+
+
+def test_the_same_seed_twice(small_study: Study, tmp_path: Path):
+    again = write_run(tmp_path / "results" / "runs", method="ppo-clip", seed=1, learner={"gamma": 0.9})
+    _expect(Study([*small_study.runs, again], small_study.baselines), tmp_path, "two runs of one seed")
+
+
+def test_missing_baseline(small_study: Study, tmp_path: Path):
+    other = write_baseline(tmp_path / "other", "handle-press-v3")
+    _expect(Study(small_study.runs, [other]), tmp_path, "random policy on task door-open-v3")
+
+
+def test_two_baselines_of_a_task(small_study: Study, tmp_path: Path):
+    other = write_baseline(tmp_path / "other", "door-open-v3")
+    _expect(Study(small_study.runs, [*small_study.baselines, other]), tmp_path, "two baselines of task door-open-v3")
+
+
+@pytest.mark.parametrize("expert", [RANDOM_RETURN, RANDOM_RETURN - 1, float("nan")])
+def test_expert_that_is_not_better_than_random(small_study: Study, tmp_path: Path, expert: float):
+    baseline = write_baseline(tmp_path / "bad", "door-open-v3", expert_return=expert)
+    _expect(Study(small_study.runs, [baseline]), tmp_path, "task door-open-v3 is undefined")

@@ -1,0 +1,228 @@
+"""The engine on the real simulator: determinism, interruption, the version-gap law, and a clear error for each fault."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from scipy import stats
+
+from gipo.engines import lockstep
+from gipo.engines.workers import WorkerPool
+from gipo.errors import GipoError
+from gipo.files import read_json
+from gipo.learner import Learner
+from gipo.runs.directory import RunDirectory
+from gipo.study import Study
+
+STUDY = {
+    "title": "Test",
+    "tasks": ["door-open-v3"],
+    "regimes": {"fresh": 0.0855, "stale": 0.874},
+    "methods": {"gipo-1-1": {"name": "gipo", "parameters": {"sigma_pos": 1.0, "sigma_neg": 1.0}}},
+    "seeds": [5],
+    "environment": {"bins": 8, "episode_steps": 30},
+    "network": {"hidden": 16, "value_hidden": 8},
+    "replay": {"capacity": 512, "segment_length": 8, "environments": 4, "group_size": 2, "warmup_steps": 64},
+    "learner": {"updates": 200, "batch_size": 32, "accumulation": 1, "warmup_updates": 10, "policy_start": 5},
+    "evaluation": {"every": 100, "episodes": 3},
+    "diagnostics": {"every": 10},
+}
+TABLES = ("metrics.parquet", "evaluation.parquet")
+
+
+def make_spec(regime="stale", **sections):
+    study = STUDY | {name: STUDY[name] | content for name, content in sections.items()}
+    return Study.model_validate(study).run("door-open-v3", regime, "gipo-1-1", 5)
+
+
+def train(spec, path, **settings):
+    lockstep.train(spec, path, report=lambda line: None, **settings)
+    return {name: (path / name).read_bytes() for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("undisturbed")
+    return path, train(make_spec(), path)
+
+
+def test_the_run_directory_holds_the_results_and_no_checkpoint(undisturbed):
+    path, _ = undisturbed
+    assert {p.name for p in path.iterdir()} == {
+        *TABLES,
+        "spec.json",
+        "policy.pt",
+        "provenance.json",
+        "run.log",
+    }
+    provenance = read_json(path / "provenance.json")
+    assert provenance["updates"] == 200
+    assert provenance["interruptions"] == 0
+    metrics = pd.read_parquet(path / "metrics.parquet")
+    assert metrics["update"].tolist() == list(range(10, 201, 10))
+    evaluation = pd.read_parquet(path / "evaluation.parquet")
+    assert evaluation.groupby("update")["episode"].apply(list).to_dict() == {u: [0, 1, 2] for u in (0, 100, 200)}
+    assert (evaluation["success_any"] >= evaluation["success_last"]).all()
+    assert "update 200/200" in (path / "run.log").read_text()
+
+
+def test_the_policy_on_disk_is_the_one_that_was_evaluated(undisturbed):
+    path, _ = undisturbed
+    spec = RunDirectory(path).read_spec()
+    model = Learner(spec, 39, 4).model
+    model.load_state_dict(torch.load(path / "policy.pt", weights_only=True))
+    rows = lockstep.Evaluator(spec).evaluate(model, update=200)
+    evaluation = pd.read_parquet(path / "evaluation.parquet")
+    assert [row["return"] for row in rows] == evaluation.loc[evaluation["update"] == 200, "return"].tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_number_of_workers_changes_nothing(undisturbed, tmp_path, workers):
+    assert train(make_spec(), tmp_path, workers=workers) == undisturbed[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_killed_again_and_again_equals_one_that_was_not(undisturbed, tmp_path, workers):
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(STUDY))
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "gipo", "train", str(config), str(run), "--task=door-open-v3", "--regime=stale"]
+    command += ["--method=gipo-1-1", "--seed=5", f"--workers={workers}", "--checkpoint-seconds=0"]
+    delays = iter(np.random.default_rng(0).uniform(0.0, 0.4, size=4))
+    kills = 0
+    for delay in delays:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+        before = RunDirectory(run).checkpoint.stat().st_mtime_ns if RunDirectory(run).checkpoint.exists() else 0
+        while process.poll() is None:
+            checkpoint = RunDirectory(run).checkpoint
+            if checkpoint.exists() and checkpoint.stat().st_mtime_ns > before:
+                time.sleep(delay)
+                os.killpg(process.pid, signal.SIGKILL)
+                kills += process.wait() == -signal.SIGKILL
+            time.sleep(0.01)
+        process.communicate()
+    subprocess.run(command, check=True, capture_output=True)
+    assert kills >= 1
+    assert read_json(run / "provenance.json")["interruptions"] >= 1
+    assert {name: (run / name).read_bytes() for name in TABLES} == undisturbed[1]
+
+
+def interrupt_after(spec, path, updates):
+    """Leave a run with a checkpoint, as an abort at ``updates`` would."""
+
+    original = Learner.update
+
+    def update(self, replay, index):
+        if self.updates == updates:
+            raise KeyboardInterrupt
+        return original(self, replay, index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "update", update)
+        with pytest.raises(KeyboardInterrupt):
+            train(spec, path, checkpoint_seconds=0)
+
+
+def test_an_aborted_run_goes_on_from_its_checkpoint(undisturbed, tmp_path):
+    interrupt_after(make_spec(), tmp_path, 120)
+    lines = []
+    lockstep.train(make_spec(), tmp_path, report=lines.append)
+    assert "going on from update" in lines[0]
+    assert {name: (tmp_path / name).read_bytes() for name in TABLES} == undisturbed[1]
+
+
+def test_a_checkpoint_of_other_code_is_not_used(undisturbed, tmp_path, monkeypatch):
+    interrupt_after(make_spec(), tmp_path, 50)
+    monkeypatch.setattr(lockstep, "origin", lambda *modules: read_json(undisturbed[0] / "provenance.json") | {
+        "code_digest": "another"
+    })  # fmt: skip
+    lines = []
+    lockstep.train(make_spec(), tmp_path, report=lines.append)
+    assert "other code" in lines[0]
+    assert {name: (tmp_path / name).read_bytes() for name in TABLES} == undisturbed[1]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: data[:5000] + b"x" + data[5001:]])
+def test_a_corrupt_checkpoint_is_named(tmp_path, damage):
+    interrupt_after(make_spec(), tmp_path, 50)
+    checkpoint = RunDirectory(tmp_path).checkpoint
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    with pytest.raises(GipoError, match=r"checkpoint .*checkpoint\.pt is corrupt"):
+        train(make_spec(), tmp_path)
+
+
+def test_a_directory_of_another_run_is_refused(undisturbed):
+    with pytest.raises(GipoError, match="holds another run"):
+        train(make_spec(regime="fresh"), undisturbed[0])
+
+
+def test_a_finished_run_is_left_alone(undisturbed):
+    path, before = undisturbed
+    lines = []
+    lockstep.train(make_spec(), path, report=lines.append)
+    assert "finished already" in lines[0]
+    assert {name: (path / name).read_bytes() for name in TABLES} == before
+
+
+@pytest.mark.slow
+def test_a_dead_worker_is_named():
+    pool = WorkerPool(make_spec(), range(2), workers=2)
+    model = Learner(make_spec(), 39, 4).model
+    pool.start(model, 0)
+    pool.finish()
+    pool.processes[1].kill()
+    with pytest.raises(GipoError, match=r"worker 1 of run .* died \(exit code -9\)"):
+        pool.state()
+    pool.close()
+
+
+def test_nan_in_training_ends_the_run_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    original = Learner.targets
+
+    def targets(self, segments):
+        advantages, value_targets = original(self, segments)
+        return advantages, value_targets * (float("nan") if self.updates > 100 else 1)
+
+    monkeypatch.setattr(Learner, "targets", targets)
+    with pytest.raises(GipoError, match=r"update \d+: loss_value is nan"):
+        train(make_spec(), tmp_path, checkpoint_seconds=0)
+    assert RunDirectory(tmp_path).checkpoint.exists()
+    assert not RunDirectory(tmp_path).finished
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("regime", "old_frac"), [("fresh", 0.0), ("stale", 0.884)])
+def test_the_version_gap_of_a_real_run_is_uniform_up_to_the_lifetime(tmp_path, monkeypatch, regime, old_frac):
+    """K and L are the paper's shares of all updates. Rounds are short against L, as the law assumes."""
+    spec = make_spec(
+        regime,
+        environment={"episode_steps": 50},
+        replay={"capacity": 4096, "segment_length": 8, "environments": 4, "group_size": 4, "warmup_steps": 32},
+        learner={"updates": 2000},
+        evaluation={"every": 2000, "episodes": 1},
+    )
+    gaps: list[tuple[int, np.ndarray]] = []
+    original = Learner.update
+
+    def update(self, replay, index):
+        losses, norms = original(self, replay, index)
+        gaps.append((self.updates, (self.updates - 1 - losses.batch.versions).numpy()))
+        return losses, norms
+
+    monkeypatch.setattr(Learner, "update", update)
+    train(spec, tmp_path)
+    lifetime = spec.lifetime_updates
+    window = [(u, gap) for u, gap in gaps if u > 0.8 * spec.learner.updates]
+    relative = np.concatenate([gap / min(u, lifetime) for u, gap in window])
+    assert stats.kstest(relative, stats.uniform(0, 1).cdf).statistic < 0.03
+    share_old = np.mean(np.concatenate([gap for _, gap in window]) >= spec.old_gap_updates)
+    assert share_old == pytest.approx(old_frac, abs=0.015)

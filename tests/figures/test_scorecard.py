@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from gipo.analysis.claims import COLUMNS, NOT_TESTED, VERDICTS
+from gipo.errors import GipoError
+from gipo.figures import build, scorecard
+
+
+def rows(*changes: dict[str, object]) -> pd.DataFrame:
+    """Rows of scorecard.csv; `changes` replace columns."""
+    base = {
+        **{"id": "a", "section": "Figure 2", "claim": "GIPO ends above SAPO.", "reference": "0.5", "source": "[P]"},
+        **{"measured": 0.4, "low": 0.1, "high": 0.7, "n": 6, "unit": "IQM difference", "rule": "r"},
+        **{"verdict": "reproduced", "note": ""},
+    }
+    return pd.DataFrame([base | change for change in changes], columns=list(COLUMNS))
+
+
+def untested() -> dict[str, object]:
+    return {"verdict": NOT_TESTED, "measured": np.nan, "low": np.nan, "high": np.nan, "n": None, "unit": ""}
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    changes = [{"verdict": verdict, "section": f"Figure {i}"} for i, verdict in enumerate(VERDICTS[:3])]
+    rows(*changes, untested()).to_csv(tmp_path / "scorecard.csv", index=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "words"),
+    [
+        (0.4, 0.1, 0.7, "0.400 [0.100, 0.700]"),
+        (-0.05, -0.2, 0.1, "−0.050 [−0.200, 0.100]"),
+        (0.8844, 0.8844, 0.8844, "0.884"),
+        (0.0427, 0.0421, 0.0433, "0.0427 [0.0421, 0.0433]"),
+        (9.84, 9.8, 9.88, "9.84 [9.80, 9.88]"),
+        (43677, 40000, 47000, "43,677 [40,000, 47,000]"),
+        (0.0, 0.0, 0.0, "0"),
+        (-0.0001, -0.2, 0.2, "0.000 [−0.200, 0.200]"),
+        (1e-15, 1e-15, 1e-15, "1.0e-15"),
+        (0.3, np.nan, np.nan, "0.300"),
+    ],
+)
+def test_numbers_have_the_digits_that_matter(value: float, low: float, high: float, words: str) -> None:
+    [(_, row)] = rows({"measured": value, "low": low, "high": high}).iterrows()
+    assert scorecard.measured_words(row) == words
+
+
+@pytest.mark.parametrize(("value", "words"), [(1.0, "holds"), (0.0, "does not hold")])
+def test_truth_is_said_in_words(value: float, words: str) -> None:
+    [(_, row)] = rows({"measured": value, "low": value, "high": value, "unit": scorecard.TRUTH_VALUE}).iterrows()
+    assert scorecard.measured_words(row) == words
+
+
+def test_what_was_not_tested_has_no_number() -> None:
+    [(_, row)] = rows(untested()).iterrows()
+    assert scorecard.measured_words(row) == ""
+
+
+def test_picture_has_a_row_and_the_word_for_each_verdict_and_counts_the_rest(sources: Path) -> None:
+    [ax] = scorecard.draw(scorecard.table(sources)).axes
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[0] == "1 reproduced · 1 partly · 1 not reproduced"
+    for verdict in VERDICTS[:3]:
+        assert f"{scorecard.MARKS[verdict]} {verdict}" in texts
+    assert [text for text in texts if text.startswith("Figure")] == ["Figure 0", "Figure 1", "Figure 2"]
+    assert texts.count("0.400 [0.100, 0.700]") == 3
+    assert texts[-1].startswith("Not tested at this scale: 1 more")
+
+
+def test_rows_do_not_overlap_and_text_fits_its_column() -> None:
+    long = "A claim whose words go on and on until they need several lines of their column. " * 3
+    picture = scorecard.draw(rows({"claim": long}, {"reference": long}, {}))
+    [ax] = picture.axes
+    picture.canvas.draw()
+    starts = sorted(scorecard.COLUMN_STARTS.values())
+    boxes = [text.get_window_extent().transformed(ax.transData.inverted()) for text in ax.texts]
+    for text, box in zip(ax.texts, boxes, strict=True):
+        x = text.get_position()[0]
+        if x in starts[1:-1]:
+            assert box.x1 < starts[starts.index(x) + 1], text.get_text()
+    bodies = sorted(b.y0 for b, t in zip(boxes, ax.texts, strict=True) if t.get_position()[0] == starts[1])
+    assert min(np.diff(bodies)) > 0.1
+
+
+def test_white_text_is_legible_on_every_verdict_colour() -> None:
+    for colour in scorecard.COLOURS.values():
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        luminance = np.dot(linear, [0.2126, 0.7152, 0.0722])
+        assert 1.05 / (luminance + 0.05) >= 4.5  # WCAG 2 AA
+
+
+def test_a_study_in_which_nothing_was_tested_draws() -> None:
+    [ax] = scorecard.draw(rows(untested())).axes
+    assert ax.texts[0].get_text() == "0 reproduced · 0 partly · 0 not reproduced"
+
+
+def test_build_writes_picture_and_data_the_same_twice(sources: Path, tmp_path: Path) -> None:
+    for out in ("one", "two"):
+        build("scorecard", sources, tmp_path / out)
+    for suffix in ("svg", "png", "csv"):
+        one, two = ((tmp_path / out / f"scorecard.{suffix}").read_bytes() for out in ("one", "two"))
+        assert one == two
+    read = pd.read_csv(tmp_path / "one" / "scorecard.csv")
+    pd.testing.assert_frame_equal(read, pd.read_csv(sources / "scorecard.csv"))
+
+
+def test_caption_says_how_to_read_it(sources: Path) -> None:
+    caption = scorecard.caption(scorecard.table(sources))
+    assert caption.startswith("1 reproduced · 1 partly · 1 not reproduced · 1 not tested at this scale.")
+    assert "before any number existed" in caption
+
+
+def test_unknown_verdict(tmp_path: Path) -> None:
+    rows({"verdict": "maybe"}).to_csv(tmp_path / "scorecard.csv", index=False)
+    with pytest.raises(GipoError, match=r"scorecard\.csv: verdict 'maybe', expected one of reproduced"):
+        scorecard.table(tmp_path)
+
+
+def test_missing_file_and_column(tmp_path: Path) -> None:
+    with pytest.raises(GipoError, match=r"cannot read .*scorecard\.csv"):
+        scorecard.table(tmp_path)
+    rows({}).drop(columns="rule").to_csv(tmp_path / "scorecard.csv", index=False)
+    with pytest.raises(GipoError, match="column 'rule' is missing"):
+        scorecard.table(tmp_path)

@@ -1,0 +1,21 @@
+"""A made-up study with its scorecard and all its figures, as the report reads them."""
+
+from pathlib import Path
+
+import pytest
+
+from factories import Study
+from gipo import figures
+from gipo.analysis.claims import write_scorecard
+from scales import write_scale
+
+
+@pytest.fixture(scope="session")
+def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of 2 tasks x 2 regimes x 4 methods x 3 seeds, pictures in ``figures``, config beside; read only."""
+    root = write_scale(study, tmp_path_factory.mktemp("finished"))
+    write_scorecard(root, root / "scorecard.csv", resamples=20)
+    for name in figures.NAMES:
+        figures.build(name, root, root / "figures", resamples=20)
+    (root / "scale.yaml").write_text("title: A small study\n")
+    return root

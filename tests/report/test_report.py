@@ -1,0 +1,188 @@
+import base64
+import itertools
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gipo import figures
+from gipo.analysis.claims import NOT_TESTED
+from gipo.errors import GipoError
+from gipo.report import assemble
+
+pytestmark = pytest.mark.slow  # builds every figure once
+
+COMMAND = "snakemake --config scale=small {target}"
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Elements of a page in order, and whether each is closed where it should be."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data if self.open[-1:] != ["style"] else ""
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def write(root: Path, out: Path) -> str:
+    assemble(root, root / "figures", root / "scale.yaml", COMMAND, out)
+    return out.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def html(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write(finished, tmp_path_factory.mktemp("report") / "report.html")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+@pytest.fixture
+def editable(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "editable")
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Page, html: str) -> None:
+    assert not {"script", "link", "iframe", "object", "embed"} & {tag for tag, _ in page.elements}
+    sources = [attributes[key] for _, attributes in page.elements for key in ("src", "srcset") if key in attributes]
+    assert sources
+    assert all(source and source.startswith("data:image/") for source in sources)
+    assert all((link["href"] or "").startswith(("#", "data:", "https://arxiv.org/")) for link in page.all("a"))
+    [style] = re.findall(r"<style>(.*?)</style>", html, flags=re.DOTALL)
+    assert not re.search(r"url\(|@import|&(amp|quot|#)", style)
+
+
+def test_it_stays_small(html: str) -> None:
+    assert len(html.encode()) < 2_500_000
+
+
+def test_the_scorecard_comes_first_and_has_every_claim(page: Page, finished: Path) -> None:
+    sections = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
+    assert sections == ["scorecard", "run", "figures", "limits", "provenance"]
+    rows = pd.read_csv(finished / "scorecard.csv")
+    tested = [f"claim-{name}" for name in rows.loc[rows["verdict"] != NOT_TESTED, "id"]]
+    assert [a["id"] for a in page.all("tr") if (a.get("id") or "").startswith("claim-")] == tested
+    for row in rows.itertuples():
+        assert row.claim in page.text
+        assert row.verdict in page.text
+
+
+def test_every_figure_is_there_with_words_command_and_data(page: Page, finished: Path) -> None:
+    names = [name for name in figures.NAMES if name != "scorecard"]
+    assert [attributes["id"] for attributes in page.all("figure")] == names
+    assert len(page.all("img")) == len(names)
+    assert all(attributes["alt"] for attributes in page.all("img"))
+    for name in names:
+        assert figures.module(name).caption(pd.read_csv(finished / "figures" / f"{name}.csv")) in page.text
+        assert f"snakemake --config scale=small {name}" in page.text
+    [table] = [a["href"] for a in page.all("a") if a.get("download") == "table1.csv"]
+    assert table
+    assert base64.b64decode(table.partition(",")[2]) == (finished / "figures" / "table1.csv").read_bytes()
+
+
+def test_headings_do_not_skip_a_level(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert all(lower <= higher + 1 for higher, lower in itertools.pairwise(levels))
+    assert levels[0] == 1
+
+
+def test_links_within_the_page_lead_somewhere(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    targets = {(link["href"] or "")[1:] for link in page.all("a") if (link["href"] or "").startswith("#")}
+    assert targets
+    assert targets <= set(ids)
+
+
+def test_tables_have_headers(page: Page) -> None:
+    assert all("scope" in attributes for attributes in page.all("th"))
+
+
+def test_what_was_run_and_where_it_came_from(page: Page) -> None:
+    for words in (
+        "2 tasks × 2 regimes × 4 methods × 3 seeds",
+        "door-open-v3, handle-press-v3",
+        "No-Clip, PPO-Clip, SAPO, GIPO (1, 1)",
+        "0123456789abcdef0123456789abcdef01234567",
+        "c0de" * 16,
+        "10c4" * 16,
+        "torch 2.13.0",
+        "A run here has 5 % of the paper's learner updates",
+    ):
+        assert words in page.text
+
+
+def test_the_same_inputs_give_the_same_bytes(finished: Path, html: str, tmp_path: Path) -> None:
+    assert write(finished, tmp_path / "again.html") == html
+
+
+def test_text_of_the_user_is_escaped(editable: Path, tmp_path: Path) -> None:
+    evil = "<script>alert('x')</script> & <b>co</b>"
+    (editable / "scale.yaml").write_text(f'title: "{evil}"\n')
+    rows = pd.read_csv(editable / "scorecard.csv")
+    rows.loc[[0, len(rows) - 1], ["claim", "note", "reference"]] = evil
+    rows.to_csv(editable / "scorecard.csv", index=False)
+    html = write(editable, tmp_path / "report.html")
+    assert "<script" not in html
+    assert "<b>co" not in html
+    assert Page(html).text.count(evil) >= 8
+
+
+def test_a_study_without_verdicts(editable: Path, tmp_path: Path) -> None:
+    rows = pd.read_csv(editable / "scorecard.csv").assign(verdict=NOT_TESTED, measured=float("nan"))
+    rows.to_csv(editable / "scorecard.csv", index=False)
+    assert "no value" in Page(write(editable, tmp_path / "report.html")).text
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("scorecard.csv", r"cannot read .*scorecard\.csv"),
+        ("figures/fig2.svg", r"cannot read .*fig2\.svg"),
+        ("figures/iqm.csv", r"cannot read .*iqm\.csv"),
+        ("tables/runs.parquet", r"cannot read .*runs\.parquet"),
+        ("scale.yaml", r"title of the study from .*scale\.yaml"),
+    ],
+)
+def test_a_missing_input_is_named_and_no_report_is_written(
+    missing: str, message: str, editable: Path, tmp_path: Path
+) -> None:
+    (editable / missing).unlink()
+    with pytest.raises(GipoError, match=message):
+        write(editable, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_large_pictures_are_embedded_as_png_and_large_tables_compressed(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("gipo.report.embed.LARGEST_SVG", 0)
+    monkeypatch.setattr("gipo.report.embed.LARGEST_CSV", 0)
+    page = Page(write(finished, tmp_path / "report.html"))
+    assert all((image["src"] or "").startswith("data:image/png;base64,iVBORw0KGgo") for image in page.all("img"))
+    assert {a["download"] for a in page.all("a") if "download" in a} >= {"fig1.csv.gz", "table1.csv.gz"}

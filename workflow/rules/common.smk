@@ -1,0 +1,34 @@
+"""The study behind `--config scale=...`, checked as a whole before any rule runs."""
+
+import re
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+import gipo
+from gipo.errors import GipoError
+from gipo.figures import NAMES as FIGURES
+from gipo.runs.code import code_digest, training_modules
+from gipo.study import load_study
+
+if unknown := set(config) - {"scale"}:
+    raise WorkflowError(f"unknown config key {min(unknown)!r}; the only one is scale")
+
+SCALE = config.get("scale", "laptop")
+CONFIG = Path(workflow.basedir) / "workflow" / "config" / f"{SCALE}.yaml"
+
+try:
+    STUDY = load_study(CONFIG)
+except GipoError as error:
+    raise WorkflowError(str(error)) from None
+
+RUNS = STUDY.run_directories(Path("results"))
+BASELINES = STUDY.baseline_directories(Path("results"))
+PACKAGE = Path(gipo.__file__).parent
+RESULTS = f"results/{SCALE}"
+TABLES = [f"{RESULTS}/tables/{name}.parquet" for name in ("runs", "metrics", "evaluations", "baselines")]
+
+
+def any_of(names):
+    """Regular expression that matches any of the names."""
+    return "|".join(re.escape(name) for name in names)

@@ -1,0 +1,22 @@
+"""The exact studies that need no training: gridworld (figure 4) and trust weights (figure 1)."""
+
+GRIDWORLD = ["policies", "case_study", "family", "family_claims"]
+
+
+rule gridworld:
+    output:
+        expand("results/{{scale}}/gridworld/{name}.csv", name=GRIDWORLD),
+    params:
+        code=code_digest("gipo.gridworld"),
+        settings=STUDY.gridworld.model_dump(),
+    shell:
+        "gipo gridworld {CONFIG} $(dirname {output[0]})"
+
+
+rule weights:
+    output:
+        "results/{scale}/weights.csv",
+    params:
+        code=code_digest("gipo.weights"),
+    shell:
+        "gipo weights {output}"
