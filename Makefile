@@ -11,7 +11,7 @@ reproduce: .venv/.study        ## run a scale to its report: make reproduce [SCA
 
 test: .venv/.test              ## all tests, style, types and layers
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory check
-	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadgroup
 
 check: .venv/.test             ## style, types and layers only
 	$(BIN)/ruff check
@@ -21,7 +21,8 @@ check: .venv/.test             ## style, types and layers only
 	$(BIN)/lint-imports
 
 mlflow: .venv/.study           ## browse the runs on http://127.0.0.1:5000
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	$(BIN)/mlflow ui --workers 1 --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1
 
 lock: .venv/.test              ## resolve pyproject.toml anew into envs/*.lock
 	$(BIN)/python envs/lock.py

@@ -2,76 +2,69 @@
 
     python benchmarks/learner_update.py [out.csv]
 
-The reference multiplies the same matrices as the network's forward and backward pass and does nothing else, so the
-ratio is the price of everything around them: sampling, softmax, objective, autograd, clipping, AdamW.
+Sizes are those of the scale configs. The reference multiplies the same matrices as the network's forward and backward
+pass and does nothing else, so the ratio is the price of everything around them: sampling, softmax, objective, autograd,
+clipping, AdamW.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import pandas as pd
 import torch
 
+from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.lag import Replay, Segments
 from gipo.learner import Learner
 from gipo.runs.spec import RunSpec
+from gipo.study import load_study
 from machine import describe
 
-OBSERVATION, DIMENSIONS, STEPS = 39, 4, 64
-SIZES = {
-    "laptop": {"hidden": 128, "value_hidden": 64, "bins": 32, "batch": 256, "repeats": 200},
-    "paper": {"hidden": 512, "value_hidden": 256, "bins": 256, "batch": 512, "repeats": 10},
-}
+CONFIGS = Path(__file__).parent.parent / "workflow" / "config"
+REPEATS = {"laptop": 200, "paper": 10}
 ROUNDS = 9
 
 
-def make_update(size: dict[str, int]) -> Callable[[], object]:
-    """The suite's update on a full replay of random transitions."""
-    spec = RunSpec.model_validate(
-        {
-            "task": "door-open-v3",
-            "regime": "stale",
-            "method": "gipo",
-            "seed": 0,
-            "objective": {"name": "gipo"},
-            "environment": {"bins": size["bins"]},
-            "network": {"hidden": size["hidden"], "value_hidden": size["value_hidden"]},
-            "replay": {"capacity": 64 * 512, "segment_length": STEPS},
-            "learner": {"batch_size": size["batch"], "accumulation": 1, "policy_start": 0},
-        }
+def make_update(spec: RunSpec) -> Callable[[], object]:
+    """The suite's update, one micro-batch, on a replay of random transitions."""
+    segments, steps = 512, spec.replay.segment_length
+    learner = Learner(spec, OBSERVATION_SIZE, ACTION_DIMENSIONS)
+    learner.updates = spec.learner.policy_start
+    replay = Replay(segments * steps, steps, OBSERVATION_SIZE, ACTION_DIMENSIONS)
+    bins = spec.environment.bins
+    stored = Segments(
+        observations=torch.randn(segments, steps, OBSERVATION_SIZE),
+        tokens=torch.randint(0, bins, (segments, steps, ACTION_DIMENSIONS)).to(torch.uint8),
+        log_probs=torch.full((segments, steps, ACTION_DIMENSIONS), -math.log(bins)),
+        rewards=torch.rand(segments, steps),
+        terminated=torch.zeros(segments, steps, dtype=torch.bool),
+        truncated=torch.zeros(segments, steps, dtype=torch.bool),
+        final_observation=torch.randn(segments, OBSERVATION_SIZE),
+        cut_observation=torch.zeros(segments, OBSERVATION_SIZE),
     )
-    learner = Learner(spec, OBSERVATION, DIMENSIONS)
-    replay = Replay(64 * 512, STEPS, OBSERVATION, DIMENSIONS)
-    segments = Segments(
-        observations=torch.randn(512, STEPS, OBSERVATION),
-        tokens=torch.randint(0, size["bins"], (512, STEPS, DIMENSIONS)).to(torch.uint8),
-        log_probs=torch.full((512, STEPS, DIMENSIONS), -float(torch.tensor(size["bins"]).log())),
-        rewards=torch.rand(512, STEPS),
-        terminated=torch.zeros(512, STEPS, dtype=torch.bool),
-        truncated=torch.zeros(512, STEPS, dtype=torch.bool),
-        final_observation=torch.randn(512, OBSERVATION),
-        cut_observation=torch.zeros(512, OBSERVATION),
-    )
-    replay.append(segments, *learner.targets(segments), version=0)
-    return lambda: learner.update(replay, torch.randint(0, len(replay), (1, size["batch"])))
+    replay.append(stored, *learner.targets(stored), version=0)
+    return lambda: learner.update(replay, torch.randint(0, len(replay), (1, spec.learner.batch_size)))
 
 
-def make_products(size: dict[str, int]) -> Callable[[], None]:
+def make_products(spec: RunSpec) -> Callable[[], None]:
     """The matrix products of the same update: x W forward, x' g for every weight, g W' where the gradient goes on."""
-    hidden, value_hidden = size["hidden"], size["value_hidden"]
+    hidden, value_hidden = spec.network.hidden, spec.network.value_hidden
     layers = [
-        (OBSERVATION, hidden, False),
+        (OBSERVATION_SIZE, hidden, False),
         (hidden, hidden, True),
-        (hidden, DIMENSIONS * size["bins"], True),
+        (hidden, ACTION_DIMENSIONS * spec.environment.bins, True),
         (hidden, value_hidden, False),
         (value_hidden, 1, True),
     ]
+    batch = spec.learner.batch_size
     operands = [
-        (torch.randn(size["batch"], rows), torch.randn(rows, columns), torch.randn(size["batch"], columns), goes_on)
+        (torch.randn(batch, rows), torch.randn(rows, columns), torch.randn(batch, columns), goes_on)
         for rows, columns, goes_on in layers
     ]
 
@@ -96,12 +89,11 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rows = []
-    for name, size in SIZES.items():
-        update, products = make_update(size), make_products(size)
+    for name, repeats in REPEATS.items():
+        spec = load_study(CONFIGS / f"{name}.yaml").runs()[0]
+        update, products = make_update(spec), make_products(spec)
         milliseconds(update, 5), milliseconds(products, 5)
-        pairs = [
-            (milliseconds(update, size["repeats"]), milliseconds(products, size["repeats"])) for _ in range(ROUNDS)
-        ]
+        pairs = [(milliseconds(update, repeats), milliseconds(products, repeats)) for _ in range(ROUNDS)]
         rows.append(
             {
                 "size": name,

@@ -28,7 +28,6 @@ def make_spec(**learner) -> RunSpec:
             "replay": {"capacity": 128, "segment_length": 16, "environments": 2, "group_size": 2},
             "learner": {"updates": 40, "batch_size": 32, "accumulation": 2, "warmup_updates": 4, "policy_start": 0}
             | learner,
-            "diagnostics": {"every": 10},
         }
     )
 

@@ -157,6 +157,6 @@ def load_study(path: Path) -> Study:
     except OSError as error:
         raise GipoError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GipoError(f"{path} is not YAML: {error}") from error
+        raise GipoError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise GipoError(f"{path}: {explain(error)}") from error

@@ -140,6 +140,11 @@ def test_an_aborted_run_goes_on_from_its_checkpoint(undisturbed, tmp_path):
     assert {name: (tmp_path / name).read_bytes() for name in TABLES} == undisturbed[1]
 
 
+def test_a_run_interrupted_before_its_first_update_evaluates_the_start_once(undisturbed, tmp_path):
+    interrupt_after(make_spec(), tmp_path, 0)
+    assert train(make_spec(), tmp_path) == undisturbed[1]
+
+
 def test_a_checkpoint_of_other_code_is_not_used(undisturbed, tmp_path, monkeypatch):
     interrupt_after(make_spec(), tmp_path, 50)
     monkeypatch.setattr(lockstep, "origin", lambda *modules: read_json(undisturbed[0] / "provenance.json") | {

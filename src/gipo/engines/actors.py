@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from gipo.envs.metaworld import MetaWorldEnv, episode_seed
+from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE, MetaWorldEnv, episode_seed
 from gipo.models.mlp import MLPPolicy
 from gipo.runs.spec import RunSpec
 
@@ -16,12 +17,19 @@ Floats = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
+class ActorState(TypedDict):
+    """State of an actor group between two rounds."""
+
+    episodes: list[int]
+    histories: list[list[list[int]]]
+
+
 class Stream(IntEnum):
     """Numbers of a run's random streams, the first part of the key of `RunSpec.generator` (0: network weights)."""
 
     SAMPLING = 1  # + round: positions in the replay
     ACTIONS = 2  # + group, round: the actors' tokens
-    EVALUATION = 3  # + update, first episode: the evaluation's tokens
+    EVALUATION = 3  # + update: the evaluation's tokens
 
 
 def make_environment(spec: RunSpec) -> MetaWorldEnv:
@@ -48,13 +56,12 @@ class ActorGroup:
     def collect(self, model: MLPPolicy, round_number: int) -> Arrays:
         """One segment of every environment, with actions sampled from ``model``; fields of `gipo.lag.Segments`."""
         count, steps = len(self.environments), self.spec.replay.segment_length
-        dimensions = self.environments[0].action_space.shape[0]
         uniforms = self.spec.generator(Stream.ACTIONS, self.group, round_number).random(
-            (steps, count, dimensions), dtype=np.float32
+            (steps, count, ACTION_DIMENSIONS), dtype=np.float32
         )
         observations = np.empty((count, steps, self.observations.shape[1]), dtype=np.float32)
-        tokens = np.empty((count, steps, dimensions), dtype=np.uint8)
-        log_probs = np.empty((count, steps, dimensions), dtype=np.float32)
+        tokens = np.empty((count, steps, ACTION_DIMENSIONS), dtype=np.uint8)
+        log_probs = np.empty((count, steps, ACTION_DIMENSIONS), dtype=np.float32)
         rewards = np.empty((count, steps), dtype=np.float32)
         terminated = np.zeros((count, steps), dtype=bool)
         truncated = np.zeros((count, steps), dtype=bool)
@@ -68,7 +75,7 @@ class ActorGroup:
                 successors[i], rewards[i, t], terminated[i, t], truncated[i, t], _ = environment.step(tokens[i, t])
                 self.histories[i].append(tokens[i, t].tolist())
             self.observations = successors.copy()
-            for i in np.flatnonzero(terminated[:, t] | truncated[:, t]):
+            for i in np.flatnonzero(terminated[:, t] | truncated[:, t]).tolist():
                 cut_observation[i] = successors[i]
                 self.episodes[i] += self.spec.replay.environments
                 self.observations[i] = self._begin_episode(i)
@@ -83,11 +90,11 @@ class ActorGroup:
             "cut_observation": cut_observation,
         }
 
-    def state(self) -> dict[str, list[int] | list[list[list[int]]]]:
+    def state(self) -> ActorState:
         """Episode numbers and the tokens played in them so far: all it takes, as the simulation is deterministic."""
         return {"episodes": list(self.episodes), "histories": [list(history) for history in self.histories]}
 
-    def load_state(self, state: dict[str, list[int] | list[list[list[int]]]]) -> None:
+    def load_state(self, state: ActorState) -> None:
         """Restore what `state` returned, by playing the unfinished episodes again."""
         self.episodes = list(state["episodes"])
         for i, history in enumerate(state["histories"]):
@@ -103,46 +110,30 @@ class ActorGroup:
 
 
 class Evaluator:
-    """Plays the run's evaluation episodes, with the same seeds at every point and actions sampled from the policy."""
+    """Plays the run's evaluation episodes side by side, the same ones at every point; actions are sampled."""
 
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec
-        count = min(spec.evaluation.episodes, spec.replay.group_size)
-        self.environments = [make_environment(spec) for _ in range(count)]
+        self.environments = [make_environment(spec) for _ in range(spec.evaluation.episodes)]
 
     def evaluate(self, model: MLPPolicy, update: int) -> list[dict[str, float]]:
         """One row per episode: episode, return, success_any, success_last."""
-        episodes = range(self.spec.evaluation.episodes)
-        size = len(self.environments)
-        return [row for first in episodes[::size] for row in self._wave(model, update, episodes[first : first + size])]
-
-    def _wave(self, model: MLPPolicy, update: int, episodes: range) -> list[dict[str, float]]:
-        environments = self.environments[: len(episodes)]
-        generator = self.spec.generator(Stream.EVALUATION, update, episodes[0])
-        dimensions = environments[0].action_space.shape[0]
-        observations = np.stack(
-            [
-                environment.reset(seed=episode_seed(self.spec.seed, "evaluation", episode))[0]
-                for environment, episode in zip(environments, episodes, strict=True)
-            ]
-        ).astype(np.float32)
-        returns = np.zeros(len(episodes))
-        infos: list[dict[str, bool]] = [{} for _ in episodes]
-        for _ in range(self.spec.environment.episode_steps):
-            uniforms = generator.random((len(episodes), dimensions), dtype=np.float32)
-            tokens, _ = sample_tokens(model, observations, uniforms)
-            for i, environment in enumerate(environments):
-                observations[i], reward, _, _, infos[i] = environment.step(tokens[i])
-                returns[i] += reward
-        return [
-            {
-                "episode": episode,
-                "return": float(returns[i]),
-                "success_any": infos[i]["success_any"],
-                "success_last": infos[i]["success_last"],
-            }
-            for i, episode in enumerate(episodes)
-        ]
+        count, steps = len(self.environments), self.spec.environment.episode_steps
+        uniforms = self.spec.generator(Stream.EVALUATION, update).random(
+            (steps, count, ACTION_DIMENSIONS), dtype=np.float32
+        )
+        seeds = [episode_seed(self.spec.seed, "evaluation", episode) for episode in range(count)]
+        observations = np.empty((count, OBSERVATION_SIZE), dtype=np.float32)
+        for i, environment in enumerate(self.environments):
+            observations[i], _ = environment.reset(seed=seeds[i])
+        rows = [{"episode": i, "return": 0.0} for i in range(count)]
+        for t in range(steps):
+            tokens, _ = sample_tokens(model, observations, uniforms[t])
+            for i, environment in enumerate(self.environments):
+                observations[i], reward, _, _, info = environment.step(tokens[i])
+                rows[i]["return"] += reward
+                rows[i] |= {name: info[name] for name in ("success_any", "success_last")}
+        return rows
 
 
 @torch.no_grad()
@@ -157,8 +148,11 @@ def sample_tokens(model: MLPPolicy, observations: Floats, uniforms: Floats) -> t
     Returns:
         Tokens uint8 [N, D] and ``log mu`` float32 [N, D].
     """
-    log_probs = torch.log_softmax(model.logits(torch.from_numpy(observations)), dim=-1)
-    below = log_probs.exp().cumsum(-1) <= torch.from_numpy(uniforms)[..., None]
-    tokens = below.sum(-1).clamp_(max=log_probs.shape[-1] - 1)
-    taken = log_probs.gather(-1, tokens[..., None]).squeeze(-1)
-    return tokens.to(torch.uint8).numpy(), taken.numpy()
+    logits = model.logits(torch.from_numpy(observations)).numpy()
+    logits -= logits.max(axis=-1, keepdims=True)
+    cumulated = np.exp(logits).cumsum(axis=-1)
+    total = cumulated[..., -1]
+    tokens = (cumulated <= (uniforms * total)[..., None]).sum(axis=-1)
+    tokens = np.minimum(tokens, logits.shape[-1] - 1)  # uniforms * total may round up to total
+    taken = np.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
+    return tokens.astype(np.uint8), taken - np.log(total)

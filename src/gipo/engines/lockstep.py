@@ -98,7 +98,7 @@ class Run:
         """Rounds until all updates are made."""
         progress = Progress(self, directory.log, report)
         saved = time.monotonic()
-        if self.learner.updates == 0:
+        if not self.evaluations:
             self._evaluate()
         while self.learner.updates < self.spec.learner.updates:
             self._round(progress)
@@ -130,17 +130,23 @@ class Run:
             if learner.refresh_every and self.learner.updates % learner.refresh_every == 0:
                 self.replay.refresh(self.learner.targets)
             losses, norms = self.learner.update(self.replay, index)
-            step = {"update": self.learner.updates, "env_steps": self.env_steps}
-            if self.learner.updates % self.spec.diagnostics.every == 0:
-                self.metrics.append(step | self.learner.metrics(losses, norms))
-            if self.learner.updates % self.spec.evaluation.every == 0 or self.learner.updates == learner.updates:
+            if self._is_due(self.spec.diagnostics.every):
+                self.metrics.append(self._now | self.learner.metrics(losses, norms))
+            if self._is_due(self.spec.evaluation.every):
                 self._evaluate()
             progress.tell_sometimes()
 
     def _evaluate(self) -> None:
-        step = {"update": self.learner.updates, "env_steps": self.env_steps}
         rows = self.evaluator.evaluate(self.learner.model, self.learner.updates)
-        self.evaluations.extend(step | row for row in rows)
+        self.evaluations.extend(self._now | row for row in rows)
+
+    def _is_due(self, every: int) -> bool:
+        """Every so many updates, and after the last one."""
+        return self.learner.updates % every == 0 or self.learner.updates == self.spec.learner.updates
+
+    @property
+    def _now(self) -> dict[str, float]:
+        return {"update": self.learner.updates, "env_steps": self.env_steps}
 
     def restore(self, directory: RunDirectory, report: Callable[[str], None]) -> None:
         """Go on from the checkpoint, if there is one and today's code wrote it."""

@@ -170,7 +170,9 @@ def _serve(connection: Connection, spec: RunSpec, group_numbers: range) -> None:
                 case ("state",):
                     answer = [group.state() for group in groups]
                 case "load_state", states:
-                    answer = [group.load_state(state) for group, state in zip(groups, states, strict=True)]
+                    for group, state in zip(groups, states, strict=True):
+                        group.load_state(state)
+                    answer = [None] * len(groups)
             connection.send((True, answer))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return

@@ -26,7 +26,7 @@ def measure(task: str, *, bins: int, episode_steps: int, episodes: int, seed: in
     rows = []
     for episode in range(episodes):
         key = episode_seed(seed, "baseline", episode)
-        generator = np.random.default_rng(key)
+        generator = np.random.default_rng([key, 1])  # apart from the stream that draws the goal
         for policy in ("random", "expert"):
             observation, _ = environment.reset(seed=key)
             total, truncated = 0.0, False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium
 import metaworld.policies
@@ -29,7 +29,7 @@ def episode_seed(run_seed: int, phase: Phase, episode: int) -> int:
     return int(np.random.SeedSequence(run_seed, spawn_key=(_PHASES[phase], episode)).generate_state(1, np.uint64)[0])
 
 
-class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):
+class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignore[misc]
     """One MetaWorld task behind the gymnasium API.
 
     An action is one token per dimension, ``a = -1 + 2 * token / (bins - 1)`` [C]. An episode's goal, one of the task's
@@ -48,7 +48,7 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):
         GipoError: unknown task.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012
+    metadata: ClassVar[dict[str, list[str]]] = {"render_modes": []}
 
     def __init__(self, task: str, *, bins: int = 256, episode_steps: int = 500) -> None:
         if task not in METAWORLD_TASKS:
@@ -76,10 +76,10 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):
         return self.step_continuous(-1 + 2 * np.asarray(action, dtype=np.float64) / (self.bins - 1))
 
     def step_continuous(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """Play a continuous action in [-1, 1]^4, as the scripted expert does."""
+        """Play a continuous action, clipped to [-1, 1]^4, as the scripted expert does."""
         if self._step >= self.episode_steps:
             raise GipoError(f"{self.task}: the episode of {self.episode_steps} steps is over; reset first")
-        observation, reward, success = self._sawyer.advance(action)
+        observation, reward, success = self._sawyer.advance(np.minimum(np.maximum(action, -1.0), 1.0))
         self._step += 1
         self._succeeded |= success
         info = {"success": success, "success_any": self._succeeded, "success_last": success}
@@ -91,6 +91,7 @@ def expert(task: str) -> Callable[[Floats], Floats]:
     policy = metaworld.policies.ENV_POLICY_MAP[task]()
 
     def act(observation: Floats) -> Floats:
-        return np.clip(policy.get_action(observation), -1.0, 1.0).astype(np.float64)
+        action = policy.get_action(observation.copy())  # some scripts write into their input
+        return np.clip(action, -1.0, 1.0).astype(np.float64)
 
     return act

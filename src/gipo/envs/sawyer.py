@@ -1,16 +1,18 @@
 """MetaWorld's Sawyer environments with the overhead of a step taken out.
 
-Physics and rewards are MetaWorld's own code. Replaced are: scipy's `Rotation`, a third of a step for one 3 x 3 matrix;
-the observation's assembly from a dozen temporary arrays; the search for contacts; and the first of the two resets that
-`reset` makes. Left out is `mj_rnePostConstraint`, whose results nothing reads. Observations, rewards and success equal
-the original's (tests/envs/test_metaworld.py compares whole episodes).
+Physics and reward formulas are MetaWorld's own code. Replaced are what it calls for small change at a high price:
+scipy's `Rotation` for one 3 x 3 matrix, an array version of `tolerance` for one number, MuJoCo's look-up by name, the
+search for contacts, a dozen temporary arrays for an observation, and the first of the two resets that `reset` makes.
+Left out is `mj_rnePostConstraint`, whose results nothing reads. Observations, rewards and success stay the same, bit
+for bit (tests/envs/test_metaworld.py compares whole episodes).
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 from functools import cache
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import metaworld
@@ -20,6 +22,7 @@ import numpy.typing as npt
 from gymnasium.envs.mujoco import MujocoEnv
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
+from metaworld.utils import reward_utils
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,6 +35,14 @@ def goals(task: str) -> list[Any]:
     """The task's 50 MT1 goals, drawn once per process: MetaWorld resets its simulator 50 times for them."""
     tasks: list[Any] = metaworld.MT1(task, seed=GOAL_SEED).train_tasks
     return tasks
+
+
+class NamedData(mujoco.MjData):  # type: ignore[misc]
+    """Simulation data that looks each name up once."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.body, self.geom, self.site = cache(super().body), cache(super().geom), cache(super().site)
 
 
 class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
@@ -72,6 +83,10 @@ class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
         observation = np.minimum(np.maximum(self._get_obs(), low), high)
         reward, info = self.evaluate_state(observation, action)
         return observation, float(reward), info["success"] == 1.0
+
+    def _initialize_simulation(self) -> tuple[Any, NamedData]:
+        model, _ = super()._initialize_simulation()
+        return model, NamedData(model)
 
     def touching_object(self, object_geom_id: int) -> bool:
         """Whether both finger pads press on a geom; MetaWorld's version visits every contact in Python."""
@@ -122,21 +137,57 @@ class Rotation:
         (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = self._matrix.tolist()
         trace = xx + yy + zz
         largest = max(xx, yy, zz, trace)
-        if largest == trace:
-            x, y, z, w = zy - yz, xz - zx, yx - xy, 1 + trace
-        elif largest == xx:
+        if largest == xx:
             x, y, z, w = 1 - trace + 2 * xx, yx + xy, zx + xz, zy - yz
         elif largest == yy:
             x, y, z, w = xy + yx, 1 - trace + 2 * yy, zy + yz, xz - zx
-        else:
+        elif largest == zz:
             x, y, z, w = xz + zx, yz + zy, 1 - trace + 2 * zz, yx - xy
+        else:
+            x, y, z, w = zy - yz, xz - zx, yx - xy, 1 + trace
         return np.array((x, y, z, w)) / math.sqrt(x * x + y * y + z * z + w * w)
+
+
+def tolerance(
+    x: float,
+    bounds: tuple[float, float] = (0.0, 0.0),
+    margin: float = 0.0,
+    sigmoid: str = "gaussian",
+    value_at_margin: float = 0.1,
+) -> float:
+    """`metaworld.utils.reward_utils.tolerance` for the one case that rewards use at every step."""
+    lower, upper = bounds
+    if not (isinstance(x, float) and sigmoid == "long_tail" and margin > 0 and value_at_margin == 0.1):
+        return float(reward_utils.tolerance(x, bounds, margin, sigmoid, value_at_margin))
+    if lower <= x <= upper:
+        return 1.0
+    distance = (lower - x if x < lower else x - upper) / margin
+    return float(1 / ((distance * 3.0) ** 2 + 1))
+
+
+METHODS = ("_get_quat_objects", "compute_reward", "_gripper_caging_reward", "_reward_pos", "_reward_quat")
+"""MetaWorld's methods that call `Rotation` or `tolerance`."""
 
 
 @cache
 def fast_class(task: str) -> type[FastSawyer]:
-    """MetaWorld's class of ``task`` behind `FastSawyer`, its quaternions computed with the `Rotation` above."""
+    """MetaWorld's class of ``task`` behind `FastSawyer`.
+
+    `METHODS` keep their code but find the `Rotation` and `tolerance` of this module under those names, so that
+    MetaWorld's own modules, which others may be using, stay as they are.
+    """
     original = ALL_V3_ENVIRONMENTS[task]
-    quaternions = original._get_quat_objects
-    with_fast_rotation = FunctionType(quaternions.__code__, {**quaternions.__globals__, "Rotation": Rotation})
-    return type(original.__name__, (FastSawyer, original), {"_get_quat_objects": with_fast_rotation})
+    fast = type(original.__name__, (FastSawyer, original), {})
+    names = {
+        "Rotation": Rotation,
+        "tolerance": tolerance,
+        "reward_utils": SimpleNamespace(**vars(reward_utils) | {"tolerance": tolerance}),
+        original.__name__: fast,
+    }
+    for name in METHODS:
+        member = inspect.getattr_static(original, name, None)
+        if member is not None:
+            method = getattr(member, "__func__", member)
+            rebound = FunctionType(method.__code__, method.__globals__ | names, name, method.__defaults__)
+            setattr(fast, name, staticmethod(rebound) if isinstance(member, staticmethod) else rebound)
+    return fast

@@ -172,10 +172,6 @@ class RunSpec(Section):
                 f"replay.capacity = {replay.capacity} is smaller than one round of collection, replay.environments x "
                 f"replay.segment_length = {self.round_steps}"
             )
-        if self.diagnostics.every > self.learner.updates:
-            raise ValueError(
-                f"diagnostics.every = {self.diagnostics.every} is larger than learner.updates = {self.learner.updates}"
-            )
         if replay.segment_length > self.environment.episode_steps:
             raise ValueError(
                 f"replay.segment_length = {replay.segment_length} is longer than environment.episode_steps = "
