@@ -19,6 +19,7 @@ report: "workflow/report.rst"
 
 
 wildcard_constraints:
+    scale=any_of([SCALE]),
     task=any_of(STUDY.tasks),
     regime=any_of(STUDY.regimes),
     method=any_of(STUDY.methods),

@@ -31,6 +31,9 @@ from gipo.runs.spec import (
     explain,
 )
 
+BY_LABEL = Field(min_length=1, json_schema_extra={"additionalProperties": False})
+"""A map from labels; the JSON schema says so only with this."""
+
 
 class BaselineSettings(Section):
     """Episodes of the random policy and of the scripted expert, which set 0 and 1 of the normalised score."""
@@ -70,9 +73,9 @@ class Study(Section):
     title: str
     """One line for the report."""
     tasks: Annotated[list[Label], Field(min_length=1)]
-    regimes: Annotated[dict[Label, PositiveFloat], Field(min_length=1)]
+    regimes: Annotated[dict[Label, PositiveFloat], BY_LABEL]
     """Replay lifetime L of each regime, as a share of all learner updates."""
-    methods: Annotated[dict[Label, ObjectiveSpec], Field(min_length=1)]
+    methods: Annotated[dict[Label, ObjectiveSpec], BY_LABEL]
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
     environment: EnvironmentSpec = EnvironmentSpec()
     network: NetworkSpec = NetworkSpec()

@@ -1,21 +1,30 @@
 """Run directories to tidy tables, and to MLflow."""
 
+FINISHED = [
+    f"{run}/{name}"
+    for run in RUNS
+    for name in ("metrics.parquet", "evaluation.parquet", "provenance.json")
+]
+
 
 rule tables:
     input:
-        [f"{run}/{name}" for run in RUNS for name in ("metrics.parquet", "evaluation.parquet", "provenance.json")],
+        FINISHED,
         [f"{baseline}/episodes.parquet" for baseline in BASELINES],
     output:
-        TABLES,
+        expand(
+            "results/{{scale}}/tables/{name}.parquet",
+            name=["runs", "metrics", "evaluations", "baselines"],
+        ),
     params:
         code=code_digest("gipo.analysis.collect"),
     shell:
-        "gipo collect {CONFIG} results {RESULTS}/tables"
+        "gipo collect {CONFIG} results results/{wildcards.scale}/tables"
 
 
 rule track:
     input:
-        [f"{run}/{name}" for run in RUNS for name in ("metrics.parquet", "evaluation.parquet", "provenance.json")],
+        FINISHED,
     output:
         "results/{scale}/tracked.json",
     params:

@@ -15,7 +15,15 @@ if unknown := set(config) - {"scale"}:
     raise WorkflowError(f"unknown config key {min(unknown)!r}; the only one is scale")
 
 SCALE = config.get("scale", "laptop")
-CONFIG = Path(workflow.basedir) / "workflow" / "config" / f"{SCALE}.yaml"
+SCALES = {
+    path.stem: path
+    for path in Path(workflow.basedir, "workflow", "config").glob("*.yaml")
+}
+
+if SCALE not in SCALES:
+    raise WorkflowError(f"unknown scale {SCALE!r}; known: {', '.join(sorted(SCALES))}")
+
+CONFIG = SCALES[SCALE]
 
 try:
     STUDY = load_study(CONFIG)
@@ -25,8 +33,6 @@ except GipoError as error:
 RUNS = STUDY.run_directories(Path("results"))
 BASELINES = STUDY.baseline_directories(Path("results"))
 PACKAGE = Path(gipo.__file__).parent
-RESULTS = f"results/{SCALE}"
-TABLES = [f"{RESULTS}/tables/{name}.parquet" for name in ("runs", "metrics", "evaluations", "baselines")]
 
 
 def any_of(names):

@@ -1,24 +1,33 @@
 """One rule for every figure, and one target by its name."""
 
 SOURCES = {
-    "fig1": [f"{RESULTS}/weights.csv"],
-    "fig4": [f"{RESULTS}/gridworld/{name}.csv" for name in GRIDWORLD],
-    "scorecard": [f"{RESULTS}/scorecard.csv"],
+    "fig1": rules.weights.output,
+    "fig4": rules.gridworld.output,
+    "scorecard": "results/{scale}/scorecard.csv",
 }
 
 
 rule figure:
     input:
-        lambda wildcards: SOURCES.get(wildcards.figure, TABLES),
+        lambda wildcards: expand(
+            SOURCES.get(wildcards.figure, rules.tables.output), scale=wildcards.scale
+        ),
     output:
-        report("results/{scale}/figures/{figure}.svg", category="Figures", labels={"figure": "{figure}"}),
+        report(
+            "results/{scale}/figures/{figure}.svg",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
         "results/{scale}/figures/{figure}.png",
         "results/{scale}/figures/{figure}.csv",
     params:
-        code=lambda wildcards: code_digest(f"gipo.figures.{wildcards.figure}", "gipo.figures"),
+        code=lambda wildcards: code_digest(
+            f"gipo.figures.{wildcards.figure}", "gipo.figures"
+        ),
         resamples=STUDY.statistics.resamples,
     shell:
-        "gipo figure {wildcards.figure} {RESULTS} {RESULTS}/figures --resamples {params.resamples}"
+        "gipo figure {wildcards.figure} results/{wildcards.scale} results/{wildcards.scale}/figures"
+        " --resamples {params.resamples}"
 
 
 for name in FIGURES:
@@ -26,6 +35,6 @@ for name in FIGURES:
     rule:
         name:
             name
-        localrule: True
         input:
-            f"{RESULTS}/figures/{name}.svg",
+            multiext(f"results/{SCALE}/figures/{name}", ".svg", ".png", ".csv"),
+        localrule: True

@@ -10,7 +10,7 @@ rule gridworld:
         code=code_digest("gipo.gridworld"),
         settings=STUDY.gridworld.model_dump(),
     shell:
-        "gipo gridworld {CONFIG} $(dirname {output[0]})"
+        "gipo gridworld {CONFIG} results/{wildcards.scale}/gridworld"
 
 
 rule weights:

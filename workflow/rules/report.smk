@@ -3,26 +3,36 @@
 
 rule claims:
     input:
-        TABLES,
-        SOURCES["fig1"],
-        SOURCES["fig4"],
+        rules.tables.output,
+        rules.weights.output,
+        rules.gridworld.output,
     output:
         "results/{scale}/scorecard.csv",
     params:
-        code=code_digest("gipo.analysis.claims", data=[PACKAGE / "analysis" / "claims.yaml"]),
+        code=code_digest(
+            "gipo.analysis.claims", data=[PACKAGE / "analysis" / "claims.yaml"]
+        ),
         resamples=STUDY.statistics.resamples,
     shell:
-        "gipo scorecard {RESULTS} {output} --resamples {params.resamples}"
+        "gipo scorecard results/{wildcards.scale} {output} --resamples {params.resamples}"
 
 
 rule report:
     input:
         rules.claims.output,
-        TABLES,
-        expand("results/{{scale}}/figures/{figure}.svg", figure=FIGURES),
+        rules.tables.output,
+        expand(
+            "results/{{scale}}/figures/{figure}.{kind}",
+            figure=FIGURES,
+            kind=["svg", "png", "csv"],
+        ),
     output:
         "results/{scale}/report.html",
     params:
-        code=code_digest("gipo.report", data=[PACKAGE / "report" / "report.html", PACKAGE / "report" / "style.css"]),
+        code=code_digest(
+            "gipo.report",
+            data=[PACKAGE / "report" / name for name in ("report.html", "style.css")],
+        ),
+        title=STUDY.title,
     shell:
-        "gipo report {CONFIG} {RESULTS} {output}"
+        "gipo report {CONFIG} results/{wildcards.scale} {output}"

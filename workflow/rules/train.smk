@@ -4,23 +4,26 @@ Checkpoints lie in the run directory but are no outputs: Snakemake deletes those
 run must find its checkpoint.
 """
 
-CODE = {method: code_digest(*training_modules(objective.name)) for method, objective in STUDY.methods.items()}
+CODE = {
+    method: code_digest(*training_modules(objective.name))
+    for method, objective in STUDY.methods.items()
+}
 
 
 rule train:
     output:
-        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/spec.json",
-        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/metrics.parquet",
-        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/evaluation.parquet",
-        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/policy.pt",
-        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
-    params:
-        code=lambda wildcards: CODE[wildcards.method],
+        spec="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/spec.json",
+        metrics="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/metrics.parquet",
+        evaluation="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/evaluation.parquet",
+        policy="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/policy.pt",
+        provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
     threads: 1
     resources:
         mem_mb=4000,
+    params:
+        code=lambda wildcards: CODE[wildcards.method],
     shell:
-        "gipo train {CONFIG} $(dirname {output[0]}) --task {wildcards.task} --regime {wildcards.regime}"
+        "gipo train {CONFIG} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
         " --method {wildcards.method} --seed {wildcards.seed}"
 
 
@@ -28,6 +31,6 @@ rule baseline:
     output:
         "results/baselines/{task}-{digest}/episodes.parquet",
     params:
-        code=code_digest("gipo.envs.baselines"),
+        code=code_digest("gipo.envs.baselines", "gipo.tables"),
     shell:
         "gipo baseline {CONFIG} {wildcards.task} {output}"
