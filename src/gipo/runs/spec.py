@@ -49,7 +49,7 @@ class ObjectiveSpec(Section):
     """A policy objective: its registered name, or ``module:name``, and its parameters (see `gipo.objectives.make`)."""
 
     name: str
-    parameters: dict[str, float | str] = {}
+    parameters: dict[str, Annotated[float, Field(strict=True)] | str] = {}
 
 
 class EnvironmentSpec(Section):

@@ -1,0 +1,68 @@
+"""A copy of this checkout to be edited, and Snakemake run in it as a user would."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a dry-run says it would do."""
+
+    jobs: dict[str, int]
+    """Jobs of each rule, from Snakemake's job table."""
+    figures: set[str]
+    """Figures that would be drawn."""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """Root of a checkout. Its package comes before the installed one in everything that is run here."""
+
+    root: Path
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the virtual environment in this checkout."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = os.environ | {"PATH": path, "PYTHONPATH": str(self.root / "src"), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True)
+
+    def snakemake(self, directory: Path, *arguments: str, scale: str = "smoke") -> subprocess.CompletedProcess[str]:
+        """Run snakemake; results go to ``directory/results``."""
+        settings = ("--directory", str(directory), "--cores", "2", "--config", f"scale={scale}")
+        return self.run("snakemake", *arguments, *settings)
+
+    def plan(self, directory: Path, *targets: str, scale: str = "smoke") -> Plan:
+        """What a dry-run would do."""
+        done = self.snakemake(directory, *targets, "--dry-run", scale=scale)
+        assert done.returncode == 0, done.stderr
+        return read_plan(done.stdout)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace the first `old` in a file."""
+        text = (self.root / file).read_text()
+        assert old in text
+        (self.root / file).write_text(text.replace(old, new, 1))
+
+
+def copy_checkout(source: Path, to: Path) -> Checkout:
+    """Copy what the workflow needs."""
+    for name in ("src", "workflow"):
+        shutil.copytree(source / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("Snakefile", "pyproject.toml"):
+        shutil.copy2(source / name, to)
+    return Checkout(to)
+
+
+def read_plan(output: str) -> Plan:
+    """Read the job table and the figures from what a dry-run or a run prints."""
+    table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", output, re.MULTILINE)
+    rows = (line.split() for line in table[1].splitlines()) if table else ()
+    jobs = {name: int(count) for name, count in rows if name != "total"}
+    return Plan(jobs, set(re.findall(r"^    wildcards: scale=\w+, figure=(\w+)$", output, re.MULTILINE)))

@@ -1,0 +1,198 @@
+"""A study and its runs: what is refused, how it expands, and that a run's name stands for its content."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from checkout import ROOT
+from factories import make_spec
+from gipo.errors import GipoError
+from gipo.runs.spec import RunSpec
+from gipo.study import Study, load_study
+
+SCALE: dict[str, Any] = {
+    "title": "Test",
+    "tasks": ["push-v3", "door-open-v3"],
+    "regimes": {"stale": 0.874, "fresh": 0.0855},
+    "methods": {"ppo-clip": {"name": "ppo_clip"}, "gipo-1-1": {"name": "gipo", "parameters": {"sigma_neg": 1.0}}},
+    "seeds": [3, 0, 1],
+    "replay": {"capacity": 20_480},
+}
+
+
+def study(**changes: Any) -> Study:
+    return Study.model_validate(SCALE | changes)
+
+
+def spec(**sections: dict[str, Any]) -> RunSpec:
+    return make_spec("door-open-v3", "stale", "gipo-1-1", 0, **sections)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "words"),
+    [
+        ("replay", {"capacity": 192}, r"replay\.capacity = 192 is smaller than learner\.batch_size = 256"),
+        ("replay", {"capacity": 20_000}, r"capacity = 20000 is not a multiple of replay\.segment_length = 64"),
+        ("replay", {"environments": 321}, r"capacity = 20480 is smaller than one round of collection, .* = 20544"),
+        ("replay", {"segment_length": 256}, r"segment_length = 256 is longer than environment\.episode_steps = 200"),
+        ("replay", {"lifetime": 0.0}, "greater than 0"),
+        ("replay", {"lifetime": float("inf")}, "finite"),
+        ("replay", {"capacity": 20_480.0}, "valid integer"),
+        ("replay", {"size": 1}, "Extra inputs"),
+        ("environment", {"bins": 1}, "greater than or equal to 2"),
+        ("environment", {"bins": 257}, "less than or equal to 256"),
+        ("network", {"hidden": 0}, "greater than 0"),
+        ("learner", {"estimator": "vtrace"}, "refresh_every"),
+        ("learner", {"estimator": "td"}, "'gae' or 'vtrace'"),
+        ("learner", {"batch_size": "256"}, "valid integer"),
+        ("learner", {"updates": True}, "valid integer"),
+        ("learner", {"gamma": 1.01}, "less than or equal to 1"),
+        ("learner", {"gamma": float("nan")}, "1"),
+        ("learner", {"policy_learning_rate": -1e-3}, "greater than 0"),
+        ("diagnostics", {"old_gap": -0.1}, "greater than or equal to 0"),
+        ("evaluation", {"episodes": 0}, "greater than 0"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused(section: str, change: dict[str, Any], words: str):
+    with pytest.raises(ValueError, match=words):
+        spec(**{section: change})
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", -1), ("task", "a/b"), ("method", "../x"), ("regime", "")])
+def test_a_run_has_a_name_that_is_a_path(key: str, value: Any):
+    with pytest.raises(ValueError, match=key):
+        RunSpec.model_validate(spec().model_dump() | {key: value})
+
+
+def test_vtrace_goes_with_refreshed_targets():
+    assert spec(learner={"estimator": "vtrace", "refresh_every": 10}).learner.refresh_every == 10
+
+
+def test_a_run_is_immutable():
+    with pytest.raises(ValidationError):
+        spec().seed = 1  # type: ignore[misc]
+
+
+def test_equal_content_has_equal_name():
+    one = spec()
+    text = one.model_dump_json()
+    backwards = dict(reversed(one.model_dump().items()))
+    assert RunSpec.model_validate_json(text).run_id == RunSpec.model_validate(backwards).run_id == one.run_id
+    assert one.run_id == f"door-open-v3/stale/gipo-1-1/seed0-{one.digest()[:8]}"
+
+
+def test_a_default_that_is_written_out_is_the_same_run():
+    assert spec(learner={"gamma": 0.99}).run_id == spec().run_id
+
+
+def leaves(section: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def other(value: Any) -> Any:
+    """Another valid value."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return 2 * value or 1
+        case float():
+            return value / 2
+        case str():
+            return f"{value}x"
+        case _:
+            return 10
+
+
+CHOICES = {("suite",), ("learner", "estimator")}
+
+
+@pytest.mark.parametrize("path", sorted(set(leaves(spec().model_dump())) - CHOICES), ids=".".join)
+def test_any_change_is_another_run(path: tuple[str, ...]):
+    content = spec().model_dump()
+    section = content
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = other(section[path[-1]])
+    assert RunSpec.model_validate(content).digest() != spec().digest()
+
+
+def test_another_estimator_is_another_run():
+    gae, vtrace = ({"estimator": name, "refresh_every": 10} for name in ("gae", "vtrace"))
+    assert spec(learner=gae).digest() != spec(learner=vtrace).digest()
+
+
+def test_a_study_expands_to_every_combination_in_order():
+    runs = study().runs()
+    cells = [(run.task, run.regime, run.method, run.seed) for run in runs]
+    expected = itertools.product(["push-v3", "door-open-v3"], ["stale", "fresh"], ["ppo-clip", "gipo-1-1"], [3, 0, 1])
+    assert cells == list(expected)
+    assert {run.regime: run.replay.lifetime for run in runs} == SCALE["regimes"]
+    assert len({run.run_id for run in runs}) == 2 * 2 * 2 * 3
+
+
+def test_shared_settings_reach_every_run():
+    assert {run.replay.capacity for run in study().runs()} == {20_480}
+    assert {run.objective.name for run in study().runs() if run.method == "gipo-1-1"} == {"gipo"}
+
+
+def test_one_run_is_the_same_alone_and_in_the_expansion():
+    assert study().run("push-v3", "fresh", "gipo-1-1", 0) in study().runs()
+
+
+def test_directories_are_named_by_content():
+    one, two = study(), study(baselines={"episodes": 5})
+    root = Path("results")
+    assert one.run_directories(root) == [root / "runs" / run.run_id for run in one.runs()]
+    assert one.run_directories(root) == two.run_directories(root)
+    assert set(one.baseline_directories(root)).isdisjoint(two.baseline_directories(root))
+    assert [path.name.rpartition("-")[0] for path in one.baseline_directories(root)] == SCALE["tasks"]
+
+
+def test_baselines_follow_the_environment_and_not_the_learner():
+    one = study().baseline("push-v3").baseline_id
+    assert study(learner={"updates": 7}).baseline("push-v3").baseline_id == one
+    assert study(environment={"episode_steps": 400}).baseline("push-v3").baseline_id != one
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tasks": ["push-v3", "push-v3"]}, "tasks .* twice"),
+        ({"seeds": [1, 0, 1]}, r"seeds = \[1, 0, 1\] names one twice"),
+        ({"tasks": []}, "tasks"),
+        ({"regimes": {}}, "regimes"),
+        ({"methods": {}}, "methods"),
+        ({"tasks": ["push-v2"]}, "unknown task 'push-v2'; did you mean 'push-v3'"),
+        ({"methods": {"m": {"name": "trpo"}}}, r"methods\.m: unknown objective 'trpo'"),
+        ({"methods": {"m": {"name": "gipo", "parameters": {"sigma_pos": 0}}}}, r"methods\.m: .*sigma_pos = 0"),
+        ({"replay": {"capacity": 448}}, r"replay\.capacity = 448 is smaller than learner\.batch_size"),
+        ({"replay": {"capacity": 20_480, "lifetime": 0.5}}, "lifetime"),
+        ({"seed": 0}, "seed"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused(changes: dict[str, Any], words: str):
+    with pytest.raises(ValueError, match=words):
+        study(**changes)
+
+
+@pytest.mark.parametrize("which", ["task", "regime", "method", "seed"])
+def test_a_run_that_is_not_in_the_study_is_named(which: str):
+    cell = {"task": "push-v3", "regime": "stale", "method": "gipo-1-1", "seed": 0} | {which: 9}
+    with pytest.raises(GipoError, match=rf"no {which} 9 in this study; it has: "):
+        study().run(**cell)
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
+def test_the_scales_are_valid(name: str):
+    path = ROOT / "workflow" / "config" / f"{name}.yaml"
+    assert load_study(path) == Study.model_validate(yaml.safe_load(path.read_text()))

@@ -1,0 +1,129 @@
+"""What each scale and each target would run, and that a mistake in the input ends it before the first job."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from checkout import Checkout
+from gipo.figures import NAMES
+
+pytestmark = pytest.mark.slow
+
+ONCE = dict.fromkeys(("gridworld", "weights", "tables", "track", "claims", "report", "all"), 1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "train", "baseline"),
+    [
+        ("paper", 8 * 2 * 10 * 5, 8),
+        ("laptop", 1 * 2 * 4 * 3, 1),
+        ("smoke", 1 * 2 * 2 * 2, 1),
+    ],
+)
+def test_a_scale_runs_its_grid_and_everything_else_once(
+    checkout: Checkout, tmp_path: Path, scale: str, train: int, baseline: int
+):
+    plan = checkout.plan(tmp_path, scale=scale)
+    assert plan.jobs == ONCE | {"train": train, "baseline": baseline, "figure": len(NAMES)}
+    assert plan.figures == set(NAMES)
+
+
+def test_laptop_is_the_default(checkout: Checkout, tmp_path: Path):
+    done = checkout.run("snakemake", "--dry-run", "--directory", str(tmp_path))
+    assert "results/laptop/report.html" in done.stdout
+
+
+RUNS = {"train": 8, "baseline": 1, "tables": 1}
+
+
+@pytest.mark.parametrize(
+    ("target", "needs"),
+    [
+        ("fig1", {"weights": 1}),
+        ("fig2", RUNS),
+        ("fig4", {"gridworld": 1}),
+        ("table1", RUNS),
+        ("iqm", RUNS),
+        ("scorecard", RUNS | {"weights": 1, "gridworld": 1, "claims": 1}),
+    ],
+)
+def test_a_named_target_plans_only_what_it_needs(
+    checkout: Checkout, tmp_path: Path, target: str, needs: dict[str, int]
+):
+    plan = checkout.plan(tmp_path, target)
+    assert plan.jobs == needs | {"figure": 1, target: 1}
+    assert plan.figures == {target}
+
+
+def test_results_of_another_scale_are_refused(checkout: Checkout, tmp_path: Path):
+    done = checkout.snakemake(tmp_path, "--dry-run", "results/paper/weights.csv", scale="smoke")
+    assert done.returncode == 1
+    assert "No rule to produce results/paper/weights.csv" in done.stdout
+
+
+def _assert_one_clear_line(checkout: Checkout, directory: Path, setting: str, line: str) -> None:
+    """A run (not a dry-run) with ``--config setting`` fails with `line`, alone, and leaves nothing behind."""
+    done = checkout.run("snakemake", "--cores", "1", "--directory", str(directory), "--config", setting)
+    assert done.returncode == 1
+    head, message, place = done.stderr.splitlines()
+    assert re.fullmatch(line, message)
+    assert head.startswith("WorkflowError in file ")
+    assert place.startswith("  File ")
+    assert "Job stats" not in done.stdout
+    assert not (directory / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("sclae=smoke", "unknown config key 'sclae'; the only one is scale"),
+        ("scale=huge", "unknown scale 'huge'; known: laptop, paper, smoke"),
+        ("scale=../config/smoke", "unknown scale '../config/smoke'; known: laptop, paper, smoke"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(checkout: Checkout, tmp_path: Path, setting: str, line: str):
+    _assert_one_clear_line(checkout, tmp_path, setting, re.escape(line))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("batch_size: 64", "bach_size: 64", "unknown key learner.bach_size"),
+        ("updates: 200", "updates: many", "learner.updates = 'many': input should be a valid integer"),
+        ("[door-open-v3]", "[door-opn-v3]", "unknown task 'door-opn-v3'; did you mean 'door-open-v3'?"),
+        (
+            "{name: ppo_clip,",
+            "{name: popo_clip,",
+            "methods.ppo-clip: unknown objective 'popo_clip'; known: gipo, no_clip, ppo_clip, sapo",
+        ),
+        ("sigma_pos: 1.0", "sigma_pos: 0.0", "methods.gipo-1-1: GIPO: sigma_pos = 0.0, expected a number > 0"),
+        ("capacity: 512", "capacity: 32", "replay.capacity = 32 is smaller than learner.batch_size = 64"),
+    ],
+    ids=["key", "type", "task", "method", "sigma", "capacity"],
+)
+def test_a_mistake_in_a_scale_is_one_line(edited: Checkout, tmp_path: Path, old: str, new: str, line: str):
+    edited.edit("workflow/config/smoke.yaml", old, new)
+    path = edited.root / "workflow" / "config" / "smoke.yaml"
+    _assert_one_clear_line(edited, tmp_path / "work", "scale=smoke", re.escape(f"{path}: {line}"))
+
+
+ACCEPTED_LINTS = {
+    # One locked environment, which make sets up, serves all rules.
+    "Specify a conda environment or container for each rule.",
+    # Progress belongs on the terminal; training keeps a log in its run directory.
+    "No log directive defined",
+    # As an input its date, as a parameter its place would make every run stale; its content is in the runs' paths.
+    "Shell command directly uses variable CONFIG from outside of the rule",
+}
+
+
+def test_snakemake_lint_finds_only_what_is_accepted(checkout: Checkout):
+    done = checkout.run("snakemake", "--lint")
+    titles = set(re.findall(r"^    \* (.+):$", done.stderr, re.MULTILINE))
+    assert titles == ACCEPTED_LINTS
+
+
+def test_snakefmt_is_clean(checkout: Checkout):
+    done = checkout.run("snakefmt", "--check", "Snakefile", "workflow")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,100 @@
+"""What an edit makes stale: the rules whose behaviour it can change, and no other."""
+
+from pathlib import Path
+
+import pytest
+
+from checkout import Checkout
+from gipo.figures import NAMES
+
+pytestmark = pytest.mark.slow
+
+OBJECTIVES = "src/gipo/objectives.py"
+REPORT = {"report": 1, "all": 1}
+SCORECARD = {"claims": 1, "figure": 1} | REPORT
+FROM_TABLES = {"tables": 1, "claims": 1} | REPORT
+
+
+def append(checkout: Checkout, file: str, line: str) -> None:
+    with (checkout.root / file).open("a") as stream:
+        stream.write(f"\n{line}\n")
+
+
+@pytest.mark.parametrize("command", [("python", "-m", "gipo"), ("gipo",)])
+def test_the_package_of_the_copy_is_the_one_that_runs(edited: Checkout, command: tuple[str, ...]):
+    """All other tests here rest on it."""
+    edited.edit("src/gipo/cli.py", '"""Command line:', '"""Command line of the copy:')
+    assert "Command line of the copy:" in edited.run(*command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("import torch\n", "import torch  # only here\n"),
+        ('"""PPO\'s clipped surrogate,', '"""The clipped surrogate of PPO,'),
+        (
+            "return -_wide(log_ratio).exp() * advantage",
+            "return (\n            -_wide(log_ratio).exp() * advantage\n        )",
+        ),
+    ],
+    ids=["comment", "docstring", "formatting"],
+)
+def test_what_does_not_run_makes_nothing_stale(edited: Checkout, finished: Path, old: str, new: str):
+    """Nor does the place of the checkout, which is another one here."""
+    edited.edit(OBJECTIVES, old, new)
+    assert edited.plan(finished).jobs == {}
+
+
+def test_an_objective_makes_training_and_all_that_follows_stale(edited: Checkout, finished: Path):
+    edited.edit(OBJECTIVES, "4 * torch.sigmoid(gate)", "4.5 * torch.sigmoid(gate)")
+    plan = edited.plan(finished)
+    once = dict.fromkeys(("gridworld", "weights", "tables", "track", "claims"), 1)
+    assert plan.jobs == {"train": 8, "figure": len(NAMES)} | once | REPORT
+
+
+def test_the_baselines_make_scores_stale_but_no_training(edited: Checkout, finished: Path):
+    edited.edit("src/gipo/envs/baselines.py", 'episode_seed(seed, "baseline"', 'episode_seed(seed, "reference"')
+    plan = edited.plan(finished)
+    assert plan.jobs == {"baseline": 1, "figure": 4} | FROM_TABLES
+    assert plan.figures == {"fig2", "table1", "iqm", "scorecard"}
+
+
+def test_a_figure_makes_itself_and_the_report_stale(edited: Checkout, finished: Path):
+    append(edited, "src/gipo/figures/fig2.py", "EDITED = True")
+    plan = edited.plan(finished)
+    assert plan.jobs == {"figure": 1} | REPORT
+    assert plan.figures == {"fig2"}
+
+
+def test_the_claims_make_the_scorecard_and_the_report_stale(edited: Checkout, finished: Path):
+    append(edited, "src/gipo/analysis/claims.yaml", "# one more")
+    plan = edited.plan(finished)
+    assert plan.jobs == SCORECARD
+    assert plan.figures == {"scorecard"}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("src/gipo/report/report.html", "<body>", "<body lang='en'>"),
+        ("workflow/config/smoke.yaml", "title: Smoke test", "title: Another title"),
+    ],
+)
+def test_the_page_and_its_title_make_only_the_report_stale(
+    edited: Checkout, finished: Path, file: str, old: str, new: str
+):
+    edited.edit(file, old, new)
+    assert edited.plan(finished).jobs == REPORT
+
+
+def test_a_gridworld_setting_makes_the_gridworld_and_what_follows_stale(edited: Checkout, finished: Path):
+    edited.edit("workflow/config/smoke.yaml", "gridworld: {pairs: 100}", "gridworld: {pairs: 200}")
+    plan = edited.plan(finished)
+    assert plan.jobs == {"gridworld": 1, "claims": 1, "figure": 2} | REPORT
+    assert plan.figures == {"fig4", "scorecard"}
+
+
+def test_one_more_seed_trains_only_its_runs(edited: Checkout, finished: Path):
+    edited.edit("workflow/config/smoke.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]")
+    plan = edited.plan(finished)
+    assert plan.jobs == {"train": 4, "track": 1, "figure": 4} | FROM_TABLES
