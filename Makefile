@@ -3,7 +3,7 @@ PYTHON ?= python3
 SCALE ?= laptop
 BIN := .venv/bin
 
-.PHONY: reproduce test check mlflow lock clean
+.PHONY: reproduce test check publish mlflow lock clean
 
 reproduce: .venv/.study        ## run a scale to its report: make reproduce [SCALE=smoke]
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --config scale=$(SCALE)
@@ -19,6 +19,11 @@ check: .venv/.test             ## style, types and layers only
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+publish:                       ## copy a finished scale into reports/, from which every figure can be drawn again
+	mkdir -p reports/$(SCALE)/figures
+	cp -r results/$(SCALE)/report.html results/$(SCALE)/*.csv results/$(SCALE)/tables results/$(SCALE)/gridworld reports/$(SCALE)
+	cp results/$(SCALE)/figures/*.csv results/$(SCALE)/figures/scorecard.png reports/$(SCALE)/figures
 
 mlflow: .venv/.study           ## browse the runs on http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

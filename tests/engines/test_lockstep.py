@@ -1,4 +1,4 @@
-"""The engine on the real simulator: determinism, interruption, the version-gap law, and a clear error for each fault."""
+"""The engine on the real simulator: determinism, interruption, the version-gap law, and clear errors for faults."""
 
 import os
 import signal
