@@ -53,7 +53,7 @@ class Checkout:
 
 def copy_checkout(source: Path, to: Path) -> Checkout:
     """Copy what the workflow needs."""
-    for name in ("src", "workflow"):
+    for name in ("src", "workflow", "profiles"):
         shutil.copytree(source / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("Snakefile", "pyproject.toml"):
         shutil.copy2(source / name, to)

@@ -74,13 +74,14 @@ def test_an_error_is_one_line_and_exit_code_1():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("tasks: [door-open-v3\nseeds: }", ["is not YAML", "line 2"]),
-        ("title: \x01", ["is not YAML", "#x0001"]),
-        (b"\xff\xfe\x00", ["is not YAML", "0xff"]),
+        ("tasks: [door-open-v3\nseeds: }", ["is not valid YAML", "line 2"]),
+        ("methods:\n  sapo: {name: sapo}\n  sapo: {name: gipo}\n", ["'sapo' stands twice", "line 2"]),
+        ("title: \x01", ["is not valid YAML", "#x0001"]),
+        (b"\xff\xfe\x00", ["is not valid YAML", "0xff"]),
         ("", ["valid dictionary"]),
         ("- door-open-v3", ["valid dictionary"]),
     ],
-    ids=["syntax", "character", "bytes", "empty", "list"],
+    ids=["syntax", "twice", "character", "bytes", "empty", "list"],
 )
 def test_a_config_that_is_no_mapping_is_named(
     fails: Callable[..., None], tmp_path: Path, content: str | bytes, words: list[str]

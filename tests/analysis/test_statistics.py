@@ -65,17 +65,12 @@ def test_iqm_is_the_trimmed_mean(shape: tuple[int, int]):
         (lambda x, n: statistics.iqm(x, "m", n), brute_iqm, 1),
         (lambda x, n: statistics.mean(x, "d95", "m", n), np.mean, 1),
         (
-            lambda x, y, n: statistics.iqm_difference(x, y, "m", "r", n),
-            lambda x, y: brute_iqm(x) - brute_iqm(y),
-            2,
-        ),
-        (
             lambda x, y, n: statistics.probability_of_improvement(x, y, "m", "r", n),
             lambda x, y: float(np.sign(x[:, None] - y[None]).mean() + 1) / 2,
             2,
         ),
     ],
-    ids=["iqm", "mean", "iqm_difference", "probability_of_improvement"],
+    ids=["iqm", "mean", "probability_of_improvement"],
 )
 @pytest.mark.slow
 def test_intervals_are_those_of_a_plain_stratified_bootstrap(ours: Callable, brute: Callable, count: int):
@@ -162,7 +157,6 @@ def test_one_nan_is_said_and_never_trimmed_away():
     x[0, 0] = np.nan
     for estimate in (
         statistics.iqm(x, "m", 10),
-        statistics.iqm_difference(scores(4, 3), x, "m", "r", 10),
         statistics.probability_of_improvement(x, scores(4, 3), "m", "r", 10),
     ):
         assert np.isnan([estimate.value, estimate.low, estimate.high]).all()
@@ -228,14 +222,14 @@ def test_episodes_are_averaged_first_and_the_window_is_the_last_fifth_of_each_ru
         ("a", 1, 2, 790, 9.0),
         ("a", 1, 3, 1000, 5.0),
     )
-    np.testing.assert_allclose(statistics.score_matrix(runs, "stale", "gipo-1-1"), [[(1 + 3) / 2], [5]])
+    np.testing.assert_allclose(statistics.curves(runs, "stale", "gipo-1-1", "score").window(), [[(1 + 3) / 2], [5]])
 
 
 def test_a_nan_episode_makes_its_run_nan_inside_the_window_only():
     values = np.zeros((2, 1, 11))
     values[0, 0, 10] = values[1, 0, 3] = np.nan
     twice = pd.concat([long_table(values), long_table(np.zeros_like(values))])
-    np.testing.assert_array_equal(statistics.score_matrix(twice, "stale", "gipo-1-1"), [[np.nan], [0]])
+    np.testing.assert_array_equal(statistics.curves(twice, "stale", "gipo-1-1", "score").window(), [[np.nan], [0]])
 
 
 @pytest.mark.parametrize(
@@ -256,4 +250,4 @@ def test_runs_that_do_not_compare_are_an_error(rows: list, message: str):
 def test_a_method_that_lacks_a_task_is_an_error():
     both = pd.concat([table(("a", 0, 1, 1, 0.0), ("b", 0, 1, 1, 0.0)), table(("a", 0, 1, 1, 0.0), method="sapo")])
     with pytest.raises(GipoError, match="'sapo' in regime 'stale': no runs of task 'b'"):
-        statistics.score_matrix(both, "stale", "sapo")
+        statistics.curves(both, "stale", "sapo", "score").window()

@@ -95,3 +95,9 @@ def test_a_deleted_report_is_assembled_again_alone(checkout: Checkout, again: Pa
     assert read_plan(done.stderr).jobs == {"report": 1, "all": 1}
     assert changed(before, after) == {report}
     assert after[report][1] == before[report][1]
+
+
+def test_plain_snakemake_needs_no_options(edited: Checkout):
+    done = edited.run("snakemake", "fig1", "--config", "scale=smoke")
+    assert done.returncode == 0, done.stderr
+    assert (edited.root / "results" / "smoke" / "figures" / "fig1.svg").exists()

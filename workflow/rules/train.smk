@@ -1,5 +1,6 @@
 """Training runs and the two reference policies, each in a directory named by its content.
 
+A run learns in one thread; with more (snakemake --set-threads train=3) the others collect meanwhile, to the same result.
 Checkpoints lie in the run directory but are no outputs: Snakemake deletes those before every attempt, and an interrupted
 run must find its checkpoint.
 """
@@ -24,7 +25,7 @@ rule train:
         code=lambda wildcards: CODE[wildcards.method],
     shell:
         "gipo train {CONFIG} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
-        " --method {wildcards.method} --seed {wildcards.seed}"
+        " --method {wildcards.method} --seed {wildcards.seed} --workers $(( {threads} - 1 ))"
 
 
 rule baseline:

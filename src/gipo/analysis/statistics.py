@@ -119,11 +119,6 @@ def curves(table: pd.DataFrame, regime: str, method: str, column: str) -> Curves
     )
 
 
-def score_matrix(evaluations: pd.DataFrame, regime: str, method: str) -> Array:
-    """Windowed normalised score of each run, [seeds, tasks], tasks sorted; errors as in `curves`."""
-    return curves(evaluations, regime, method, "score").window()
-
-
 def estimate(metric: str, values: dict[str, Array], statistic: Callable[..., Array], resamples: int) -> Estimate:
     """Any statistic of the runs of one or more groups, each group resampled on its own.
 
@@ -148,12 +143,6 @@ def iqm(scores: Array, method: str, resamples: int) -> Estimate:
         resamples: bootstrap resamples.
     """
     return estimate("iqm", {method: scores}, _iqm, resamples)
-
-
-def iqm_difference(scores: Array, rival_scores: Array, method: str, rival: str, resamples: int) -> Estimate:
-    """IQM of ``method`` minus IQM of ``rival``; their runs are resampled independently. Arguments as in `iqm`."""
-    both = {method: scores, rival: rival_scores}
-    return estimate("iqm_difference", both, lambda x, y: _iqm(x) - _iqm(y), resamples)
 
 
 def probability_of_improvement(scores: Array, rival_scores: Array, method: str, rival: str, resamples: int) -> Estimate:
