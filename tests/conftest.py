@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from factories import Study, write_study
+
+settings.register_profile("suite", deadline=None, derandomize=True)  # a busy machine is no failure, nor is luck
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
