@@ -66,7 +66,8 @@ def _assert_one_clear_line(checkout: Checkout, directory: Path, setting: str, li
     """A run (not a dry-run) with ``--config setting`` fails with `line`, alone, and leaves nothing behind."""
     done = checkout.run("snakemake", "--cores", "1", "--directory", str(directory), "--config", setting)
     assert done.returncode == 1
-    head, message, place = done.stderr.splitlines()
+    profile, head, message, place = done.stderr.splitlines()
+    assert profile.startswith("Using workflow specific profile profiles/default")
     assert re.fullmatch(line, message)
     assert head.startswith("WorkflowError in file ")
     assert place.startswith("  File ")
