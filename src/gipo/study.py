@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Hashable
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from gipo import objectives
-from gipo.envs.tasks import METAWORLD_TASKS
+from gipo.envs.tasks import check_task
 from gipo.errors import GipoError
 from gipo.runs.spec import (
     DiagnosticsSpec,
@@ -91,9 +90,10 @@ class Study(Section):
     @model_validator(mode="after")
     def _names_are_known(self) -> Study:
         for task in self.tasks:
-            if task not in METAWORLD_TASKS:
-                close = difflib.get_close_matches(task, METAWORLD_TASKS, n=1)
-                raise ValueError(f"unknown task {task!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+            try:
+                check_task(task)
+            except GipoError as error:
+                raise ValueError(str(error)) from error
         for name, values in (("tasks", self.tasks), ("seeds", self.seeds)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} = {values} names one twice")

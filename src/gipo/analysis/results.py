@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from gipo.analysis.collect import Tables
+from gipo.analysis.reading import read_csv
 from gipo.analysis.statistics import Estimate
-from gipo.errors import GipoError
 from gipo.runs.spec import Section
 
 
@@ -39,17 +39,10 @@ class Results:
         """
         return cls(
             Tables.read(sources / "tables"),
-            _read_csv(sources / "weights.csv"),
-            _read_csv(sources / "gridworld" / "family_claims.csv"),
+            read_csv(sources / "weights.csv"),
+            read_csv(sources / "gridworld" / "family_claims.csv"),
             resamples,
         )
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise GipoError(f"cannot read {path}: {error}") from error
 
 
 class NotTestedError(Exception):

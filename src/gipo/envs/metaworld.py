@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from gymnasium.spaces import Box, MultiDiscrete
 
 from gipo.envs.sawyer import fast_class, goals
-from gipo.envs.tasks import METAWORLD_TASKS
+from gipo.envs.tasks import check_task
 from gipo.errors import GipoError
 
 Floats = npt.NDArray[np.float64]
@@ -40,7 +39,7 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
     ``success_last`` (now; at the last step it is what the authors' code counts).
 
     Args:
-        task: one of `METAWORLD_TASKS`.
+        task: one of `gipo.envs.tasks.METAWORLD_TASKS`.
         bins: tokens per action dimension.
         episode_steps: time limit.
 
@@ -51,9 +50,7 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
     metadata: ClassVar[dict[str, list[str]]] = {"render_modes": []}
 
     def __init__(self, task: str, *, bins: int = 256, episode_steps: int = 500) -> None:
-        if task not in METAWORLD_TASKS:
-            close = ", ".join(difflib.get_close_matches(task, METAWORLD_TASKS))
-            raise GipoError(f"unknown MetaWorld task {task!r}" + (f"; did you mean {close}?" if close else ""))
+        check_task(task)
         self.task, self.bins, self.episode_steps = task, bins, episode_steps
         self.action_space = MultiDiscrete([bins] * ACTION_DIMENSIONS)
         self._sawyer = fast_class(task)()

@@ -1,5 +1,9 @@
 """Names of the MetaWorld tasks, known without a simulator so that a config is checked at once."""
 
+import difflib
+
+from gipo.errors import GipoError
+
 # fmt: off
 METAWORLD_TASKS = (
     "assembly-v3", "basketball-v3", "bin-picking-v3", "box-close-v3", "button-press-topdown-v3",
@@ -14,3 +18,10 @@ METAWORLD_TASKS = (
 )
 # fmt: on
 """All tasks of MetaWorld 3."""
+
+
+def check_task(task: str) -> None:
+    """Raise a `GipoError` with the closest name unless ``task`` is one of `METAWORLD_TASKS`."""
+    if task not in METAWORLD_TASKS:
+        close = difflib.get_close_matches(task, METAWORLD_TASKS, n=1)
+        raise GipoError(f"unknown task {task!r}" + (f"; did you mean {close[0]!r}?" if close else ""))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from gipo.errors import GipoError
+from gipo.analysis.reading import read_csv
 from gipo.figures import style
 
 SIGNS = {1: "A > 0", -1: "A < 0"}
@@ -24,15 +24,7 @@ def table(sources: Path) -> pd.DataFrame:
     Raises:
         GipoError: ``weights.csv`` is missing, or lacks a column.
     """
-    path = sources / "weights.csv"
-    try:
-        weights = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise GipoError(f"cannot read {path}: {error}") from error
-    missing = [column for column in COLUMNS if column not in weights]
-    if missing:
-        raise GipoError(f"{path}: column {missing[0]!r} is missing")
-    return weights[list(COLUMNS)]
+    return read_csv(sources / "weights.csv", COLUMNS)
 
 
 def draw(table: pd.DataFrame) -> Figure:

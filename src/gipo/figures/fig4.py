@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from gipo.errors import GipoError
+from gipo.analysis.reading import read_csv
 from gipo.figures import style
 
 COLUMNS = {
@@ -38,21 +38,13 @@ def table(sources: Path) -> pd.DataFrame:
     Raises:
         GipoError: a table of the study is missing, or lacks a column.
     """
-    tables = {name: _read(sources / "gridworld" / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
+    tables = {
+        name: read_csv(sources / "gridworld" / f"{name}.csv", columns, keep_default_na=False)
+        for name, columns in COLUMNS.items()
+    }
     study = tables["case_study"]
     tables["case_study"] = study[study["pareto"] | study["default"]]
     return pd.concat([table.assign(panel=name) for name, table in tables.items()], ignore_index=True)
-
-
-def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        rows = pd.read_csv(path, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise GipoError(f"cannot read {path}: {error}") from error
-    missing = [column for column in columns if column not in rows]
-    if missing:
-        raise GipoError(f"{path}: column {missing[0]!r} is missing")
-    return rows[list(columns)]
 
 
 def draw(table: pd.DataFrame) -> Figure:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from gipo.analysis.claims import COLUMNS, NOT_TESTED, VERDICTS
+from gipo.analysis.reading import read_csv
 from gipo.errors import GipoError
 from gipo.figures import style
 
@@ -36,15 +37,11 @@ def table(sources: Path) -> pd.DataFrame:
         GipoError: the file is missing, lacks a column or holds an unknown verdict.
     """
     path = sources / "scorecard.csv"
-    try:
-        rows = pd.read_csv(path, keep_default_na=False, na_values={c: [""] for c in ("measured", "low", "high", "n")})
-    except (OSError, ValueError) as error:
-        raise GipoError(f"cannot read {path}: {error}") from error
-    if missing := [column for column in COLUMNS if column not in rows]:
-        raise GipoError(f"{path}: column {missing[0]!r} is missing")
+    numbers = {column: [""] for column in ("measured", "low", "high", "n")}
+    rows = read_csv(path, COLUMNS, keep_default_na=False, na_values=numbers)
     if unknown := sorted(set(rows["verdict"]) - set(VERDICTS)):
         raise GipoError(f"{path}: verdict {unknown[0]!r}, expected one of {', '.join(VERDICTS)}")
-    return rows[list(COLUMNS)].astype({"n": "Int64"})
+    return rows.astype({"n": "Int64"})
 
 
 def measured_words(row: pd.Series) -> str:

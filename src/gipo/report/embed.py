@@ -6,9 +6,8 @@ import base64
 import gzip
 from pathlib import Path
 
-import pandas as pd
-
 from gipo import figures
+from gipo.analysis.reading import read_csv
 from gipo.errors import GipoError
 
 LARGEST_SVG = 400_000
@@ -28,7 +27,7 @@ def figure(name: str, pictures: Path) -> dict[str, str]:
         GipoError: A file is missing or damaged.
     """
     module = figures.module(name)
-    table = _csv(pictures / f"{name}.csv")
+    table = read_csv(pictures / f"{name}.csv")
     caption = module.caption(table)
     title, _, subtitle = (module.__doc__ or name).strip().splitlines()[0].rstrip(".").partition(": ")
     return {
@@ -40,13 +39,6 @@ def figure(name: str, pictures: Path) -> dict[str, str]:
         "picture": _picture(pictures, name),
         **_download(pictures / f"{name}.csv"),
     }
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise GipoError(f"cannot read {path}: {error}") from error
 
 
 def _picture(pictures: Path, name: str) -> str:
