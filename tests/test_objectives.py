@@ -21,6 +21,10 @@ SETTINGS = [
     ("gipo", {"sigma_pos": 2.0, "sigma_neg": 1.0}),
     ("gipo", {"kernel": "laplacian"}),
     ("gipo", {"kernel": "cauchy"}),
+    ("cispo", {"eps_high": 0.5}),
+    ("cispo", {"eps_high": 3.0, "eps_low": 0.5}),
+    ("soft_clip", {"alpha": 0.7}),
+    ("soft_clip", {"alpha": 2.0}),
 ]
 ALL = pytest.mark.parametrize(("name", "parameters"), SETTINGS)
 LOG_RATIOS = st.floats(-50, 50, width=32)
@@ -95,6 +99,29 @@ def test_hand_computed_values(name, row):
     assert weighted == pytest.approx(multiplier * advantage, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "log_ratio", "multiplier"),
+    [
+        ("cispo", {"eps_high": 0.5}, math.log(3), 1.5),
+        ("cispo", {"eps_high": 0.5}, math.log(0.1), 0.1),  # no lower bound by default
+        ("cispo", {"eps_high": 0.5, "eps_low": 0.2}, math.log(0.1), 0.8),
+        ("soft_clip", {"alpha": 2.0}, math.log(4), 1 / 4),  # 4^-2 * 4
+        ("soft_clip", {"alpha": 2.0}, -math.log(4), 1 / 64),  # 4^-2 / 4
+    ],
+)
+def test_methods_from_elsewhere_by_hand(name, parameters, log_ratio, multiplier):
+    for advantage in (1.0, -2.0):
+        _, _, weighted = values(objectives.make(name, **parameters), log_ratio, advantage)
+        assert weighted == pytest.approx(multiplier * advantage, rel=1e-12)
+
+
+@given(log_ratio=LOG_RATIOS, advantage=ADVANTAGES, alpha=st.floats(0.1, 10))
+def test_soft_clip_is_the_laplacian_kernel(log_ratio, advantage, alpha):
+    soft = values(objectives.make("soft_clip", alpha=alpha), log_ratio, advantage)
+    kernel = objectives.make("gipo", sigma_pos=1 / alpha, sigma_neg=1 / alpha, kernel="laplacian")
+    assert soft == pytest.approx(values(kernel, log_ratio, advantage), rel=1e-9, abs=1e-300)
+
+
 @given(log_ratio=LOG_RATIOS, advantage=ADVANTAGES)
 def test_gipo_with_a_wide_sigma_is_no_clip(log_ratio, advantage):
     wide = values(objectives.make("gipo", sigma_pos=1e9, sigma_neg=1e9), log_ratio, advantage)
@@ -148,6 +175,9 @@ def test_an_advantage_broadcasts_over_action_dimensions(name, parameters):
         ("ppo_clip", {"eps": 1.0}, "eps = 1.0"),
         ("sapo", {"tau_pos": 0.0}, "tau_pos = 0.0"),
         ("no_clip", {"eps": 0.2}, "no parameter 'eps'"),
+        ("cispo", {}, "needs the parameter 'eps_high'"),
+        ("cispo", {"eps_high": -1.0}, "eps_high = -1.0"),
+        ("soft_clip", {"alpha": 0.0}, "alpha = 0.0"),
         ("gippo", {}, "unknown objective 'gippo'"),
         ("nowhere:mine", {}, "cannot import module 'nowhere'"),
     ],

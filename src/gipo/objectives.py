@@ -88,7 +88,7 @@ def make(name: str, **parameters: Any) -> Objective:
         parameters: fields of the objective; those left out take their defaults.
 
     Raises:
-        GipoError: unknown name or parameter, or a value out of range.
+        GipoError: unknown name or parameter, a parameter without default left out, or a value out of range.
     """
     module, _, short = name.rpartition(":")
     if module:
@@ -99,10 +99,12 @@ def make(name: str, **parameters: Any) -> Objective:
     if short not in _REGISTRY:
         raise GipoError(f"unknown objective {name!r}; known: {', '.join(names())}")
     cls = _REGISTRY[short]
-    fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    unknown = sorted(set(parameters) - set(fields))
-    if unknown:
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    if unknown := sorted(set(parameters) - set(fields)):
         raise GipoError(f"objective {name!r} has no parameter {unknown[0]!r}; it has: {', '.join(fields) or 'none'}")
+    required = [field for field in fields if fields[field].default is dataclasses.MISSING]
+    if missing := [field for field in required if field not in parameters]:
+        raise GipoError(f"objective {name!r} needs the parameter {missing[0]!r}, which has no default")
     return cls(**parameters)
 
 
@@ -197,6 +199,56 @@ class GIPO(Objective):
     def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
         """``omega rho`` (eq. 7)."""
         return self.weight(log_ratio, advantage) * _rho(log_ratio)
+
+
+@register("cispo")
+@dataclass(frozen=True)
+class CISPO(Objective):
+    """Clipped importance weight, ``-sg(clip(rho, 1 - eps_low, 1 + eps_high)) A log pi`` (MiniMax-M1, arXiv 2506.13585).
+
+    Not a method of the GIPO paper. As in its own paper there is no lower bound by default; ``eps_high`` has no default.
+    """
+
+    eps_high: float
+    eps_low: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(self, "eps_high", self.eps_high, 0)
+        _require(self, "eps_low", self.eps_low, 0)
+
+    def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+        """With ``log rho`` in place of ``log pi``: they differ by a constant, ``log mu``."""
+        return -self.multiplier(log_ratio, advantage) * _wide(log_ratio) * advantage
+
+    def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+        """``clip(rho, 1 - eps_low, 1 + eps_high)``."""
+        return torch.broadcast_tensors(_rho(log_ratio).clamp(1 - self.eps_low, 1 + self.eps_high), advantage)[0]
+
+
+@register("soft_clip")
+@dataclass(frozen=True)
+class SoftClip(Objective):
+    """Polynomial trust weight, ``-max(rho, 1 / rho)^-alpha rho A`` with the weight held constant (as in SCAPPO).
+
+    Not a method of the GIPO paper. The same as GIPO's Laplacian kernel with ``sigma = 1 / alpha``; the trust falls with
+    a power of the ratio where the Gaussian's falls faster than any. ``alpha`` has no default.
+    """
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        _require(self, "alpha", self.alpha, 0)
+
+    def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+        """``-max(rho, 1 / rho)^-alpha rho A``."""
+        return -self._weight(log_ratio) * _wide(log_ratio).exp() * advantage
+
+    def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+        """``max(rho, 1 / rho)^-alpha rho``."""
+        return torch.broadcast_tensors(self._weight(log_ratio) * _rho(log_ratio), advantage)[0]
+
+    def _weight(self, log_ratio: Tensor) -> Tensor:
+        return torch.exp(-self.alpha * _wide(log_ratio.detach()).abs())
 
 
 def _wide(x: Tensor) -> Tensor:
