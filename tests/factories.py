@@ -16,7 +16,7 @@ from gipo.files import write_json
 from gipo.runs.spec import RunSpec
 from gipo.tables import BASELINES, RUN_EVALUATION, RUN_METRICS, STATISTICS, write_table
 
-LIFETIMES = {"fresh": 0.0855, "stale": 0.874}
+LIFETIMES = {"fresh": 0.0855, "stale": 0.874, "refreshed": 0.874}
 RANDOM_RETURN, EXPERT_RETURN = 50.0, 850.0
 METHODS = ("no-clip", "ppo-clip", "sapo", "gipo-1-1")
 
@@ -30,21 +30,24 @@ class Study:
 
 
 def make_spec(task: str, regime: str, method: str, seed: int, **sections: dict[str, Any]) -> RunSpec:
-    """A small spec; `sections` replace single keys, e.g. ``learner={"updates": 100}``."""
+    """A small spec; `sections` replace single keys, e.g. ``learner={"updates": 100}``.
+
+    A regime ``lag-<L>`` has that lifetime and the capacity with which all such regimes collect about as many steps; a
+    method ``vtrace-<method>`` has that method's objective and V-trace targets.
+    """
+    objective = method.removeprefix("vtrace-")
     small = {
         "environment": {"bins": 32, "episode_steps": 200},
         "network": {"hidden": 128, "value_hidden": 64},
-        "replay": {
-            **{"capacity": 20_480, "lifetime": LIFETIMES[regime]},
-            **{"segment_length": 64, "environments": 8, "warmup_steps": 512},
-        },
-        "learner": {"updates": 5000, "batch_size": 256, "accumulation": 1, "warmup_updates": 50, "policy_start": 25},
+        "replay": _lifetime(regime) | {"segment_length": 64, "environments": 8, "warmup_steps": 512},
+        "learner": {"updates": 5000, "batch_size": 256, "accumulation": 1, "warmup_updates": 50, "policy_start": 25}
+        | ({} if objective == method else {"estimator": "vtrace", "refresh_every": 100}),
         "evaluation": {"every": 500, "episodes": 4},
         "diagnostics": {"every": 50, "old_gap": 0.1},
     }
     for name, section in sections.items():
         small[name] |= section
-    return RunSpec(task=task, regime=regime, method=method, seed=seed, objective=_objective(method), **small)
+    return RunSpec(task=task, regime=regime, method=method, seed=seed, objective=_objective(objective), **small)
 
 
 def write_run(
@@ -106,6 +109,25 @@ def write_study(
     return Study(runs, [write_baseline(root / "baselines", task) for task in tasks])
 
 
+def write_sweeps(root: Path) -> dict[str, Study]:
+    """Write the runs of a small sweep of each kind, on one task with two seeds; what sweeps share is one run."""
+    task, two = "handle-press-v3", range(2)
+
+    def runs(regimes: Sequence[str], methods: Sequence[str]) -> list[Path]:
+        return [write_run(root / "runs", task, r, m, seed) for r in regimes for m in methods for seed in two]
+
+    rivals, gipo = runs(["stale"], ["no-clip", "ppo-clip"]), runs(["stale"], ["gipo-0.5-0.5", "gipo-1-1"])
+    sweeps = {
+        "lag": runs(["lag-0.02", "lag-0.2", "lag-0.874"], ["ppo-clip", "gipo-1-1"]),
+        "sigma": gipo + runs(["stale"], ["gipo-1-0.5"]) + runs(["fresh"], ["gipo-0.5-0.5", "gipo-1-1", "gipo-1-0.5"]),
+        "ranking": rivals + gipo,
+        "vtrace": runs(["stale"], ["vtrace-no-clip", "vtrace-gipo-1-1"])
+        + [run for run in rivals + gipo if run.parent.name in ("no-clip", "gipo-1-1")],
+    }
+    baselines = [write_baseline(root / "baselines", task)]
+    return {name: Study(paths, baselines) for name, paths in sweeps.items()}
+
+
 def metrics(spec: RunSpec, rng: np.random.Generator) -> pd.DataFrame:
     """metrics.parquet: gaps as the uniform law on [0, L] has them, the rest smooth curves with a little noise."""
     every, updates = spec.diagnostics.every, spec.learner.updates
@@ -146,7 +168,7 @@ def provenance(spec: RunSpec, interruptions: int = 0) -> dict[str, Any]:
         "finished_at": f"2026-11-21T10:{spec.seed:02d}:00+00:00",
         **{"git_commit": "0123456789abcdef0123456789abcdef01234567", "git_dirty": False},
         **{"code_digest": "c0de" * 16, "lock_digest": "10c4" * 16},
-        **{"host": "host", "cpu": "CPU", "cores": 2, "python": "3.11.7"},
+        **{"host": "host", "cpu": "CPU", "cores": 2, "python": "3.11.7", "device": "cpu"},
         "libraries": {"numpy": "2.4.6", "torch": "2.13.0"},
         **{"wall_seconds": 100.0, "env_steps": steps, "updates": spec.learner.updates},
         **{"env_steps_per_second": steps / 100, "updates_per_second": spec.learner.updates / 100},
@@ -165,6 +187,13 @@ def _episodes(returns: np.ndarray, success: np.ndarray | bool) -> pd.DataFrame:
     episode = np.arange(len(returns))
     frame = pd.DataFrame({"episode": episode, "return": returns, "success_any": success})
     return frame.assign(success_last=frame["success_any"] & (episode % 4 != 3))
+
+
+def _lifetime(regime: str) -> dict[str, Any]:
+    if not regime.startswith("lag-"):
+        return {"capacity": 20_480, "lifetime": LIFETIMES[regime]}
+    lifetime = float(regime.removeprefix("lag-"))
+    return {"capacity": 64 * round(3700 * lifetime), "lifetime": lifetime}
 
 
 def _objective(method: str) -> dict[str, Any]:

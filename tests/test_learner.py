@@ -46,11 +46,12 @@ def make_segments(count: int = 4, steps: int = 16) -> Segments:
     )
 
 
-def make_replay(learner: Learner) -> Replay:
-    replay = Replay(128, 16, O, D)
+def make_learner(spec: RunSpec) -> Learner:
+    """A learner whose replay holds `make_segments`."""
+    learner = Learner(spec, Replay(128, 16, O, D))
     segments = make_segments()
-    replay.append(segments, *learner.targets(segments), version=0)
-    return replay
+    learner.replay.append(segments, *learner.targets(segments), version=0)
+    return learner
 
 
 def plain_update(model, optimizer, objective_loss, replay, index, spec, update):
@@ -78,8 +79,8 @@ def plain_update(model, optimizer, objective_loss, replay, index, spec, update):
 
 def test_updates_equal_the_plain_implementation():
     spec = make_spec(policy_learning_rate=1e-3, value_learning_rate=1e-3)
-    learner, other = Learner(spec, O, D), Learner(spec, O, D)
-    replay = make_replay(learner)
+    learner, other = make_learner(spec), make_learner(spec)
+    replay = learner.replay
     model = other.model
     for parameter in model.parameters():
         parameter.grad = None
@@ -87,65 +88,91 @@ def test_updates_equal_the_plain_implementation():
     generator = torch.Generator().manual_seed(2)
     for update in range(20):
         index = torch.randint(0, len(replay), (2, 32), generator=generator)
-        learner.update(replay, index)
+        learner.update(index)
         plain_update(model, optimizer, other.objective.loss, replay, index, spec, update)
     for ours, theirs in zip(learner.model.parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_before_policy_start_only_the_value_moves():
-    learner = Learner(make_spec(policy_start=1), O, D)
-    replay, index = make_replay(learner), torch.arange(64).view(2, 32)
+    learner, index = make_learner(make_spec(policy_start=1)), torch.arange(64).view(2, 32)
     before = [p.clone() for p in learner.model.policy_parameters()]
     value_before = [p.clone() for p in learner.model.value_parameters()]
-    learner.update(replay, index)
+    learner.update(index)
     assert all(torch.equal(a, b) for a, b in zip(before, learner.model.policy_parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(value_before, learner.model.value_parameters(), strict=True))
-    learner.update(replay, index)
+    learner.update(index)
     assert not all(torch.equal(a, b) for a, b in zip(before, learner.model.policy_parameters(), strict=True))
+
+
+def test_every_tenth_update_moves_the_policy_if_asked():
+    learner, index = make_learner(make_spec(policy_start=2, policy_every=3)), torch.arange(64).view(2, 32)
+    moved = []
+    for _ in range(9):
+        before = learner.policy.vector.detach().clone()
+        learner.update(index)
+        moved.append(not torch.equal(before, learner.policy.vector))
+    assert moved == [False, False, True, False, False, True, False, False, True]
+
+
+def test_joint_ratio_is_the_product_over_the_dimensions():
+    per_dimension, joint = (make_learner(make_spec(joint_ratio=joint)) for joint in (False, True))
+    batch = joint.replay.gather(torch.arange(32))
+    apart, together = per_dimension.losses(batch), joint.losses(batch)
+    torch.testing.assert_close(together.log_ratios.exp(), apart.log_ratios.exp().prod(dim=1, keepdim=True))
+    torch.testing.assert_close(together.kl, apart.kl)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_the_value_trains_the_encoder_only_if_asked(detach):
+    spec = make_spec(policy_start=40)
+    spec = spec.model_copy(update={"network": spec.network.model_copy(update={"detach_value": detach})})
+    learner = make_learner(spec)
+    losses = learner.losses(learner.replay.gather(torch.arange(32)))
+    losses.value.backward()
+    assert all(p.grad.any() != detach for p in learner.model.encoder.parameters())
 
 
 @pytest.mark.parametrize(("spoiled", "words"), [("rewards", "loss_value is nan"), ("log_probs", "kl is inf")])
 def test_nan_ends_the_run_with_the_update_and_the_statistic(spoiled, words):
-    learner = Learner(make_spec(), O, D)
-    replay, index = make_replay(learner), torch.arange(64).view(2, 32)
-    learner.update(replay, index)
+    learner, index = make_learner(make_spec()), torch.arange(64).view(2, 32)
+    learner.update(index)
     if spoiled == "rewards":
-        replay.targets[0, 5] = math.nan
+        learner.replay.targets[0, 5] = math.nan
     else:
-        replay.segments.log_probs[2, 1] = math.inf
-    parameters = [p.clone() for p in learner.model.parameters()]
+        learner.replay.segments.log_probs[2, 1] = math.inf
+    learner.check()
+    for _ in range(3):
+        learner.update(index.flip(0))
     with pytest.raises(GipoError, match=f"update 1: {words}.*door-open-v3/stale/m/seed3"):
-        learner.update(replay, torch.arange(64).view(2, 32).flip(0))
-    assert all(torch.equal(a, b) for a, b in zip(parameters, learner.model.parameters(), strict=True))
+        learner.check()
 
 
 def test_state_restores_the_learner_exactly():
-    learner = Learner(make_spec(), O, D)
-    replay, index = make_replay(learner), torch.arange(64).view(2, 32)
-    learner.update(replay, index)
-    restored = Learner(make_spec(), O, D)
+    learner, index = make_learner(make_spec()), torch.arange(64).view(2, 32)
+    learner.update(index)
+    restored = make_learner(make_spec())
     restored.load_state(copy.deepcopy(learner.state()))
     for one in (learner, restored):
-        one.update(replay, index)
+        one.update(index)
     assert all(torch.equal(a, b) for a, b in zip(learner.model.parameters(), restored.model.parameters(), strict=True))
 
 
 def test_released_code_convention_treats_truncation_as_the_end():
     segments = make_segments()
     segments.truncated[:, -1] = True
-    ours = Learner(make_spec(), O, D).targets(segments)[1]
-    theirs = Learner(make_spec(truncation_bootstraps=False), O, D).targets(segments)[1]
+    ours = make_learner(make_spec()).targets(segments)[1]
+    theirs = make_learner(make_spec(truncation_bootstraps=False)).targets(segments)[1]
     torch.testing.assert_close(theirs[:, -1], 0.01 * segments.rewards[:, -1])
     assert not torch.isclose(ours[:, -1], theirs[:, -1]).any()
 
 
 def test_vtrace_targets_use_the_joint_ratio_of_the_current_policy():
-    learner = Learner(make_spec(estimator="vtrace", refresh_every=10), O, D)
+    learner = make_learner(make_spec(estimator="vtrace", refresh_every=10))
     segments = make_segments()
     on_policy = Segments(**vars(segments) | {"log_probs": learner._log_probs(segments)})
     advantages, _ = learner.targets(on_policy)
-    expected, _ = Learner(make_spec(gae_lambda=1.0), O, D).targets(segments)
+    expected, _ = make_learner(make_spec(gae_lambda=1.0)).targets(segments)
     torch.testing.assert_close(advantages, expected)
 
 

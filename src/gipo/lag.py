@@ -57,6 +57,10 @@ class Segments:
     final_observation: Tensor  # float32 [S, O]
     cut_observation: Tensor  # float32 [S, O]
 
+    def to(self, device: torch.device) -> Segments:
+        """The same on another device."""
+        return Segments(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -81,6 +85,9 @@ class Replay:
         device: where the store lives.
     """
 
+    REFRESHED_AT_ONCE = 512
+    """Segments; the logits of all would not fit into memory at the paper's size."""
+
     def __init__(
         self,
         capacity: int,
@@ -91,10 +98,12 @@ class Replay:
     ) -> None:
         if capacity <= 0 or capacity % segment_length:
             raise GipoError(f"replay capacity = {capacity}, expected a multiple of the segment length {segment_length}")
+        self.device = torch.device(device)
+        self.observation_size, self.action_dimensions = observation_size, action_dimensions
         slots, steps = capacity // segment_length, segment_length
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros(shape, dtype=dtype, device=device)
+            return torch.zeros(shape, dtype=dtype, device=self.device)
 
         self.segments = Segments(
             observations=zeros(slots, steps, observation_size),
@@ -130,24 +139,26 @@ class Replay:
         """Store segments collected by policy ``version``, over the oldest ones where the store is full.
 
         Args:
-            segments: S new segments, S at most the number of slots.
+            segments: S new segments on the replay's device, S at most the number of slots.
             advantages: [S, T].
             targets: value targets, [S, T].
             version: learner updates that the collecting policy had seen.
         """
         count = advantages.shape[0]
-        slots = torch.arange(self.appended, self.appended + count, device=self.versions.device) % self.slots
+        slots = torch.arange(self.appended, self.appended + count, device=self.device) % self.slots
         for field in fields(Segments):
-            getattr(self.segments, field.name)[slots] = getattr(segments, field.name).to(self.versions.device)
-        self.advantages[slots] = advantages.to(self.versions.device)
-        self.targets[slots] = targets.to(self.versions.device)
+            getattr(self.segments, field.name)[slots] = getattr(segments, field.name)
+        self.advantages[slots] = advantages
+        self.targets[slots] = targets
         self.versions[slots] = version
         self.appended += count
 
     def refresh(self, compute: Callable[[Segments], tuple[Tensor, Tensor]]) -> None:
-        """Recompute advantages and targets of all that is stored, by ``compute``, [S, T] each."""
-        stored = Segments(*(getattr(self.segments, field.name)[: self.filled] for field in fields(Segments)))
-        self.advantages[: self.filled], self.targets[: self.filled] = compute(stored)
+        """Recompute advantages and targets of all that is stored, by ``compute``, [S, T] each, so many at a time."""
+        for first in range(0, self.filled, self.REFRESHED_AT_ONCE):
+            part = slice(first, min(first + self.REFRESHED_AT_ONCE, self.filled))
+            stored = Segments(*(getattr(self.segments, field.name)[part] for field in fields(Segments)))
+            self.advantages[part], self.targets[part] = compute(stored)
 
     def gather(self, index: Tensor) -> Batch:
         """The transitions at flat positions ``index`` in [0, len(self)), int64 [B]."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gipo import diagnostics, objectives, targets
 from gipo.errors import GipoError
+from gipo.graphs import Step
 from gipo.lag import Batch, Replay, Segments
 from gipo.models.categorical import log_prob_and_entropy
 from gipo.models.mlp import MLPPolicy
 from gipo.runs.spec import LearnerSpec, RunSpec
+from gipo.tables import STATISTICS
 
 
 @dataclass(frozen=True)
@@ -51,27 +54,38 @@ class ParameterVector:
 
 
 class Learner:
-    """Model, optimiser and schedule of one run.
+    """Model, optimiser and schedule of one run, on the device of its replay.
+
+    Nothing in an update waits for the device: rates, failures and logged statistics stay there until asked for.
 
     Args:
         spec: the run.
-        observation_size: length of an observation.
-        action_dimensions: D.
-        device: where the model lives.
+        replay: where the transitions lie.
     """
 
-    def __init__(
-        self, spec: RunSpec, observation_size: int, action_dimensions: int, device: torch.device | str = "cpu"
-    ) -> None:
-        self.spec = spec
+    def __init__(self, spec: RunSpec, replay: Replay) -> None:
+        self.spec, self.replay = spec, replay
         self.objective = objectives.make(spec.objective.name, **spec.objective.parameters)
         self.updates = 0
+        device = replay.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(spec.generator(0).integers(2**63)))
-            self.model = make_model(spec, observation_size, action_dimensions).to(device)
+            self.model = make_model(spec, replay.observation_size, replay.action_dimensions).to(device)
         self.policy = ParameterVector(self.model.policy_parameters())
         self.value = ParameterVector(self.model.value_parameters())
-        self.optimizer = torch.optim.AdamW([{"params": [v.vector]} for v in (self.policy, self.value)], fused=True)
+        self.rates = {name: torch.zeros((), device=device) for name in ("policy", "value")}
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": [part.vector], "lr": rate}
+                for part, rate in zip(self._parts, self.rates.values(), strict=True)
+            ],
+            fused=True,
+            capturable=device.type == "cuda",
+        )
+        shape = (spec.learner.accumulation, spec.learner.batch_size)
+        self.index = torch.zeros(shape, dtype=torch.int64, device=device)
+        self.health = Health(device)
+        self._steps = {moves: Step(partial(self._step, moves), device) for moves in (False, True)}
 
     def targets(self, segments: Segments) -> tuple[Tensor, Tensor]:
         """Advantages and value targets of segments under the current model, both [S, T]."""
@@ -99,61 +113,73 @@ class Learner:
         logits, values = self.model(batch.observations)
         log_probs, entropies = log_prob_and_entropy(logits, batch.tokens)
         log_ratios = log_probs - batch.log_probs
+        kl = -log_ratios.mean()  # exact in expectation: the tokens are mu's, of which only these log-probs are kept
+        if self.spec.learner.joint_ratio:
+            log_ratios = log_ratios.sum(-1, keepdim=True)
         return Losses(
             policy=self.objective.loss(log_ratios, advantages[:, None]).mean(),
             value=(values - batch.targets).square().mean(),
             entropy=entropies.mean(),
-            kl=-log_ratios.mean(),  # exact in expectation: the tokens are mu's, of which only these log-probs are kept
+            kl=kl,
             log_ratios=log_ratios.detach(),
             advantages=advantages,
             values=values.detach(),
             batch=batch,
         )
 
-    def update(self, replay: Replay, index: Tensor) -> tuple[Losses, dict[str, Tensor]]:
+    def update(self, index: Tensor) -> tuple[Losses, dict[str, Tensor]]:
         """One optimiser step.
 
         Args:
-            replay: where the transitions lie.
             index: flat positions in the replay, int64 [accumulation, batch_size].
 
         Returns:
-            Losses of the last micro-batch, and the gradient norms before clipping.
-
-        Raises:
-            GipoError: a loss or a gradient is NaN or infinite; names the update and the statistic.
+            Losses of the last micro-batch, and the gradient norms before clipping; valid until the next update.
         """
         learner = self.spec.learner
-        self.policy.gradient.zero_()
-        self.value.gradient.zero_()
-        parts, check = [], torch.zeros(())
-        for positions in index:
-            losses = self.losses(replay.gather(positions))
-            loss = self._total(losses) / len(index)
-            loss.backward()
+        factor = schedule(self.updates, learner)
+        self.rates["policy"].fill_(learner.policy_learning_rate * factor)
+        self.rates["value"].fill_(learner.value_learning_rate * factor)
+        self.index.copy_(index)
+        since_start = self.updates - learner.policy_start
+        result = self._steps[since_start >= 0 and since_start % learner.policy_every == 0]()
+        self.updates += 1
+        return result
+
+    def _step(self, moves_policy: bool) -> tuple[Losses, dict[str, Tensor]]:
+        """The update on the device; before `policy_start` the value learns alone."""
+        for part in self._parts:
+            part.gradient.zero_()
+        parts = []
+        for positions in self.index:
+            losses = self.losses(self.replay.gather(positions))
+            (self._total(losses, moves_policy) / len(self.index)).backward()
             parts.append(losses)
-            check = check + loss.detach()
         norms = {
             "grad_norm_policy": self.policy.gradient.norm(),
             "grad_norm_value": self.value.gradient.norm(),
         }
-        norm = torch.hypot(norms["grad_norm_policy"], norms["grad_norm_value"])
-        if not math.isfinite(check + norm):
-            self._raise_non_finite(parts, norms)
-        clip = (learner.gradient_clip / norm).clamp(max=1)
-        self.policy.vector.grad = self.policy.gradient.mul_(clip) if self._moves_policy else None
+        clip = (self.spec.learner.gradient_clip / torch.hypot(*norms.values())).clamp(max=1)
+        self.policy.vector.grad = self.policy.gradient.mul_(clip) if moves_policy else None
         self.value.vector.grad = self.value.gradient.mul_(clip)
-        factor = schedule(self.updates, learner)
-        rates = (learner.policy_learning_rate, learner.value_learning_rate)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * factor
         self.optimizer.step()
-        self.updates += 1
+        terms = torch.stack([torch.stack([part.policy, part.value, part.kl]) for part in parts]).detach()
+        self.health.record(torch.cat([terms.sum(0), torch.stack(list(norms.values()))]))
         return losses, norms
 
+    def check(self) -> None:
+        """Wait for the updates so far.
+
+        Raises:
+            GipoError: in one of them a loss or a gradient was NaN or infinite; names the update and the statistic.
+        """
+        if failure := self.health.failure():
+            update, name, value = failure
+            raise GipoError(f"update {update}: {name} is {value:.4g}; run {self.spec.run_id} cannot go on")
+
     @torch.no_grad()
-    def metrics(self, losses: Losses, norms: dict[str, Tensor]) -> dict[str, float]:
-        """The logged row of the update just made; columns as in `gipo.analysis.collect`."""
+    def metrics(self, losses: Losses, norms: dict[str, Tensor]) -> Tensor:
+        """The logged row of the update just made, still on the device: `gipo.tables.STATISTICS`, float32 [columns]."""
         gap = self.updates - 1 - losses.batch.versions
         multiplier = self.objective.multiplier(losses.log_ratios, losses.advantages[:, None])
         old_gap = self.spec.old_gap_updates
@@ -163,13 +189,13 @@ class Learner:
             "entropy": losses.entropy,
             "kl": losses.kl,
             **norms,
+            "learning_rate": self.rates["policy"],
             "explained_variance": diagnostics.explained_variance(losses.values, losses.batch.targets),
             **diagnostics.staleness(gap, old_gap),
             **diagnostics.ratio_tails(losses.log_ratios),
             **diagnostics.utilisation(multiplier, losses.advantages, gap, old_gap),
         }
-        rate = self.spec.learner.policy_learning_rate * schedule(self.updates - 1, self.spec.learner)
-        return {name: float(value) for name, value in row.items()} | {"learning_rate": rate}
+        return torch.stack([row[name] for name in STATISTICS])
 
     def state(self) -> dict[str, Any]:
         """Model, optimiser and update count, for a checkpoint."""
@@ -182,8 +208,11 @@ class Learner:
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
         self.updates = state["updates"]
+        self.health.updates.fill_(self.updates)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, rate in zip(self.optimizer.param_groups, self.rates.values(), strict=True):
+            group["lr"] = rate  # the loaded one is a copy, which `update` would not reach
 
     @torch.no_grad()
     def _log_probs(self, segments: Segments) -> Tensor:
@@ -192,31 +221,56 @@ class Learner:
         return log_probs.view(segments.log_probs.shape)
 
     @property
-    def _moves_policy(self) -> bool:
-        return self.updates >= self.spec.learner.policy_start
+    def _parts(self) -> tuple[ParameterVector, ParameterVector]:
+        return self.policy, self.value
 
-    def _total(self, losses: Losses) -> Tensor:
-        """Eq. 9-11; before `policy_start`, the value's part alone."""
+    def _total(self, losses: Losses, moves_policy: bool) -> Tensor:
+        """Eq. 9-11, or the value's part alone."""
         learner = self.spec.learner
         value = learner.value_coefficient * losses.value
-        if not self._moves_policy:
+        if not moves_policy:
             return value
         return losses.policy + value - learner.entropy_coefficient * losses.entropy + learner.kl_coefficient * losses.kl
 
-    def _raise_non_finite(self, parts: list[Losses], norms: dict[str, Tensor]) -> NoReturn:
-        statistics = [
-            (name, value)
-            for part in parts
-            for name, value in (("loss_policy", part.policy), ("loss_value", part.value), ("kl", part.kl))
-        ]
-        name, value = next(item for item in [*statistics, *norms.items()] if not math.isfinite(item[1].detach()))
-        raise GipoError(f"update {self.updates}: {name} is {value:.4g}; run {self.spec.run_id} cannot go on")
+
+class Health:
+    """Remembers on the device the first update whose statistics were not all finite."""
+
+    NAMES = ("loss_policy", "loss_value", "kl", "grad_norm_policy", "grad_norm_value")
+
+    def __init__(self, device: torch.device) -> None:
+        self.updates = torch.zeros((), device=device)
+        self.failed = torch.zeros((), dtype=torch.bool, device=device)
+        self.row = torch.zeros(1 + len(self.NAMES), device=device)
+
+    def record(self, statistics: Tensor) -> None:
+        """Take note of one update's statistics, in the order of `NAMES`."""
+        row = torch.cat([self.updates[None], statistics])
+        self.row.copy_(torch.where(self.failed, self.row, row))
+        self.failed |= ~row.isfinite().all()
+        self.updates += 1
+
+    def failure(self) -> tuple[int, str, float] | None:
+        """Update, name and value of the first failure; waits for the device."""
+        if not self.failed:
+            return None
+        update, *values = self.row.tolist()
+        return next(
+            (int(update), name, value)
+            for name, value in zip(self.NAMES, values, strict=True)
+            if not math.isfinite(value)
+        )
 
 
 def make_model(spec: RunSpec, observation_size: int, action_dimensions: int) -> MLPPolicy:
     """The untrained model of a run."""
     return MLPPolicy(
-        observation_size, action_dimensions, spec.environment.bins, spec.network.hidden, spec.network.value_hidden
+        observation_size,
+        action_dimensions,
+        spec.environment.bins,
+        spec.network.hidden,
+        spec.network.value_hidden,
+        spec.network.detach_value,
     )
 
 

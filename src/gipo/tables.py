@@ -37,7 +37,7 @@ PROVENANCE: Schema = {
     "git_dirty": "bool",
     **dict.fromkeys(("code_digest", "lock_digest", "host", "cpu"), "string"),
     "cores": "int64",
-    **dict.fromkeys(("python", "libraries"), "string"),
+    **dict.fromkeys(("python", "libraries", "device"), "string"),
     "wall_seconds": "float64",
     **dict.fromkeys(("env_steps", "updates"), "int64"),
     **dict.fromkeys(("env_steps_per_second", "updates_per_second"), "float64"),

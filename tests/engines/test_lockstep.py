@@ -17,7 +17,7 @@ from gipo.engines import lockstep
 from gipo.engines.workers import WorkerPool
 from gipo.errors import GipoError
 from gipo.files import read_json
-from gipo.learner import Learner
+from gipo.learner import Learner, make_model
 from gipo.runs.directory import RunDirectory
 from gipo.study import Study
 
@@ -76,7 +76,7 @@ def test_the_run_directory_holds_the_results_and_no_checkpoint(undisturbed):
 def test_the_policy_on_disk_is_the_one_that_was_evaluated(undisturbed):
     path, _ = undisturbed
     spec = RunDirectory(path).read_spec()
-    model = Learner(spec, 39, 4).model
+    model = make_model(spec, 39, 4)
     model.load_state_dict(torch.load(path / "policy.pt", weights_only=True))
     rows = lockstep.Evaluator(spec).evaluate(model, update=200)
     evaluation = pd.read_parquet(path / "evaluation.parquet")
@@ -121,10 +121,10 @@ def interrupt_after(spec, path, updates):
 
     original = Learner.update
 
-    def update(self, replay, index):
+    def update(self, index):
         if self.updates == updates:
             raise KeyboardInterrupt
-        return original(self, replay, index)
+        return original(self, index)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Learner, "update", update)
@@ -181,7 +181,7 @@ def test_a_finished_run_is_left_alone(undisturbed):
 @pytest.mark.slow
 def test_a_dead_worker_is_named():
     pool = WorkerPool(make_spec(), range(2), workers=2)
-    model = Learner(make_spec(), 39, 4).model
+    model = make_model(make_spec(), 39, 4)
     pool.start(model, 0)
     pool.finish()
     pool.processes[1].kill()
@@ -218,8 +218,8 @@ def test_the_version_gap_of_a_real_run_is_uniform_up_to_the_lifetime(tmp_path, m
     gaps: list[tuple[int, np.ndarray]] = []
     original = Learner.update
 
-    def update(self, replay, index):
-        losses, norms = original(self, replay, index)
+    def update(self, index):
+        losses, norms = original(self, index)
         gaps.append((self.updates, (self.updates - 1 - losses.batch.versions).numpy()))
         return losses, norms
 

@@ -103,7 +103,7 @@ def test_machine_and_libraries_are_those_of_this_process():
 
 def test_the_whole_is_as_declared_and_survives_json(tmp_path: Path):
     now = datetime.now(UTC)
-    whole = provenance(_origin(), wall_seconds=4.0, env_steps=100, updates=10, interruptions=1)
+    whole = provenance(_origin(), device="cpu", wall_seconds=4.0, env_steps=100, updates=10, interruptions=1)
     assert whole.keys() == PROVENANCE.keys()
     assert (whole["env_steps_per_second"], whole["updates_per_second"]) == (25.0, 2.5)
     assert abs(datetime.fromisoformat(whole["finished_at"]) - now).total_seconds() < 60

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from gipo.engines.actors import Evaluator, Stream
 from gipo.engines.workers import make_actors
@@ -23,13 +24,13 @@ from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.errors import GipoError
 from gipo.files import atomic_path, write_json
 from gipo.lag import Regime, Replay
-from gipo.learner import Learner
+from gipo.learner import Learner, make_model
 from gipo.runs import checkpoint
 from gipo.runs.code import training_modules
 from gipo.runs.directory import RunDirectory
 from gipo.runs.provenance import origin, provenance
 from gipo.runs.spec import RunSpec
-from gipo.tables import RUN_EVALUATION, RUN_METRICS, write_table
+from gipo.tables import RUN_EVALUATION, RUN_METRICS, STATISTICS, write_table
 
 
 def train(
@@ -37,6 +38,7 @@ def train(
     path: Path,
     *,
     workers: int = 0,
+    device: str = "cpu",
     checkpoint_seconds: float = 60.0,
     report: Callable[[str], None] = print,
 ) -> None:
@@ -46,20 +48,23 @@ def train(
         spec: the run.
         path: its directory.
         workers: processes that collect; 0 collects in this one.
+        device: where replay and learner live, ``cpu`` or ``cuda``; the actors' copy of the policy is always on the CPU.
         checkpoint_seconds: seconds between checkpoints.
         report: takes one line of progress every few seconds.
 
     Raises:
-        GipoError: the directory is another run's, its checkpoint is corrupt, a worker died, the disk is full, or a loss
-            is not finite.
+        GipoError: there is no such device, the directory is another run's, its checkpoint is corrupt, a worker died,
+            the disk is full, or a loss is not finite.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise GipoError("device = 'cuda': no CUDA GPU is visible to this process")
     torch.set_num_threads(1)
     directory = RunDirectory(path)
     directory.write_spec(spec)
     if directory.finished:
         report(f"{spec.run_id} is finished already")
         return
-    run = Run(spec, workers)
+    run = Run(spec, workers, torch.device(device))
     try:
         run.restore(directory, report)
         run.loop(directory, checkpoint_seconds, report)
@@ -72,18 +77,23 @@ def train(
 class Run:
     """The state of a run between two rounds, and the round."""
 
-    def __init__(self, spec: RunSpec, workers: int) -> None:
+    def __init__(self, spec: RunSpec, workers: int, device: torch.device) -> None:
         replay = spec.replay
         self.spec = spec
         self.origin = origin(*training_modules(spec.objective.name))
         self.regime = Regime(replay.capacity, spec.lifetime_updates, replay.warmup_steps)
-        self.replay = Replay(replay.capacity, replay.segment_length, OBSERVATION_SIZE, ACTION_DIMENSIONS)
-        self.learner = Learner(spec, OBSERVATION_SIZE, ACTION_DIMENSIONS)
+        self.replay = Replay(replay.capacity, replay.segment_length, OBSERVATION_SIZE, ACTION_DIMENSIONS, device)
+        self.learner = Learner(spec, self.replay)
+        self.behaviour = make_model(spec, OBSERVATION_SIZE, ACTION_DIMENSIONS)
+        """The policy as the actors have it, in main memory."""
         self.actors = make_actors(spec, workers)
         self.evaluator = Evaluator(spec)
         self.rounds = 0
         self.env_steps = 0
-        self.metrics: list[dict[str, float]] = []
+        self.logged: list[tuple[int, int]] = []
+        """Update and env steps of each logged row."""
+        self.rows: list[Tensor] = []
+        """Statistics of each logged row, on the device."""
         self.evaluations: list[dict[str, float]] = []
         self.interruptions = 0
         self.seconds_before = 0.0
@@ -109,10 +119,11 @@ class Run:
 
     def _round(self, progress: Progress) -> None:
         version = self.learner.updates
-        self.actors.start(self.learner.model, self.rounds)
+        self._broadcast()
+        self.actors.start(self.behaviour, self.rounds)
         due = min(self.regime.updates_due(self.env_steps), self.spec.learner.updates)
         self._learn(due - version, progress)
-        segments = self.actors.finish()
+        segments = self.actors.finish().to(self.replay.device)
         self.replay.append(segments, *self.learner.targets(segments), version=version)
         self.env_steps += self.spec.round_steps
         self.rounds += 1
@@ -125,28 +136,32 @@ class Run:
             self.spec.generator(Stream.SAMPLING, self.rounds).integers(
                 len(self.replay), size=(updates, learner.accumulation, learner.batch_size)
             )
-        )
+        ).to(self.replay.device)
         for index in positions:
             if learner.refresh_every and self.learner.updates % learner.refresh_every == 0:
                 self.replay.refresh(self.learner.targets)
-            losses, norms = self.learner.update(self.replay, index)
+            losses, norms = self.learner.update(index)
             if self._is_due(self.spec.diagnostics.every):
-                self.metrics.append(self._now | self.learner.metrics(losses, norms))
+                self.logged.append((self.learner.updates, self.env_steps))
+                self.rows.append(self.learner.metrics(losses, norms))
             if self._is_due(self.spec.evaluation.every):
                 self._evaluate()
             progress.tell_sometimes()
+        self.learner.check()
+
+    def _broadcast(self) -> None:
+        """Bring the policy to the actors' copy."""
+        self.behaviour.load_state_dict(self.learner.model.state_dict())
 
     def _evaluate(self) -> None:
-        rows = self.evaluator.evaluate(self.learner.model, self.learner.updates)
-        self.evaluations.extend(self._now | row for row in rows)
+        self._broadcast()
+        now = {"update": self.learner.updates, "env_steps": self.env_steps}
+        rows = self.evaluator.evaluate(self.behaviour, self.learner.updates)
+        self.evaluations.extend(now | row for row in rows)
 
     def _is_due(self, every: int) -> bool:
         """Every so many updates, and after the last one."""
         return self.learner.updates % every == 0 or self.learner.updates == self.spec.learner.updates
-
-    @property
-    def _now(self) -> dict[str, float]:
-        return {"update": self.learner.updates, "env_steps": self.env_steps}
 
     def restore(self, directory: RunDirectory, report: Callable[[str], None]) -> None:
         """Go on from the checkpoint, if there is one and today's code wrote it."""
@@ -160,7 +175,8 @@ class Run:
         self.replay.load_state(state["replay"])
         self.actors.load_state(state["actors"])
         self.rounds, self.env_steps = state["rounds"], state["env_steps"]
-        self.metrics, self.evaluations = state["metrics"], state["evaluations"]
+        self.logged, self.rows = state["logged"], list(state["rows"].to(self.replay.device))
+        self.evaluations = state["evaluations"]
         self.seconds_before, self.interruptions = state["seconds"], state["interruptions"] + 1
         report(f"{self.spec.run_id}: going on from update {self.learner.updates:,}")
 
@@ -173,7 +189,8 @@ class Run:
             "actors": self.actors.state(),
             "rounds": self.rounds,
             "env_steps": self.env_steps,
-            "metrics": self.metrics,
+            "logged": self.logged,
+            "rows": self._rows(),
             "evaluations": self.evaluations,
             "seconds": self.seconds,
             "interruptions": self.interruptions,
@@ -181,22 +198,33 @@ class Run:
 
     def write_results(self, directory: RunDirectory) -> None:
         """Write the declared results; the provenance last."""
-        write_table(directory.metrics, pd.DataFrame(self.metrics), RUN_METRICS)
+        metrics = pd.DataFrame(self._rows().double().numpy(), columns=list(STATISTICS))
+        metrics[["update", "env_steps"]] = self.logged
+        write_table(directory.metrics, metrics, RUN_METRICS)
         write_table(directory.evaluation, pd.DataFrame(self.evaluations), RUN_EVALUATION)
         weights = io.BytesIO()  # torch's own file errors do not tell a full disk
-        torch.save(self.learner.model.state_dict(), weights)
+        torch.save(self.behaviour.state_dict(), weights)
         with atomic_path(directory.policy) as temporary:
             temporary.write_bytes(weights.getbuffer())
         write_json(
             directory.provenance,
             provenance(
                 self.origin,
+                device=self._device_name(),
                 wall_seconds=self.seconds,
                 env_steps=self.env_steps,
                 updates=self.learner.updates,
                 interruptions=self.interruptions,
             ),
         )
+
+    def _rows(self) -> Tensor:
+        """All logged statistics in main memory, float32 [rows, columns]."""
+        return torch.stack(self.rows).cpu() if self.rows else torch.zeros(0, len(STATISTICS))
+
+    def _device_name(self) -> str:
+        device = self.replay.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 class Progress:

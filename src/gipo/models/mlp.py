@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class MLPPolicy(nn.Module):
-    """Discretised policy and value on a shared encoder; the value head sees detached features.
+    """Discretised policy and value on a shared encoder; by default the value head sees detached features.
 
     Args:
         observation_size: length of an observation.
@@ -15,12 +15,20 @@ class MLPPolicy(nn.Module):
         bins: tokens per action dimension, K.
         hidden: width of the encoder and of the policy head (512 in the paper).
         value_hidden: width of the value head (256 in the paper).
+        detach_value: keep the value's gradient out of the encoder.
     """
 
     def __init__(
-        self, observation_size: int, action_dimensions: int, bins: int, hidden: int, value_hidden: int
+        self,
+        observation_size: int,
+        action_dimensions: int,
+        bins: int,
+        hidden: int,
+        value_hidden: int,
+        detach_value: bool = True,
     ) -> None:
         super().__init__()
+        self.detach_value = detach_value
         self.shape = (action_dimensions, bins)
         self.encoder = nn.Sequential(nn.Linear(observation_size, hidden), nn.ReLU(), nn.LayerNorm(hidden))
         self.policy_head = nn.Sequential(
@@ -33,7 +41,7 @@ class MLPPolicy(nn.Module):
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, D, K] and values [B] of observations [B, observation_size]."""
         features = self.encoder(observations)
-        return self._logits(features), self._values(features.detach())
+        return self._logits(features), self._values(features.detach() if self.detach_value else features)
 
     def logits(self, observations: Tensor) -> Tensor:
         """Logits only, [B, D, K]."""
@@ -45,7 +53,7 @@ class MLPPolicy(nn.Module):
         return self._values(self.encoder(observations))
 
     def policy_parameters(self) -> list[nn.Parameter]:
-        """Encoder and policy head: the value loss does not reach them."""
+        """Encoder and policy head."""
         return [*self.encoder.parameters(), *self.policy_head.parameters()]
 
     def value_parameters(self) -> list[nn.Parameter]:

@@ -25,7 +25,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read what `save` wrote.
+    """Read what `save` wrote, tensors into main memory.
 
     Raises:
         GipoError: the file is damaged; torch itself would load flipped bits without a word.
@@ -33,5 +33,5 @@ def load(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
     if hashlib.sha256(data[_DIGEST_BYTES:]).digest() != data[:_DIGEST_BYTES]:
         raise GipoError(f"checkpoint {path} is corrupt; delete it to start this run again from update 0")
-    state: dict[str, Any] = torch.load(io.BytesIO(data[_DIGEST_BYTES:]), weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(data[_DIGEST_BYTES:]), weights_only=True, map_location="cpu")
     return state

@@ -41,12 +41,13 @@ def origin(*modules: str) -> dict[str, Any]:
 
 
 def provenance(
-    origin: dict[str, Any], *, wall_seconds: float, env_steps: int, updates: int, interruptions: int
+    origin: dict[str, Any], *, device: str, wall_seconds: float, env_steps: int, updates: int, interruptions: int
 ) -> dict[str, Any]:
     """Content of provenance.json for a run that ends now.
 
     Args:
         origin: What `origin` returned when the run started.
+        device: What the learner ran on: ``cpu``, or the name of the GPU.
         wall_seconds: Time spent, over all attempts.
         env_steps: Env steps collected for training.
         updates: Learner updates.
@@ -54,6 +55,7 @@ def provenance(
     """
     return origin | {
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": device,
         "wall_seconds": wall_seconds,
         "env_steps": env_steps,
         "updates": updates,

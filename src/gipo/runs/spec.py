@@ -66,6 +66,8 @@ class NetworkSpec(Section):
 
     hidden: PositiveInt = 512
     value_hidden: PositiveInt = 256
+    detach_value: bool = True
+    """The value loss does not train the encoder [C]; false: it does."""
 
 
 class StoreSpec(Section):
@@ -104,6 +106,10 @@ class LearnerSpec(Section):
     """Linear warm-up of both learning rates; a cosine to 0 follows."""
     policy_start: NonNegativeInt = 500
     """First update that moves the policy; before it only the value learns."""
+    policy_every: PositiveInt = 1
+    """From then on every so many updates move the policy; the released single-file script has 10 [C]."""
+    joint_ratio: bool = False
+    """One ratio for the whole action, the product over its dimensions; false: one per dimension [C]."""
     gradient_clip: PositiveFloat = 1.0
     value_coefficient: NonNegativeFloat = 0.5
     entropy_coefficient: NonNegativeFloat = 0.01
