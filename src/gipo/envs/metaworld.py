@@ -53,6 +53,7 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
         check_task(task)
         self.task, self.bins, self.episode_steps = task, bins, episode_steps
         self.action_space = MultiDiscrete([bins] * ACTION_DIMENSIONS)
+        self._levels = -1 + 2 * np.arange(bins, dtype=np.float64) / (bins - 1)
         self._sawyer = fast_class(task)()
         self._goals = goals(task)
         self._sawyer.set_task(self._goals[0])
@@ -70,13 +71,16 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
 
     def step(self, action: npt.NDArray[Any]) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         """Play one token per action dimension, integers in [0, bins), [4]."""
-        return self.step_continuous(-1 + 2 * np.asarray(action, dtype=np.float64) / (self.bins - 1))
+        return self._play(self._levels.take(action))
 
     def step_continuous(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         """Play a continuous action, clipped to [-1, 1]^4, as the scripted expert does."""
+        return self._play(np.minimum(np.maximum(action, -1.0), 1.0))
+
+    def _play(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         if self._step >= self.episode_steps:
             raise GipoError(f"{self.task}: the episode of {self.episode_steps} steps is over; reset first")
-        observation, reward, success = self._sawyer.advance(np.minimum(np.maximum(action, -1.0), 1.0))
+        observation, reward, success = self._sawyer.advance(action)
         self._step += 1
         self._succeeded |= success
         info = {"success": success, "success_any": self._succeeded, "success_last": success}

@@ -1,17 +1,28 @@
 """MetaWorld's Sawyer environments with the overhead of a step taken out.
 
-Physics and reward formulas are MetaWorld's own code. Replaced are what it calls for small change at a high price:
-scipy's `Rotation` for one 3 x 3 matrix, an array version of `tolerance` for one number, MuJoCo's look-up by name, the
-search for contacts, a dozen temporary arrays for an observation, and the first of the two resets that `reset` makes.
-Left out is `mj_rnePostConstraint`, whose results nothing reads. Observations, rewards and success stay the same, bit
-for bit (tests/envs/test_metaworld.py compares whole episodes).
+Physics and reward formulas are MetaWorld's own code. Replaced are, in the order of what they save:
+
+- in Python, what it calls for small change at a high price: scipy's `Rotation` for one 3 x 3 matrix, array versions of
+  `tolerance` and `norm` for one number or vector, MuJoCo's look-up by name, the search for contacts, a dozen temporary
+  arrays for an observation, and the first of the two resets that `reset` makes;
+- the model, by one without the meshes that are only looked at (`light_model`);
+- of the first of a step's five physics steps, what the `mj_forward` that ended the last step has already computed. Only
+  the controls and the arm's mocap target, which no geom touches, differ, so the collisions, the inertias and all that
+  depends on positions and velocities alone are still good, and the constraints and accelerations are computed anew.
+  That `mj_forward` itself must stay: its accelerations are where the solver of the next step starts from;
+- `mj_rnePostConstraint`, whose results nothing reads, by nothing.
+
+Observations, rewards and success stay the same, bit for bit, and so does the state of the simulator: the tests compare
+whole episodes (tests/envs/test_metaworld.py).
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
@@ -37,12 +48,49 @@ def goals(task: str) -> list[Any]:
     return tasks
 
 
+def light_model(path: str) -> Any:
+    """Compiled model of an XML file without the meshes that are only looked at.
+
+    They have no name, nothing can touch them, and their bodies' inertia is given, so the physics never sees them. But
+    each of its collision checks clears a flag for each of their some 100,000 triangles.
+    """
+    spec = mujoco.MjSpec.from_file(path)
+    masks = {(geom.contype, geom.conaffinity) for geom in spec.geoms}
+    for geom in list(spec.geoms):
+        touchable = any(geom.contype & affinity or kind & geom.conaffinity for kind, affinity in masks)
+        if geom.type == mujoco.mjtGeom.mjGEOM_MESH and geom.parent.explicitinertial and not (geom.name or touchable):
+            geom.delete()
+    used = {geom.meshname for geom in spec.geoms}
+    for mesh in list(spec.meshes):
+        if (mesh.name or Path(mesh.file).stem) not in used:
+            mesh.delete()
+    return spec.compile()
+
+
+class View:
+    """MuJoCo's access to one body, geom, site or joint, which makes each array once instead of at each access."""
+
+    def __init__(self, view: Any) -> None:
+        self.__dict__["_view"] = view
+
+    def __getattr__(self, name: str) -> Any:
+        value = self.__dict__[name] = getattr(self._view, name)
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._view, name, value)
+
+
 class NamedData(mujoco.MjData):  # type: ignore[misc]
     """Simulation data that looks each name up once."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self.body, self.geom, self.site = cache(super().body), cache(super().geom), cache(super().site)
+        self.body, self.geom, self.site, self.joint = map(_viewing, (self.body, self.geom, self.site, self.joint))
+
+
+def _viewing(look_up: Callable[[str], Any]) -> Callable[[str], View]:
+    return cache(lambda name: View(look_up(name)))
 
 
 class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
@@ -51,9 +99,6 @@ class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
     def __init__(self) -> None:
         self._settles = True
         super().__init__()
-        self._hand = self.data.body("hand").xpos
-        self._pads = self.data.geom("leftpad_geom").id, self.data.geom("rightpad_geom").id
-        self._claws = self.data.body("rightclaw").xpos, self.data.body("leftclaw").xpos
 
     def begin(self, goal: Any) -> Floats:
         """Reset to ``goal``; returns the first observation, [39].
@@ -66,6 +111,7 @@ class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
         self.reset_model()
         self._settles = True
         observation, _ = MujocoEnv.reset(self)
+        self._just_reset = True
         observation[18:36] = self._prev_obs = observation[:18].copy()
         space = self.sawyer_observation_space
         self._limits = space.low, space.high
@@ -73,20 +119,36 @@ class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
 
     def advance(self, action: Floats) -> tuple[Floats, float, bool]:
         """One step with ``action`` in [-1, 1]^4: observation [39], reward, success; as MetaWorld's `step`."""
-        mocap = self.data.mocap_pos[0] + action[:3] * self.action_scale
-        self.data.mocap_pos[0] = np.minimum(np.maximum(mocap, self.mocap_low), self.mocap_high)
-        self.data.mocap_quat[0] = (1, 0, 1, 0)
-        self.data.ctrl[:] = (action[3], -action[3])
-        mujoco.mj_step(self.model, self.data, nstep=self.frame_skip)
-        mujoco.mj_forward(self.model, self.data)
+        model, data, mocap = self.model, self.data, self._mocap
+        mocap += action[:3] * self.action_scale
+        np.maximum(mocap, self.mocap_low, out=mocap)
+        np.minimum(mocap, self.mocap_high, out=mocap)
+        self._gripper[0], self._gripper[1] = action[3], -action[3]
+        if self._just_reset:
+            mujoco.mj_step(model, data, nstep=self.frame_skip)
+            self._just_reset = False
+        else:  # the first physics step goes on from the last `mj_forward`
+            self._mocap_body[:] = mocap
+            mujoco.mj_makeConstraint(model, data)
+            mujoco.mj_referenceConstraint(model, data)
+            mujoco.mj_step2(model, data)
+            mujoco.mj_step(model, data, nstep=self.frame_skip - 1)
+        mujoco.mj_forward(model, data)
+        observation = self._get_obs()
         low, high = self._limits
-        observation = np.minimum(np.maximum(self._get_obs(), low), high)
+        np.maximum(observation, low, out=observation)
+        np.minimum(observation, high, out=observation)
         reward, info = self.evaluate_state(observation, action)
         return observation, float(reward), info["success"] == 1.0
 
     def _initialize_simulation(self) -> tuple[Any, NamedData]:
-        model, _ = super()._initialize_simulation()
-        return model, NamedData(model)
+        model = light_model(self.fullpath)
+        data = NamedData(model)
+        self._mocap, self._mocap_body, self._gripper = data.mocap_pos[0], data.body("mocap").xpos, data.ctrl
+        self._hand = data.body("hand").xpos
+        self._claws = data.body("rightclaw").xpos, data.body("leftclaw").xpos
+        self._pads = data.geom("leftpad_geom").id, data.geom("rightpad_geom").id
+        return model, data
 
     def touching_object(self, object_geom_id: int) -> bool:
         """Whether both finger pads press on a geom; MetaWorld's version visits every contact in Python."""
@@ -102,16 +164,15 @@ class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
 
     def _get_curr_obs_combined_no_goal(self) -> Floats:
         """Hand position, gripper opening, then position and quaternion of up to two objects, zero-padded to 18."""
-        if not hasattr(self, "_claws"):
-            return super()._get_curr_obs_combined_no_goal()
-        gap = self._claws[0] - self._claws[1]
+        right, left = self._claws
+        gap = right - left
+        positions, quaternions = self._get_pos_objects(), self._get_quat_objects()
         observation = np.zeros(18)
         observation[:3] = self._hand
         observation[3] = min(math.sqrt(gap.dot(gap)) / 0.1, 1.0)
-        positions, quaternions = self._get_pos_objects(), self._get_quat_objects()
-        for i in range(len(positions) // 3):
-            observation[4 + 7 * i : 7 + 7 * i] = positions[3 * i : 3 * i + 3]
-            observation[7 + 7 * i : 11 + 7 * i] = quaternions[4 * i : 4 * i + 4]
+        observation[4:7], observation[7:11] = positions[:3], quaternions[:4]
+        if len(positions) > 3:
+            observation[11:14], observation[14:] = positions[3:], quaternions[4:]
         return observation
 
     def _get_obs(self) -> Floats:
@@ -165,20 +226,31 @@ def tolerance(
     return float(1 / ((distance * 3.0) ** 2 + 1))
 
 
+def norm(vector: Any, *args: Any, **kwargs: Any) -> Any:
+    """`numpy.linalg.norm`, without its overhead for one vector or number."""
+    if isinstance(vector, np.ndarray) and vector.ndim == 1 and not args and not kwargs:
+        flat = vector.ravel()
+        return np.float64(math.sqrt(flat.dot(flat)))
+    if isinstance(vector, float):
+        return np.float64(math.sqrt(vector * vector))
+    return np.linalg.norm(vector, *args, **kwargs)
+
+
 METHODS = ("_get_quat_objects", "compute_reward", "_gripper_caging_reward", "_reward_pos", "_reward_quat")
-"""MetaWorld's methods that call `Rotation` or `tolerance`."""
+"""MetaWorld's methods that call `Rotation`, `tolerance` or `norm`."""
 
 
 @cache
 def fast_class(task: str) -> type[FastSawyer]:
     """MetaWorld's class of ``task`` behind `FastSawyer`.
 
-    `METHODS` keep their code but find the `Rotation` and `tolerance` of this module under those names, so that
+    `METHODS` keep their code but find the `Rotation`, `tolerance` and `norm` of this module under those names, so that
     MetaWorld's own modules, which others may be using, stay as they are.
     """
     original = ALL_V3_ENVIRONMENTS[task]
     fast = type(original.__name__, (FastSawyer, original), {})
     names = {
+        "np": SimpleNamespace(**vars(np) | {"linalg": SimpleNamespace(**vars(np.linalg) | {"norm": norm})}),
         "Rotation": Rotation,
         "tolerance": tolerance,
         "reward_utils": SimpleNamespace(**vars(reward_utils) | {"tolerance": tolerance}),
