@@ -2,7 +2,7 @@
 
     snakemake                              everything at scale laptop, up to the report
     snakemake --config scale=paper -n      what the paper's scale would run
-    snakemake fig4                         one figure again (fig1 fig2 fig4 table1 iqm scorecard)
+    snakemake fig4                         one figure again (fig1 ... fig9 table1 iqm ranking vtrace lagsweep scorecard)
 
 A scale is a file in workflow/config; science is set there, machines in profiles.
 """
@@ -20,9 +20,10 @@ report: "workflow/report.rst"
 
 wildcard_constraints:
     scale=any_of([SCALE]),
-    task=any_of(STUDY.tasks),
-    regime=any_of(STUDY.regimes),
-    method=any_of(STUDY.methods),
+    task=any_of(labels("task")),
+    regime=any_of(labels("regime")),
+    method=any_of(labels("method")),
+    grid=any_of(GRIDS),
     figure=any_of(FIGURES),
     seed=r"\d+",
     digest="[0-9a-f]{8}",

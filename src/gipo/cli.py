@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,7 @@ def train(
     method: Annotated[str, typer.Option(help="Method of the study.")],
     seed: Annotated[int, typer.Option(help="Seed of the study.")],
     workers: Annotated[int, typer.Option(min=0, help="Processes that collect; 0 collects in the learner's.")] = 0,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where replay and learner live.")] = "cpu",
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
 ) -> None:
     """Train one run."""
@@ -38,7 +39,7 @@ def train(
     from gipo.study import load_study
 
     spec = load_study(config).run(task, regime, method, seed)
-    lockstep.train(spec, directory, workers=workers, checkpoint_seconds=checkpoint_seconds, report=_say)
+    lockstep.train(spec, directory, workers=workers, device=device, checkpoint_seconds=checkpoint_seconds, report=_say)
 
 
 @cli.command()
@@ -80,12 +81,18 @@ def weights(out: Out) -> None:
 
 
 @cli.command()
-def collect(config: Config, results: Results, out: Out) -> None:
-    """Gather all runs of a study into tidy tables."""
+def collect(
+    config: Config,
+    results: Results,
+    out: Out,
+    sweep: Annotated[str | None, typer.Option(help="Sweep of the study; default: its main grid.")] = None,
+) -> None:
+    """Gather all runs of a study's grid into tidy tables."""
     from gipo.analysis import collect
     from gipo.study import load_study
 
     study = load_study(config)
+    study = study.sweep(sweep) if sweep else study
     collect.collect(study.run_directories(results), study.baseline_directories(results), out)
 
 
@@ -96,7 +103,7 @@ def track(config: Config, results: Results, receipt: Out) -> None:
     from gipo.runs import tracking
     from gipo.study import load_study
 
-    directories = load_study(config).run_directories(results)
+    directories = [results / "runs" / run.run_id for run in load_study(config).all_runs()]
     tracking.track(directories, results / "mlflow.db")
     write_json(receipt, [str(directory) for directory in directories])
 
@@ -141,6 +148,16 @@ def plan(config: Config) -> None:
     )
     typer.echo(f"{len(runs):,} training runs · {updates:,} updates · about {steps:,.0f} env steps")
     typer.echo(f"{len(study.tasks):,} baselines of {study.baselines.episodes} episodes for each of two policies")
+
+
+@cli.command()
+def details(out: Out) -> None:
+    """Write IMPLEMENTATION.md: what the paper says, what its code does, what is done here."""
+    from gipo.files import atomic_path
+    from gipo.report.details import markdown
+
+    with atomic_path(out) as path:
+        path.write_text(markdown(), encoding="utf-8")
 
 
 @cli.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -67,16 +67,44 @@ class StatisticsSpec(Section):
     resamples: PositiveInt = 2000
 
 
+class MethodSpec(ObjectiveSpec):
+    """A method: its objective, and what the learner does otherwise under it alone."""
+
+    learner: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Keys of the learner's section that this method changes, e.g. ``{estimator: vtrace}``."""
+
+
+SweepName = Literal["lag", "sigma", "ranking", "vtrace"]
+"""Sweeps that have a figure: lagsweep, fig9, ranking, vtrace."""
+
+
+class Sweep(Section):
+    """A further grid of runs, with tables and a figure of its own; what is left out is the main grid's."""
+
+    tasks: Annotated[list[Label], Field(min_length=1)] | None = None
+    regimes: Annotated[dict[Label, PositiveFloat], BY_LABEL] | None = None
+    methods: Annotated[dict[Label, MethodSpec], BY_LABEL] | None = None
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None
+    learner: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Keys of the learner's section that this sweep changes for all its methods."""
+    env_steps_per_update: PositiveFloat | None = None
+    """Holds the inflow of data fixed, so that a regime's replay capacity follows from its lifetime; null: the capacity
+    is fixed and the inflow follows."""
+
+
 class Study(Section):
-    """Every task x regime x method x seed, with the settings that all runs share."""
+    """Every task x regime x method x seed of the main grid and of the sweeps, with the settings that all runs share."""
 
     title: str
     """One line for the report."""
     tasks: Annotated[list[Label], Field(min_length=1)]
     regimes: Annotated[dict[Label, PositiveFloat], BY_LABEL]
     """Replay lifetime L of each regime, as a share of all learner updates."""
-    methods: Annotated[dict[Label, ObjectiveSpec], BY_LABEL]
+    methods: Annotated[dict[Label, MethodSpec], BY_LABEL]
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
+    env_steps_per_update: PositiveFloat | None = None
+    """As in `Sweep`."""
+    sweeps: dict[SweepName, Sweep] = Field(default_factory=dict)
     environment: EnvironmentSpec = EnvironmentSpec()
     network: NetworkSpec = NetworkSpec()
     replay: StoreSpec = StoreSpec()
@@ -97,55 +125,112 @@ class Study(Section):
         for name, values in (("tasks", self.tasks), ("seeds", self.seeds)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} = {values} names one twice")
-        for label, objective in self.methods.items():
+        for label, method in self.methods.items():
             try:
-                objectives.make(objective.name, **objective.parameters)
+                objectives.make(method.name, **method.parameters)
+                self._learner(method)
             except GipoError as error:
                 raise ValueError(f"methods.{label}: {error}") from error
-        self.runs()
+        for name in self.sweeps:
+            try:
+                self.sweep(name)
+            except ValidationError as error:
+                raise ValueError(f"sweeps.{name}: {explain(error)}") from error
+        self._one_meaning_for_each_label()
         return self
 
+    def _one_meaning_for_each_label(self) -> None:
+        """A run is asked for by its labels, so they may not stand for two different runs."""
+        known: dict[tuple[str, str, str, int], str] = {}
+        for run in self.all_runs():
+            key = (run.task, run.regime, run.method, run.seed)
+            if known.setdefault(key, run.run_id) != run.run_id:
+                words = f"regime {run.regime!r} with method {run.method!r}"
+                raise ValueError(f"{words} means different runs in the main grid and in a sweep, or in two sweeps")
+
+    def sweep(self, name: str) -> Study:
+        """The grid of a sweep as a study without sweeps.
+
+        Raises:
+            GipoError: this study has no such sweep.
+        """
+        if name not in self.sweeps:
+            raise GipoError(f"no sweep {name!r} in this study; it has: {', '.join(self.sweeps) or 'none'}")
+        given = self.sweeps[name].model_dump(exclude_none=True)
+        learner = self.learner.model_dump() | given.pop("learner")
+        return Study.model_validate(self.model_dump() | given | {"learner": learner, "sweeps": {}})
+
+    def parts(self) -> list[Study]:
+        """The main grid, then the sweeps."""
+        return [self, *(self.sweep(name) for name in self.sweeps)]
+
     def runs(self) -> list[RunSpec]:
-        """All runs, tasks outermost and seeds innermost."""
-        return [
-            self.run(task, regime, method, seed)
-            for task, regime, method, seed in itertools.product(self.tasks, self.regimes, self.methods, self.seeds)
-        ]
+        """Runs of the main grid, tasks outermost and seeds innermost."""
+        grid = itertools.product(self.tasks, self.regimes, self.methods, self.seeds)
+        return [self._run(*labels) for labels in grid]
+
+    def all_runs(self) -> list[RunSpec]:
+        """Runs of the main grid and of the sweeps; those that several share, once."""
+        return list({run.run_id: run for part in self.parts() for run in part.runs()}.values())
 
     def run(self, task: str, regime: str, method: str, seed: int) -> RunSpec:
-        """One run.
+        """The run of these labels, in the main grid or in a sweep.
 
         Raises:
             GipoError: the study has no such task, regime, method or seed.
         """
-        chosen = {"task": (task, self.tasks), "regime": (regime, self.regimes), "method": (method, self.methods)}
-        for name, (value, known) in (chosen | {"seed": (seed, self.seeds)}).items():
+        parts = self.parts()
+        chosen = {"task": task, "regime": regime, "method": method, "seed": seed}
+        for name, value in chosen.items():
+            known = list(dict.fromkeys(label for part in parts for label in getattr(part, f"{name}s")))
             if value not in known:
                 raise GipoError(f"no {name} {value!r} in this study; it has: {', '.join(map(str, known))}")
+        for part in parts:
+            if all(value in getattr(part, f"{name}s") for name, value in chosen.items()):
+                return part._run(task, regime, method, seed)
+        raise GipoError(f"no run of {task}, {regime}, {method} and seed {seed} together in this study or a sweep of it")
+
+    def _run(self, task: str, regime: str, method: str, seed: int) -> RunSpec:
         return RunSpec(
             task=task,
             regime=regime,
             method=method,
             seed=seed,
-            objective=self.methods[method],
+            objective=ObjectiveSpec(**self.methods[method].model_dump(include={"name", "parameters"})),
             environment=self.environment,
             network=self.network,
-            replay=ReplaySpec(**self.replay.model_dump(), lifetime=self.regimes[regime]),
-            learner=self.learner,
+            replay=self._replay(self.regimes[regime]),
+            learner=self._learner(self.methods[method]),
             evaluation=self.evaluation,
             diagnostics=self.diagnostics,
         )
+
+    def _learner(self, method: MethodSpec) -> LearnerSpec:
+        try:
+            return LearnerSpec.model_validate(self.learner.model_dump() | method.learner)
+        except ValidationError as error:
+            raise GipoError(f"learner: {explain(error)}") from error
+
+    def _replay(self, lifetime: float) -> ReplaySpec:
+        """The replay of a regime; the capacity is a whole number of rounds where it follows from the lifetime."""
+        store = self.replay.model_dump()
+        if self.env_steps_per_update is None:
+            return ReplaySpec(**store, lifetime=lifetime)
+        run_steps = self.env_steps_per_update * self.learner.updates
+        round_steps = self.replay.environments * self.replay.segment_length
+        capacity = max(1, round(lifetime * run_steps / round_steps)) * round_steps
+        return ReplaySpec(**store | {"capacity": capacity}, lifetime=capacity / run_steps)
 
     def baseline(self, task: str) -> BaselineSpec:
         """The reference policies of one task."""
         return BaselineSpec(task=task, environment=self.environment, **self.baselines.model_dump())
 
     def run_directories(self, results: Path) -> list[Path]:
-        """Where the runs of this study lie."""
+        """Where the runs of the main grid lie."""
         return [results / "runs" / run.run_id for run in self.runs()]
 
     def baseline_directories(self, results: Path) -> list[Path]:
-        """Where the reference policies' episodes of this study lie."""
+        """Where the reference policies' episodes of the main grid's tasks lie."""
         return [results / "baselines" / self.baseline(task).baseline_id for task in self.tasks]
 
 

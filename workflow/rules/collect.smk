@@ -1,30 +1,38 @@
-"""Run directories to tidy tables, and to MLflow."""
+"""Run directories to tidy tables, one set for the main grid and one for each sweep, and to MLflow."""
 
-FINISHED = [
-    f"{run}/{name}"
-    for run in RUNS
-    for name in ("metrics.parquet", "evaluation.parquet", "provenance.json")
-]
+TABLES = ["runs", "metrics", "evaluations", "baselines"]
+
+
+def finished(grid):
+    """The declared results of a grid's runs."""
+    return [
+        f"{run}/{name}"
+        for run in grid.run_directories(Path("results"))
+        for name in ("metrics.parquet", "evaluation.parquet", "provenance.json")
+    ]
 
 
 rule tables:
     input:
-        FINISHED,
-        [f"{baseline}/episodes.parquet" for baseline in BASELINES],
+        lambda wildcards: finished(GRIDS[wildcards.grid]),
+        lambda wildcards: [
+            f"{baseline}/episodes.parquet"
+            for baseline in GRIDS[wildcards.grid].baseline_directories(Path("results"))
+        ],
     output:
-        expand(
-            "results/{{scale}}/tables/{name}.parquet",
-            name=["runs", "metrics", "evaluations", "baselines"],
-        ),
+        expand("results/{{scale}}/{{grid}}/{name}.parquet", name=TABLES),
     params:
         code=code_digest("gipo.analysis.collect"),
+        sweep=lambda wildcards: wildcards.grid.replace("tables", "").replace(
+            "sweeps/", "--sweep "
+        ),
     shell:
-        "gipo collect {CONFIG} results results/{wildcards.scale}/tables"
+        "gipo collect {CONFIG} results results/{wildcards.scale}/{wildcards.grid} {params.sweep}"
 
 
 rule track:
     input:
-        FINISHED,
+        sorted({path for grid in GRIDS.values() for path in finished(grid)}),
     output:
         "results/{scale}/tracked.json",
     params:

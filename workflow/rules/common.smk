@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 import gipo
 from gipo.errors import GipoError
-from gipo.figures import NAMES as FIGURES
+from gipo.figures import NAMES, SWEEPS
 from gipo.runs.code import code_digest, training_modules
 from gipo.study import load_study
 
@@ -30,9 +30,16 @@ try:
 except GipoError as error:
     raise WorkflowError(str(error)) from None
 
-RUNS = STUDY.run_directories(Path("results"))
-BASELINES = STUDY.baseline_directories(Path("results"))
+GRIDS = {"tables": STUDY} | {
+    f"sweeps/{name}": STUDY.sweep(name) for name in STUDY.sweeps
+}
+FIGURES = [n for n in NAMES if n not in SWEEPS or SWEEPS[n] in STUDY.sweeps]
 PACKAGE = Path(gipo.__file__).parent
+
+
+def labels(kind):
+    """Every task, regime or method of the study and its sweeps."""
+    return {getattr(run, kind) for run in STUDY.all_runs()}
 
 
 def any_of(names):

@@ -3,7 +3,7 @@
 
 rule claims:
     input:
-        rules.tables.output,
+        [tables_of(grid) for grid in GRIDS],
         rules.weights.output,
         rules.gridworld.output,
     output:
@@ -20,7 +20,7 @@ rule claims:
 rule report:
     input:
         rules.claims.output,
-        rules.tables.output,
+        tables_of("tables"),
         expand(
             "results/{{scale}}/figures/{figure}.{kind}",
             figure=FIGURES,
@@ -31,7 +31,10 @@ rule report:
     params:
         code=code_digest(
             "gipo.report",
-            data=[PACKAGE / "report" / name for name in ("report.html", "style.css")],
+            data=[
+                PACKAGE / "report" / name
+                for name in ("report.html", "style.css", "details.yaml")
+            ],
         ),
         title=STUDY.title,
     shell:

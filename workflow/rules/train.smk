@@ -1,13 +1,14 @@
 """Training runs and the two reference policies, each in a directory named by its content.
 
 A run learns in one thread; with more (snakemake --set-threads train=3) the others collect meanwhile, to the same result.
+With a GPU (--set-resources train:gpu=1) it learns there.
 Checkpoints lie in the run directory but are no outputs: Snakemake deletes those before every attempt, and an interrupted
 run must find its checkpoint.
 """
 
 CODE = {
-    method: code_digest(*training_modules(objective.name))
-    for method, objective in STUDY.methods.items()
+    run.method: code_digest(*training_modules(run.objective.name))
+    for run in STUDY.all_runs()
 }
 
 
@@ -21,11 +22,13 @@ rule train:
     threads: 1
     resources:
         mem_mb=4000,
+        gpu=0,
     params:
         code=lambda wildcards: CODE[wildcards.method],
+        device=lambda wildcards, resources: "cuda" if resources.gpu else "cpu",
     shell:
         "gipo train {CONFIG} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
-        " --method {wildcards.method} --seed {wildcards.seed} --workers $(( {threads} - 1 ))"
+        " --method {wildcards.method} --seed {wildcards.seed} --workers $(( {threads} - 1 )) --device {params.device}"
 
 
 rule baseline:

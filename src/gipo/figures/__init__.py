@@ -19,8 +19,14 @@ from types import ModuleType
 from gipo.errors import GipoError
 from gipo.files import atomic_path
 
-NAMES = ("fig1", "fig2", "fig4", "table1", "iqm", "scorecard")
+NAMES = (
+    *("fig1", "fig2", "table1", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"),
+    *("iqm", "ranking", "vtrace", "lagsweep", "scorecard"),
+)
 """Figures that can be built, in the order of the report."""
+
+SWEEPS = {"fig9": "sigma", "ranking": "ranking", "vtrace": "vtrace", "lagsweep": "lag"}
+"""The sweep whose tables, ``<sources>/sweeps/<sweep>``, a figure reads; the others read the main grid's."""
 
 
 def module(name: str) -> ModuleType:
