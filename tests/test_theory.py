@@ -1,12 +1,14 @@
 """Every bound of section 5 on hundreds of random finite MDPs, the exact quantities against independent ways to them."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from gipo import theory
 from gipo.errors import GipoError
@@ -188,6 +190,73 @@ def test_theorem_5_4_holds_in_the_worst_case_and_half_of_it_would_not() -> None:
     assert odds[deviation > radius / 2].sum() > delta
 
 
+def expectation(function: Callable[[float], float], mean: float, spread: float) -> float:
+    """Of a function of a normal log rho, by quadrature."""
+    return float(quad(lambda x: function(x) * norm.pdf(x, mean, spread), mean - 12 * spread, mean + 12 * spread)[0])
+
+
+@pytest.mark.parametrize("d95", [0.01, 0.095, 0.375, 1.46, 5.0, 15.0])
+def test_log_ratio_spread_gives_the_measured_d95(d95: float) -> None:
+    s = theory.log_ratio_spread(d95)
+    assert expectation(math.exp, -(s**2) / 2, s) == pytest.approx(1)  # E_mu[rho]
+    within = norm.cdf(d95, -(s**2) / 2, s) - norm.cdf(-d95, -(s**2) / 2, s)
+    assert within == pytest.approx(0.95, abs=1e-9)
+    assert s <= d95 / 1.9599
+    assert theory.log_ratio_spread(1e-4) == pytest.approx(1e-4 / 1.959964, rel=1e-5)
+
+
+@pytest.mark.parametrize("s", [0.05, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_modelled_bias_and_second_moment_are_the_gaussian_integrals(s: float, sigma: float) -> None:
+    def weight(x: float) -> float:
+        return math.exp(-(x**2) / (2 * sigma**2))
+
+    bias, moment = theory.modelled_bias(s, sigma), theory.modelled_second_moment(s, sigma)
+    assert bias == pytest.approx(1 - expectation(weight, s**2 / 2, s), abs=1e-9)
+    assert bias == pytest.approx(1 - expectation(lambda x: math.exp(x) * weight(x), -(s**2) / 2, s), abs=1e-9)
+    squared = expectation(lambda x: (math.exp(x) * weight(x)) ** 2, -(s**2) / 2, s)
+    assert moment == pytest.approx(squared, rel=1e-7)
+    assert theory.modelled_error(s, sigma, 100) == pytest.approx(bias**2 + squared / 100)
+
+
+def test_modelled_quantities_at_either_end_of_sigma() -> None:
+    assert theory.modelled_bias(0.7, 1e9) == pytest.approx(0, abs=1e-12)
+    assert theory.modelled_second_moment(0.7, 1e9) == pytest.approx(math.exp(0.49))  # plain importance sampling
+    assert theory.modelled_bias(0.7, 1e-9) == pytest.approx(1)
+    assert theory.modelled_second_moment(0.7, 1e-9) == pytest.approx(0, abs=1e-8)
+
+
+@pytest.mark.parametrize("d95", [0.05, 0.5, 1.46, 5.0, 20.0])
+@pytest.mark.parametrize("samples", [4, 256, 2048])
+def test_best_sigma_has_the_least_modelled_error(d95: float, samples: int) -> None:
+    s, best = theory.log_ratio_spread(d95), theory.best_sigma(d95, samples)
+    least = theory.modelled_error(s, best, samples)
+    assert least <= min(theory.modelled_error(s, sigma, samples) for sigma in np.geomspace(1e-3, 1e3, 2000)) + 1e-12
+    low, high = theory.good_sigmas(d95, samples, 0.1)
+    assert low < best < high
+    for end in {low, high} - {0.0, math.inf}:
+        assert theory.modelled_error(s, end, samples) == pytest.approx(1.1 * least)
+    if high == math.inf:
+        assert math.exp(s**2) / samples <= 1.1 * least
+
+
+def test_best_sigma_grows_without_bound_with_the_samples() -> None:
+    sigmas = [theory.best_sigma(1.46, samples) for samples in (10, 100, 1e4, 1e6)]
+    assert sigmas == sorted(sigmas)
+    s = theory.log_ratio_spread(1.46)
+    limit = s**2 * math.exp(-(s**2)) * (1 + s**2 / 4) ** 2 / (1 + 9 * s**2 / 4) / 2
+    assert sigmas[-1] == pytest.approx(math.sqrt(1e6 * limit), rel=1e-3)
+
+
+def test_best_sigma_first_rises_with_d95_and_falls_where_ratios_explode() -> None:
+    """Near ratios of 1 it is s sqrt(N / 2); the turn is where the formula for many samples has it."""
+    assert theory.best_sigma(0.01, 2048) == pytest.approx(0.01 / 1.96 * math.sqrt(1024), rel=0.01)
+    rising = [theory.best_sigma(d95, 2048) for d95 in (0.05, 0.2, 0.5, 1.0, 1.46)]
+    assert rising == sorted(rising)
+    falling = [theory.best_sigma(d95, 2048) for d95 in (3.0, 5.0, 10.0, 20.0)]
+    assert falling == sorted(falling, reverse=True)
+
+
 def test_bad_input_is_named() -> None:
     uniform = np.full((2, 2, 2), 0.5)
     start, rewards = np.array([1.0, 0.0]), np.zeros((2, 2))
@@ -208,3 +277,7 @@ def test_bad_input_is_named() -> None:
         theory.attenuation_bound(0.1, 1.0, -1.0)
     with pytest.raises(GipoError, match=r"delta = 1\.0"):
         theory.hoeffding_radius(1.0, 1.0, 10, 1.0)
+    with pytest.raises(GipoError, match=r"d95 = 0\.0"):
+        theory.best_sigma(0.0, 100)
+    with pytest.raises(GipoError, match="samples = 0"):
+        theory.best_sigma(1.0, 0)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import lambertw, rel_entr
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import lambertw, ndtr, ndtri, rel_entr
 
 from gipo.errors import GipoError
 
@@ -193,6 +194,77 @@ def hoeffding_radius(largest_advantage: float, sigma: float, samples: int, delta
     if not 0 < delta < 1:
         raise GipoError(f"delta = {delta!r}, expected a number in (0, 1)")
     return largest_advantage * largest_multiplier(sigma)[0] * math.sqrt(2 * math.log(2 / delta) / samples)
+
+
+def log_ratio_spread(d95: float) -> float:
+    """Standard deviation ``s`` of a normal ``log rho`` with ``D0.95``, the 95th percentile of ``|log rho|`` [R].
+
+    The model of this and the next functions, ours and not the paper's: under mu ``log rho ~ N(-s^2/2, s^2)``, the
+    mean that makes ``E_mu[rho] = 1``. Then ``log rho ~ N(s^2/2, s^2)`` under pi. The distribution of ``|log rho|`` is
+    a folded normal; s is a little below ``D0.95 / 1.96``, which holds for small s.
+    """
+    _require_positive("d95", d95)
+    one_sided = float(ndtri(0.975))
+
+    def excess(s: float) -> float:
+        return float(ndtr((d95 + s**2 / 2) / s) - ndtr((s**2 / 2 - d95) / s)) - 0.95
+
+    # at the lower end the lower tail alone has 2.5 %, at the upper end both would have with the mean at 0
+    return float(brentq(excess, math.sqrt(one_sided**2 + 2 * d95) - one_sided, d95 / one_sided, xtol=1e-12))
+
+
+def modelled_bias(s: float, sigma: float) -> float:
+    """``1 - E_pi[omega]``, the share of the gradient that the trust weight takes away, if log rho is normal [R]."""
+    _require_positive("sigma", sigma)
+    return 1 - math.exp(-(s**4) / 8 / (sigma**2 + s**2)) / math.sqrt(1 + (s / sigma) ** 2)
+
+
+def modelled_second_moment(s: float, sigma: float) -> float:
+    """``E_mu[(rho omega)^2]``, the variance that ratios cause, if log rho is normal [R]; ``exp(s^2)`` without omega."""
+    _require_positive("sigma", sigma)
+    shrinkage = 1 / (1 + 2 * (s / sigma) ** 2)
+    return math.sqrt(shrinkage) * math.exp((9 * shrinkage - 1) / 8 * s**2)
+
+
+def modelled_error(s: float, sigma: float, samples: float) -> float:
+    """Squared error of a gradient from ``samples`` draws of mu, in squared advantages: bias^2 + second moment / N.
+
+    Takes advantages to be of unit size and independent of the ratio; see `log_ratio_spread` for the model [R].
+    """
+    _require_positive("samples", samples)
+    return modelled_bias(s, sigma) ** 2 + modelled_second_moment(s, sigma) / samples
+
+
+def best_sigma(d95: float, samples: float) -> float:
+    """Width of the trust weight with the least `modelled_error` at a measured D0.95 [R].
+
+    For ``N`` samples, many, ``sigma^2 = (N / 2) s^2 exp(-s^2) (1 + s^2 / 4)^2 / (1 + 9 s^2 / 4)``: it rises with s
+    while ratios are close to 1, where the bias grows faster, and falls again where their variance explodes.
+    """
+    _require_positive("samples", samples)
+    s = log_ratio_spread(d95)
+    largest = math.log(s * math.sqrt(1 + samples)) + 5
+    found = minimize_scalar(
+        lambda x: modelled_error(s, math.exp(x), samples), bounds=(largest - 20, largest), method="bounded"
+    )
+    return math.exp(found.x)
+
+
+def good_sigmas(d95: float, samples: float, tolerance: float = 0.1) -> tuple[float, float]:
+    """Range around `best_sigma` in which `modelled_error` exceeds its least value by no more than ``tolerance`` of it.
+
+    The upper end is infinite where no trust weight at all does as well.
+    """
+    s, best = log_ratio_spread(d95), best_sigma(d95, samples)
+    allowed = (1 + tolerance) * modelled_error(s, best, samples)
+
+    def excess(x: float) -> float:
+        return modelled_error(s, math.exp(x), samples) - allowed
+
+    centre = math.log(best)
+    low = math.exp(brentq(excess, centre - 20, centre)) if excess(centre - 20) > 0 else 0.0
+    high = math.exp(brentq(excess, centre, centre + 20)) if excess(centre + 20) > 0 else math.inf
+    return low, high
 
 
 def _solve(matrices: Array, right: Array) -> Array:

@@ -1,4 +1,6 @@
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gipo import theory
 from gipo.analysis import claims
 from gipo.analysis.claims import COLUMNS, NOT_REPRODUCED, NOT_TESTED, PARTLY, REPRODUCED, VERDICTS, Claim, Rule
 from gipo.analysis.collect import Tables
@@ -20,6 +23,7 @@ ORDERING = {"reproduced": [{"low": {"above": 0}}], "not_reproduced": [{"value": 
 STALE_GIPO = {"quantity": "score", "method": "gipo-1-1", "regime": "stale"}
 STALE_PPO = STALE_GIPO | {"method": "ppo-clip"}
 STALE_LEAD = {"name": "difference", "of": STALE_GIPO, "minus": STALE_PPO}
+LAG_AND_TAIL = {"name": "correlation", "x": "gap_share", "y": "d95", "task": "t", "regimes": ["fresh", "stale"]}
 
 
 def claim(measure: dict, rule: dict | None = ORDERING, **more: object) -> Claim:
@@ -27,25 +31,31 @@ def claim(measure: dict, rule: dict | None = ORDERING, **more: object) -> Claim:
     return Claim.model_validate(entry | ({"rule": rule} if rule else {}) | more)
 
 
-def table(runs: dict[tuple[str, str], list[list[float]]], column: str) -> pd.DataFrame:
-    """(regime, method) to values [seeds][tasks] of runs that logged once, at update 1000."""
+def table(runs: dict[tuple[str, str], list[list[float]]], column: str, task: str = "") -> pd.DataFrame:
+    """(regime, method) to values [seeds][tasks] of runs that logged once, at update 1000; `task`: of a single task."""
     return pd.DataFrame(
         [
-            {"run_id": f"{regime}{method}{seed}{task}", "regime": regime, "method": method, "seed": seed}
-            | {"task": f"task{task}", "update": 1000, "env_steps": 5000, "episode": 0, column: value}
+            {"run_id": f"{regime}{method}{seed}{number}", "regime": regime, "method": method, "seed": seed}
+            | {"task": task or f"task{number}", "update": 1000, "env_steps": 5000, "episode": 0, column: value}
             for (regime, method), seeds in runs.items()
             for seed, tasks in enumerate(seeds)
-            for task, value in enumerate(tasks)
+            for number, value in enumerate(tasks)
         ]
     )
 
 
-def results(scores: pd.DataFrame | None = None, metrics: pd.DataFrame | None = None, **more: pd.DataFrame) -> Results:
-    empty = pd.DataFrame(columns=["run_id", "update", "gap_mean", "regime", "method", "task"])
-    metrics = empty if metrics is None else metrics
-    metrics = metrics if "gap_mean" in metrics else metrics.assign(gap_mean=np.nan)
-    tables = Tables(empty, metrics, empty if scores is None else scores, empty)
-    return Results(tables, more.get("weights", empty), more.get("grid", empty), resamples=400)
+EMPTY = pd.DataFrame(columns=["run_id", "update", "gap_mean", "regime", "method", "task"])
+
+
+def tables(scores: pd.DataFrame | None = None, metrics: pd.DataFrame | None = None) -> Tables:
+    return Tables(EMPTY, EMPTY if metrics is None else metrics, EMPTY if scores is None else scores, EMPTY)
+
+
+def results(
+    scores: pd.DataFrame | None = None, metrics: pd.DataFrame | None = None, *,
+    weights: pd.DataFrame = EMPTY, grid: pd.DataFrame = EMPTY, **sweeps: Tables,
+) -> Results:  # fmt: skip
+    return Results(tables(scores, metrics), weights, grid, resamples=400, sweeps=sweeps)
 
 
 def judge(one: Claim, study: Results) -> pd.Series:
@@ -131,7 +141,9 @@ class TestBadClaims:
         [
             ({"measure": {"name": "vibes"}}, "measure: .*'vibes'"),
             ({"measure": {"name": "level", "of": STALE_PPO, "minus": STALE_PPO}}, r"measure\.level\.minus"),
+            ({"measure": {"name": "level", "of": STALE_PPO | {"sweep": "beta"}}}, r"of\.sweep: .*'beta'"),
             ({"measure": {"name": "level", "of": STALE_PPO | {"quantity": "luck"}}}, r"of\.quantity: .*'luck'"),
+            ({"measure": LAG_AND_TAIL | {"y": "luck"}}, r"measure\.correlation\.y: .*'luck'"),
             ({"rule": ORDERING | {"reproduced": []}}, r"rule\.reproduced"),
             ({"rule": ORDERING | {"reproduced": [{"low": {"over": 0}}]}}, r"rule\.reproduced\.0\.low\.over"),
             ({"rule": ORDERING | {"reproduced": [{"low": {}}]}}, r"reproduced\.0\.low: .*at least one of above"),
@@ -249,7 +261,7 @@ class TestNotTested:
         ("runs", "reason"),
         [
             ({("stale", "gipo-1-1"): [[1.0], [1.0]]}, "'ppo-clip' in regime 'stale': no runs"),
-            ({("fresh", "gipo-1-1"): [[1.0], [1.0]]}, "'gipo-1-1' in regime 'stale': no runs"),
+            ({("fresh", "gipo-1-1"): [[1.0], [1.0]]}, "No runs in regime 'stale'"),
             ({("stale", "gipo-1-1"): [[1.0, 1.0]] * 2, ("stale", "ppo-clip"): [[1.0]] * 2}, "no runs of task 'task1'"),
             ({("stale", "gipo-1-1"): [[1.0]], ("stale", "ppo-clip"): [[0.1]]}, "single seed.*no verdict"),
             ({("stale", "gipo-1-1"): [[1.0], [np.nan]], ("stale", "ppo-clip"): [[0.1]] * 2}, "ndefined.*no verdict"),
@@ -265,6 +277,19 @@ class TestNotTested:
         row = judge(claim({"name": "level", "of": {"quantity": "d95", "regime": "fresh"}}), study)
         assert (row["verdict"], row["note"]) == (NOT_TESTED, "No runs in regime 'fresh'.")
 
+    @pytest.mark.parametrize(
+        ("where", "reason"),
+        [
+            ({"sweep": "vtrace"}, "No sweep 'vtrace' at this scale."),
+            ({"task": "push-v3"}, "No runs of task 'push-v3' in regime 'stale'."),
+            ({"task": "push-v3", "sweep": "lag"}, "No runs of task 'push-v3' in sweep 'lag' in regime 'stale'."),
+        ],
+    )
+    def test_sweep_or_task_without_runs(self, where: dict, reason: str) -> None:
+        runs = table({("stale", "ppo-clip"): [[1.0], [1.0]]}, "score")
+        row = judge(claim({"name": "level", "of": STALE_PPO | where}), results(runs, lag=tables(runs)))
+        assert (row["verdict"], row["note"]) == (NOT_TESTED, reason)
+
     def test_methods_with_other_numbers_of_seeds(self) -> None:
         study = results(metrics=table({("stale", "a"): [[1.0]] * 2, ("stale", "b"): [[1.0]] * 3}, "d95"))
         row = judge(claim({"name": "level", "of": {"quantity": "d95", "regime": "stale"}}), study)
@@ -274,6 +299,163 @@ class TestNotTested:
         row = judge(claim({"name": "unmeasured", "reason": "needs LIBERO"}, rule=None), results())
         assert (row["verdict"], row["note"], row["rule"]) == (NOT_TESTED, "Needs LIBERO.", "")
         assert pd.isna(row["measured"])
+
+
+class TestSweepsAndTasks:
+    def test_a_cell_takes_the_runs_of_its_sweep(self) -> None:
+        main, sweep = (table({("stale", "ppo-clip"): [[value], [value]]}, "score") for value in (0.2, 0.6))
+        study = results(main, ranking=tables(sweep))
+        levels = [{"name": "level", "of": STALE_PPO | where} for where in ({}, {"sweep": "ranking"})]
+        assert [judge(claim(level), study)["measured"] for level in levels] == pytest.approx([0.2, 0.6])
+
+    def test_the_same_method_in_two_sweeps_is_two_groups_of_runs(self) -> None:
+        one, two = (table({("stale", "ppo-clip"): [[value], [value]]}, "score") for value in (0.2, 0.6))
+        cells = [STALE_PPO | {"sweep": name} for name in ("ranking", "vtrace")]
+        study = results(ranking=tables(one), vtrace=tables(two))
+        row = judge(claim({"name": "difference", "of": cells[1], "minus": cells[0]}), study)
+        assert (row["measured"], row["n"]) == (pytest.approx(0.4), 4)
+
+    def test_a_cell_takes_the_runs_of_its_task(self) -> None:
+        study = results(table({("stale", "ppo-clip"): [[0.1, 0.3], [0.1, 0.5]]}, "score"))
+        row = judge(claim({"name": "level", "of": STALE_PPO | {"task": "task1"}}), study)
+        assert (row["measured"], row["n"], row["note"]) == (pytest.approx(0.4), 2, "1 task x 2 seeds.")
+
+    def test_claims_with_a_number_for_door_open_ignore_the_other_tasks(self) -> None:
+        door = table({("stale", "ppo-clip"): [[0.3]] * 2, ("stale", "gipo-1-1"): [[1.3]] * 2}, "d95", "door-open-v3")
+        push = table({("stale", "ppo-clip"): [[9.0]] * 2, ("stale", "gipo-1-1"): [[0.0]] * 2}, "d95", "push-v3")
+        study = results(metrics=pd.concat([door, push]))
+        rows = [judge(one, study) for one in claims.load() if one.id in ("d95-gipo-over-ppo", "d95-ppo", "d95-gipo")]
+        assert [row["measured"] for row in rows] == pytest.approx([1, 0.3, 1.3])
+
+
+class TestExtremes:
+    OF, OTHERS = STALE_GIPO, (STALE_PPO, STALE_GIPO | {"method": "sapo"})
+
+    @pytest.mark.parametrize(
+        ("name", "means", "value", "verdict"),
+        [
+            ("advantage_over_best", (0.9, 0.5, 0.7), 0.2, REPRODUCED),
+            ("advantage_over_best", (0.6, 0.5, 0.7), -0.1, NOT_REPRODUCED),
+            ("shortfall_from_least", (0.1, 0.5, 0.4), 0.3, REPRODUCED),
+            ("shortfall_from_least", (0.45, 0.5, 0.4), -0.05, NOT_REPRODUCED),
+        ],
+    )
+    def test_against_the_nearest_of_the_others(self, name: str, means: tuple, value: float, verdict: str) -> None:
+        names = ("gipo-1-1", "ppo-clip", "sapo")
+        runs = {("stale", method): [[mean - 0.01], [mean + 0.01]] for method, mean in zip(names, means, strict=True)}
+        row = judge(claim({"name": name, "of": self.OF, "others": self.OTHERS}), results(table(runs, "score")))
+        assert (row["measured"], row["n"], row["verdict"]) == (pytest.approx(value), 6, verdict)
+
+    def test_the_interval_is_that_of_the_maximum(self) -> None:
+        # the others are 0 and a mean of two draws from {-1, 1}; their maximum is 0, 0, 1 with odds 1/4, 1/2, 1/4
+        runs = {
+            ("stale", "gipo-1-1"): [[2.0]] * 2,
+            ("stale", "ppo-clip"): [[0.0]] * 2,
+            ("stale", "sapo"): [[-1.0], [1.0]],
+        }
+        row = judge(
+            claim({"name": "advantage_over_best", "of": self.OF, "others": self.OTHERS}), results(table(runs, "score"))
+        )
+        assert tuple(row[["measured", "low", "high"]]) == (2.0, 1.0, 2.0)
+
+
+SCORES = {"quantity": "score", "regime": "stale"}
+TOP_TWO = {"name": "top_ranks", "of": SCORES, "prefix": "gipo-", "ranks": 2, "configurations": 4}
+
+
+class TestTopRanks:
+    def row(self, scores: dict[str, list[float]]) -> pd.Series:
+        runs = {("stale", method): [[value] for value in seeds] for method, seeds in scores.items()}
+        return judge(claim(TOP_TWO), results(table(runs, "score")))
+
+    @pytest.mark.parametrize(
+        ("scores", "count"),
+        [((0.1, 0.2, 0.8, 0.9), 2), ((0.1, 0.85, 0.8, 0.9), 1), ((0.95, 0.85, 0.8, 0.1), 0), ((0.5, 0.5, 0.5, 0.9), 1)],
+        ids=["both", "one", "none", "a tie goes to the rival"],
+    )
+    def test_count(self, scores: tuple, count: int) -> None:
+        names = ("a", "z", "gipo-1-1", "gipo-2-2")
+        row = self.row({name: [score, score] for name, score in zip(names, scores, strict=True)})
+        assert tuple(row[["measured", "low", "high", "n"]]) == (count, count, count, 8)
+
+    def test_interval_is_over_resamples_of_every_method(self) -> None:
+        # The rival's mean is 0, 0.5 or 1 with odds 1/4, 1/2, 1/4: at 1 it displaces one of the two.
+        row = self.row({"a": [0.0, 1.0], "b": [0.1, 0.1], "gipo-1-1": [0.7, 0.7], "gipo-2-2": [0.8, 0.8]})
+        assert tuple(row[["measured", "low", "high"]]) == (2, 1, 2)
+
+    def test_fewer_configurations_than_the_claim_is_about(self) -> None:
+        row = self.row({name: [0.1, 0.2] for name in ("a", "b", "gipo-1-1")})
+        assert (row["verdict"], row["note"]) == (NOT_TESTED, "3 methods were ranked, expected 4.")
+
+    def test_only_scores_of_all_methods_are_ranked(self) -> None:
+        with pytest.raises(ValueError, match="expected the score of all methods"):
+            claim(TOP_TWO | {"of": STALE_GIPO})
+
+
+class TestCorrelation:
+    def study(self, runs: dict[tuple[str, str], list[tuple[float, float]]]) -> Results:
+        """(regime, method) to (mean gap share, D0.95) of each seed."""
+        columns = [
+            table({cell: [[pair[i]] for pair in seeds] for cell, seeds in runs.items()}, name, "t")
+            for i, name in enumerate(("gap_mean", "d95"))
+        ]
+        metrics = columns[0].assign(gap_mean=1000 * columns[0]["gap_mean"], d95=columns[1]["d95"])
+        return results(metrics=pd.concat([metrics, metrics.assign(task="other", d95=7.0)]))
+
+    def test_pearson_of_the_means_by_hand(self) -> None:
+        # means (0, 0), (1, 3), (2, 3): deviations (-1, -2), (0, 1), (1, 1), so r = 3 / sqrt(2 * 6)
+        runs = {("fresh", "a"): [(0, -1), (0, 1)], ("stale", "a"): [(1, 2), (1, 4)], ("stale", "b"): [(2, 3), (2, 3)]}
+        row = judge(claim(LAG_AND_TAIL), self.study(runs))
+        assert (row["measured"], row["n"]) == (pytest.approx(3 / np.sqrt(12)), 6)
+        assert row["low"] < row["measured"] < row["high"] <= 1
+        assert row["note"] == "1 task x 2 seeds; 3 configurations, whose choice the interval does not cover."
+
+    def test_both_values_of_a_run_are_resampled_together(self) -> None:
+        """All runs on one line: r is 1 in every resample that keeps pairs, and in few that do not."""
+        rng = np.random.default_rng(0)
+        runs = {
+            (regime, method): [(x, 1 + 2 * x) for x in rng.random(4)]
+            for regime in ("fresh", "stale")
+            for method in ("a", "b")
+        }
+        row = judge(claim(LAG_AND_TAIL), self.study(runs))
+        assert tuple(row[["measured", "low", "high"]]) == pytest.approx((1, 1, 1))
+
+    def test_two_configurations_are_always_on_a_line(self) -> None:
+        runs = {("fresh", "a"): [(0, 0), (0, 1)], ("stale", "a"): [(1, 1), (1, 2)]}
+        row = judge(claim(LAG_AND_TAIL), self.study(runs))
+        assert (row["verdict"], row["note"]) == (NOT_TESTED, "A correlation needs three configurations, found 2.")
+
+    def test_a_nan_is_said(self) -> None:
+        runs = {(regime, method): [(0, 1), (1, 2)] for regime in ("fresh", "stale") for method in ("a", "b")}
+        runs["stale", "b"] = [(0, 1), (1, np.nan)]
+        row = judge(claim(LAG_AND_TAIL), self.study(runs))
+        assert row["verdict"] == NOT_TESTED
+        assert "a value is NaN" in row["note"]
+
+
+class TestTheory:
+    @pytest.mark.parametrize("bound", ["attenuation", "performance", "finite_sample"])
+    def test_bounds_hold_on_every_mdp(self, bound: str) -> None:
+        row = judge(claim({"name": "theory", "bound": bound, "mdps": 30}), results())
+        assert tuple(row[["measured", "low", "high", "n"]]) == (1, 1, 1, 30)
+
+    @pytest.mark.parametrize(
+        ("bound", "function", "wrong"),
+        [
+            ("attenuation", "attenuation_bound", lambda divergence, sigma, epsilon: 0.1 * divergence),
+            ("performance", "performance_lower_bound", lambda mdp, pi, mu, sigma: mdp.performance(mu)),
+            ("finite_sample", "hoeffding_radius", lambda largest_advantage, sigma, samples, delta: 0.0),
+        ],
+    )
+    def test_a_bound_that_is_too_tight_is_found_out(
+        self, bound: str, function: str, wrong: Callable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(theory, function, wrong)
+        [one] = [one for one in claims.load() if one.id == f"theory-{bound.replace('_', '-')}"]
+        row = judge(one, results())
+        assert row["verdict"] == NOT_REPRODUCED
+        assert row["measured"] < 0.9
 
 
 class TestExactMeasures:
@@ -333,16 +515,18 @@ class TestExactMeasures:
             judge(claim({"name": "family", "claim": "z"}), results(grid=self.GRID))
 
 
+@pytest.mark.parametrize("id_", ["ess-eff-old", "old-share"])
 @pytest.mark.parametrize(
     ("gipo", "ppo", "verdict", "words"),
     [(0.5, 0.9, NOT_REPRODUCED, "Opposite of the claim"), (0.9, 0.5, REPRODUCED, "Opposite of the authors' own log")],
 )
 def test_a_claim_that_the_authors_log_contradicts_says_which_side_came_out(
-    gipo: float, ppo: float, verdict: str, words: str
+    id_: str, gipo: float, ppo: float, verdict: str, words: str
 ) -> None:
-    [one] = [one for one in claims.load() if one.id == "ess-eff-old"]
+    [one] = [one for one in claims.load() if one.id == id_]
+    assert "the authors' log has −0.0" in one.reference
     runs = {("stale", "gipo-1-1"): [[gipo], [gipo]], ("stale", "ppo-clip"): [[ppo], [ppo]]}
-    row = judge(one, results(metrics=table(runs, "ess_eff_old")))
+    row = judge(one, results(metrics=table(runs, id_.replace("-", "_"), "door-open-v3")))
     assert row["verdict"] == verdict
     assert words in row["note"]
 
@@ -361,10 +545,25 @@ def test_scorecard_of_a_study_judges_every_claim_and_is_the_same_twice(scale: Pa
     assert list(rows["id"]) == [one.id for one in claims.load()]
     assert set(rows["verdict"]) <= set(VERDICTS)
     by_id = rows.set_index("id")
+    assert by_id.loc["vtrace-smoothing", "note"] == "No sweep 'vtrace' at this scale."
     assert by_id.loc["table1-old-frac-stale", "verdict"] == REPRODUCED
     assert by_id.loc["near-zero-old-sigma", "verdict"] == NOT_TESTED
     assert by_id.loc["weight-bound", "verdict"] == REPRODUCED
     assert by_id.loc["grid-ppo-variance", "verdict"] == REPRODUCED
+
+
+def test_with_the_sweeps_every_claim_but_those_on_libero_is_tested(swept_scale: Path) -> None:
+    rows = claims.scorecard(Results.read(swept_scale, resamples=50), claims.load())
+    untested = rows[rows["verdict"] == NOT_TESTED]
+    assert (untested["note"] == "Needs LIBERO and a 7B vision-language-action model.").all()
+    assert "LIBERO" not in "".join(set(rows["section"]) - set(untested["section"]))
+
+
+def test_a_damaged_sweep_is_no_missing_sweep(swept_scale: Path, tmp_path: Path) -> None:
+    shutil.copytree(swept_scale, tmp_path / "scale")
+    (tmp_path / "scale/sweeps/ranking/metrics.parquet").unlink()
+    with pytest.raises(GipoError, match=r"cannot read .*ranking/metrics\.parquet"):
+        Results.read(tmp_path / "scale", resamples=50)
 
 
 def test_missing_files_are_named(scale: Path, tmp_path: Path) -> None:

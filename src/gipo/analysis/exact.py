@@ -1,16 +1,22 @@
-"""Measures without chance: GIPO's trust weights (figure 1) and the gridworld (figure 4)."""
+"""Measures without runs: GIPO's trust weights (figure 1), the gridworld (figure 4) and the bounds of section 5."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
+from scipy.special import softmax
+from scipy.stats import binom
 
+from gipo import theory
 from gipo.analysis.results import MeasureBase, NotTestedError, Results
 from gipo.analysis.statistics import Estimate
 from gipo.errors import GipoError
+from gipo.theory import MDP, Array
 
 
 class BoundUse(MeasureBase):
@@ -91,3 +97,69 @@ def _grid_row(results: Results, claim: str) -> pd.Series:
     if len(rows) != 1:
         raise GipoError(f"gridworld/family_claims.csv: expected one row of claim {claim!r}, found {len(rows)}")
     return rows.iloc[0]
+
+
+SIGMAS = (0.2, 0.5, 1.0, 2.0)
+EPSILONS = (0.01, 0.1, 0.5, 1.0, 3.0)
+SAMPLES, DELTAS = (5, 50), (0.05, 0.2)
+ROUNDING = 1e-9
+
+
+class Theory(MeasureBase):
+    """Share of random MDPs in which a bound of section 5 holds up to rounding, for every sigma of `SIGMAS`."""
+
+    name: Literal["theory"]
+    bound: Literal["attenuation", "performance", "finite_sample"]
+    """Lemma 5.1, Theorem 5.2 or Theorem 5.4."""
+    mdps: int = Field(gt=0)
+
+    def estimate(self, results: Results) -> Estimate:
+        """The share, exact for the MDPs drawn; the same MDPs every time."""
+        holds = {"attenuation": _attenuation_holds, "performance": _performance_holds, "finite_sample": _sampling_holds}
+        rng = np.random.default_rng(0)
+        share = float(np.mean([holds[self.bound](*_random_case(rng)) for _ in range(self.mdps)]))
+        return Estimate(share, share, share, self.mdps, "exact on each MDP, no training runs")
+
+
+def _random_case(rng: np.random.Generator) -> tuple[MDP, Array, Array]:
+    """An MDP, sparse to dense, short to long horizon, and policies (pi, mu) [S, A], nearly equal to very different."""
+    states, actions = rng.integers(2, 7), rng.integers(2, 6)
+    mdp = MDP(
+        transitions=rng.dirichlet(np.full(states, rng.choice([0.1, 1.0, 10.0])), (states, actions)),
+        rewards=rng.normal(size=(states, actions)),
+        gamma=float(rng.choice([0.0, 0.5, 0.9, 0.99])),
+        start=rng.dirichlet(np.ones(states)),
+    )
+    logits = 2 * rng.normal(size=(states, actions))
+    step = rng.choice([0.01, 0.3, 3.0]) * rng.normal(size=(states, actions))
+    return mdp, softmax(logits + step, axis=-1), softmax(logits, axis=-1)
+
+
+def _attenuation_holds(mdp: MDP, pi: Array, mu: Array) -> bool:
+    """Lemma 5.1 in every state, for each threshold of `EPSILONS`."""
+    return all(
+        bool((theory.attenuation(pi, mu, s) <= theory.attenuation_bound(theory.kl(pi, mu), s, e) + ROUNDING).all())
+        for s in SIGMAS
+        for e in EPSILONS
+    )
+
+
+def _performance_holds(mdp: MDP, pi: Array, mu: Array) -> bool:
+    """Theorem 5.2."""
+    truth = mdp.performance(pi)
+    bounds = (theory.performance_lower_bound(mdp, pi, mu, sigma) for sigma in SIGMAS)
+    return all(bound <= truth + ROUNDING * max(1, abs(truth)) for bound in bounds)
+
+
+def _sampling_holds(mdp: MDP, pi: Array, mu: Array) -> bool:
+    """Theorem 5.4 for data of the first state and its first two actions, whose batch mean is binomial."""
+    pi, mu = (policy[0, :2] / policy[0, :2].sum() for policy in (pi, mu))
+    advantage = mdp.rewards[0, :2] - mu @ mdp.rewards[0, :2]
+    for sigma, samples, delta in itertools.product(SIGMAS, SAMPLES, DELTAS):
+        terms = pi / mu * theory.trust_weight(pi, mu, sigma) * advantage
+        first = np.arange(samples + 1)
+        error = np.abs((first * terms[0] + (samples - first) * terms[1]) / samples - mu @ terms)
+        radius = theory.hoeffding_radius(float(np.abs(advantage).max()), sigma, samples, delta)
+        if binom.pmf(first, samples, mu[0])[error > radius].sum() > delta:
+            return False
+    return True

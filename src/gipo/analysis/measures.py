@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 from scipy.stats import trim_mean
 
 from gipo.analysis import statistics
-from gipo.analysis.exact import Asymmetry, BoundUse, CaseStudy, Family
-from gipo.analysis.results import MeasureBase, NotTestedError, Results
+from gipo.analysis.exact import Asymmetry, BoundUse, CaseStudy, Family, Theory
+from gipo.analysis.results import MeasureBase, NotTestedError, Results, Sweep
 from gipo.analysis.statistics import Array, Estimate
 from gipo.errors import GipoError
 from gipo.runs.spec import Section
@@ -27,24 +27,36 @@ QUANTITIES = ("score", "gap_share", *STATISTICS)
 """What a `Cell` can hold: normalised score, mean version gap / updates, the columns of metrics.parquet."""
 
 
-class Cell(Section):
-    """One quantity of the runs of one method, or of all, in one regime."""
+def _known(quantity: str) -> str:
+    if quantity not in QUANTITIES:
+        raise ValueError(f"expected one of {', '.join(QUANTITIES)}")
+    return quantity
 
-    quantity: str
+
+Quantity = Annotated[str, AfterValidator(_known)]
+
+
+class Cell(Section):
+    """One quantity of the runs of one method, or of all, in one regime, of the main grid or of a sweep."""
+
+    quantity: Quantity
     regime: str
     method: str | None = None
-
-    @field_validator("quantity")
-    @classmethod
-    def _known(cls, quantity: str) -> str:
-        if quantity not in QUANTITIES:
-            raise ValueError(f"expected one of {', '.join(QUANTITIES)}")
-        return quantity
+    sweep: Sweep | None = None
+    task: str | None = None
 
     @property
     def label(self) -> str:
         """Name of the runs; seeds their resampling, as in the figures."""
         return self.method or "all"
+
+    def methods(self, results: Results) -> list[str]:
+        """The method, or all that ran, sorted.
+
+        Raises:
+            NotTestedError: There are no such runs.
+        """
+        return [self.method] if self.method else sorted(set(self._rows(results)["method"]))
 
     def values(self, results: Results) -> Array:
         """Windowed value of every run, [seeds, tasks], or [seeds, tasks, methods] for all methods.
@@ -52,20 +64,30 @@ class Cell(Section):
         Raises:
             NotTestedError: There are no such runs, or not for every seed and task.
         """
-        table = _with_gap_share(results.tables.metrics)
-        if self.quantity == "score":
-            table = results.tables.evaluations
-        table = table[table["regime"] == self.regime]
-        methods = [self.method] if self.method else sorted(set(table["method"]))
-        if not methods:
-            raise NotTestedError(f"no runs in regime {self.regime!r}")
+        rows = self._rows(results)
         try:
-            values = [statistics.curves(table, self.regime, m, self.quantity).window() for m in methods]
+            curves = [statistics.curves(rows, self.regime, m, self.quantity) for m in self.methods(results)]
         except GipoError as error:  # no such method, or ragged runs
             raise NotTestedError(str(error)) from error
+        values = [curve.window() for curve in curves]
         if len({value.shape for value in values}) > 1:
             raise NotTestedError(f"methods in regime {self.regime!r} differ in their number of seeds")
         return values[0] if self.method else np.stack(values, axis=2)
+
+    def _rows(self, results: Results) -> pd.DataFrame:
+        """Rows of the tidy table that holds the quantity, of all methods."""
+        if self.sweep and self.sweep not in results.sweeps:
+            raise NotTestedError(f"no sweep {self.sweep!r} at this scale")
+        tables = results.sweeps[self.sweep] if self.sweep else results.tables
+        rows = tables.evaluations if self.quantity == "score" else tables.metrics
+        where = f" in sweep {self.sweep!r}" if self.sweep else ""
+        if self.task:
+            rows = rows[rows["task"] == self.task]
+            where = f" of task {self.task!r}{where}"
+        rows = rows[rows["regime"] == self.regime]
+        if rows.empty:
+            raise NotTestedError(f"no runs{where} in regime {self.regime!r}")
+        return _with_gap_share(rows) if self.quantity == "gap_share" else rows
 
 
 def _with_gap_share(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -84,15 +106,20 @@ def _contrast(name: str, cells: list[Cell], combine: Callable[..., Array], resul
     """
     labels = [cell.label for cell in cells]
     if len(set(labels)) < len(labels):
-        labels = [f"{cell.label} {cell.regime}" for cell in cells]
+        labels = [" ".join(filter(None, (cell.label, cell.regime, cell.sweep, cell.task))) for cell in cells]
     values = dict(zip(labels, (cell.values(results) for cell in cells), strict=True))
     center = _iqm if cells[0].quantity == "score" else _mean
 
     estimate = statistics.estimate(
         name, values, lambda *arrays: combine(*(center(array) for array in arrays)), results.resamples
     )
-    n = sum(array.size for array in values.values())
-    return replace(estimate, n=n, note="; ".join(filter(None, [_design(list(values.values())), estimate.note])))
+    return _described(estimate, list(values.values()))
+
+
+def _described(estimate: Estimate, arrays: list[Array], *more: str) -> Estimate:
+    """The estimate with the count of the runs behind it, and with what its note must say of them."""
+    notes = [_design(arrays), *more, estimate.note]
+    return replace(estimate, n=sum(array.size for array in arrays), note="; ".join(filter(None, notes)))
 
 
 def _design(arrays: list[Array]) -> str:
@@ -169,6 +196,95 @@ class Interaction(MeasureBase):
         return _contrast(name, here + there, lambda a, b, c, d: (a - b) - (c - d), results)
 
 
+class Extreme(MeasureBase):
+    """How far one cell lies above the highest, or below the lowest, of several others.
+
+    The extreme of several noisy numbers is more extreme than the best of the true ones, which works against the claim.
+    """
+
+    name: Literal["advantage_over_best", "shortfall_from_least"]
+    of: Cell
+    others: tuple[Cell, ...] = Field(min_length=2)
+
+    def estimate(self, results: Results) -> Estimate:
+        """``of - max(others)``, or ``min(others) - of``."""
+        name = f"{self.name} of {self.of.quantity}"
+        if self.name == "advantage_over_best":
+            return _contrast(name, [self.of, *self.others], lambda x, *y: x - np.max(y, axis=0), results)
+        return _contrast(name, [self.of, *self.others], lambda x, *y: np.min(y, axis=0) - x, results)
+
+
+class TopRanks(MeasureBase):
+    """How many of the top ranks by IQM of the score a family of methods takes; a tie counts against it."""
+
+    name: Literal["top_ranks"]
+    of: Cell
+    prefix: str
+    """How the names of the family's methods begin."""
+    ranks: int
+    """How many ranks are the top."""
+    configurations: int
+    """How many methods must have been ranked."""
+
+    @field_validator("of")
+    @classmethod
+    def _ranks_scores_of_all(cls, of: Cell) -> Cell:
+        if of.quantity != "score" or of.method:
+            raise ValueError("expected the score of all methods")
+        return of
+
+    def estimate(self, results: Results) -> Estimate:
+        """The count at the point estimates; its interval resamples the runs of every method on its own."""
+        methods = self.of.methods(results)
+        if len(methods) != self.configurations:
+            raise NotTestedError(f"{len(methods)} methods were ranked, expected {self.configurations}")
+        scores = dict(zip(methods, np.moveaxis(self.of.values(results), 2, 0), strict=True))
+        # Rivals first: among equals, a stable sort ranks whoever comes first higher.
+        scores = {name: scores[name] for name in sorted(methods, key=lambda name: name.startswith(self.prefix))}
+        family = np.array([name.startswith(self.prefix) for name in scores])
+
+        def count(*arrays: Array) -> Array:
+            iqms = trim_mean(np.reshape(arrays, (len(arrays), -1)), 0.25, axis=1)
+            return np.array([family[np.argsort(-iqms, kind="stable")][: self.ranks].sum()], np.float64)
+
+        estimate = statistics.estimate("top ranks", scores, count, results.resamples)
+        return _described(estimate, list(scores.values()))
+
+
+class Correlation(MeasureBase):
+    """Pearson's r of two quantities across configurations, method x regime, each the mean of its runs on one task."""
+
+    name: Literal["correlation"]
+    x: Quantity
+    y: Quantity
+    task: str
+    regimes: tuple[str, ...]
+
+    def estimate(self, results: Results) -> Estimate:
+        """Pearson's r; its interval resamples the runs within each configuration, both quantities of a run together."""
+        pairs = {}
+        for regime in self.regimes:
+            for method in Cell(quantity=self.x, regime=regime, task=self.task).methods(results):
+                cell = Cell(quantity=self.x, regime=regime, method=method, task=self.task)
+                other = cell.model_copy(update={"quantity": self.y})
+                pairs[f"{method} {regime}"] = np.stack([cell.values(results), other.values(results)])[..., 0]
+        if len(pairs) < 3:
+            raise NotTestedError(f"a correlation needs three configurations, found {len(pairs)}")
+        runs = list(pairs.values())  # [2, seeds] each
+
+        def pearson(*chosen: Array) -> Array:
+            means = [run[:, seeds.astype(int).ravel()].mean(axis=1) for run, seeds in zip(runs, chosen, strict=True)]
+            x, y = np.transpose(means - np.mean(means, axis=0))
+            return _divide(np.array([x @ y]), np.array([np.sqrt((x @ x) * (y @ y))]))
+
+        seeds = {name: np.arange(run.shape[1], dtype=np.float64)[:, None] for name, run in pairs.items()}
+        estimate = statistics.estimate(f"correlation of {self.x} and {self.y}", seeds, pearson, results.resamples)
+        notes = [f"{len(pairs)} configurations, whose choice the interval does not cover"]
+        if np.isnan(estimate.value):
+            notes.append("a value is NaN, or a quantity the same everywhere, so it is undefined")
+        return _described(estimate, list(seeds.values()), *notes)
+
+
 class Unmeasured(MeasureBase):
     """A claim that this suite cannot test yet."""
 
@@ -181,6 +297,18 @@ class Unmeasured(MeasureBase):
 
 
 Measure = Annotated[
-    Level | Difference | Ratio | Interaction | BoundUse | Asymmetry | CaseStudy | Family | Unmeasured,
+    Level
+    | Difference
+    | Ratio
+    | Interaction
+    | Extreme
+    | TopRanks
+    | Correlation
+    | BoundUse
+    | Asymmetry
+    | CaseStudy
+    | Family
+    | Theory
+    | Unmeasured,
     Field(discriminator="name"),
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 import pandas as pd
 
@@ -13,26 +14,31 @@ from gipo.analysis.reading import read_csv
 from gipo.analysis.statistics import Estimate
 from gipo.runs.spec import Section
 
+Sweep = Literal["lag", "sigma", "ranking", "vtrace"]
+"""A grid beside the main one that a scale may have, by the name of its directory below ``sweeps``."""
+
 
 @dataclass(frozen=True)
 class Results:
     """What claims are measured on: the outputs of one scale.
 
     Attributes:
-        tables: tidy tables of the runs.
+        tables: tidy tables of the main grid's runs.
         weights: trust weights of figure 1.
         grid: one row per gridworld claim, for the case study and the random family.
         resamples: bootstrap resamples of every interval.
+        sweeps: tidy tables of each sweep that the scale has.
     """
 
     tables: Tables
     weights: pd.DataFrame
     grid: pd.DataFrame
     resamples: int
+    sweeps: dict[str, Tables] = field(default_factory=dict)
 
     @classmethod
     def read(cls, sources: Path, resamples: int) -> Results:
-        """Read ``results/<scale>``.
+        """Read ``results/<scale>``; a sweep without a directory there is one that the scale does not have.
 
         Raises:
             GipoError: A file is missing or damaged.
@@ -42,6 +48,7 @@ class Results:
             read_csv(sources / "weights.csv"),
             read_csv(sources / "gridworld" / "family_claims.csv"),
             resamples,
+            {name: Tables.read(path) for name in get_args(Sweep) if (path := sources / "sweeps" / name).is_dir()},
         )
 
 

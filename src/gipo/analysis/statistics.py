@@ -151,6 +151,32 @@ def probability_of_improvement(scores: Array, rival_scores: Array, method: str, 
     return estimate("probability_of_improvement", both, _improvement, resamples)
 
 
+def rank_probabilities(scores: dict[str, Array], resamples: int) -> dict[str, Array]:
+    """Share of bootstrap resamples in which a method's IQM has rank 1, 2, ... among all methods.
+
+    Each method is resampled on its own, over seeds within each task. Methods that tie share their ranks evenly, so
+    that the shares of a method sum to 1, and so do those of a rank.
+
+    Args:
+        scores: method to [seeds, tasks].
+        resamples: bootstrap resamples.
+
+    Returns:
+        Method to [methods]; NaN where a score is NaN or a method has a single seed, which tells nothing.
+    """
+    if any(len(array) == 1 or np.isnan(array).any() for array in scores.values()):
+        return {method: np.full(len(scores), np.nan) for method in scores}
+    drawn = np.stack([_resampled_iqm(array, method, resamples) for method, array in scores.items()])
+    ranks = np.arange(len(scores))
+    shares = {}
+    for method, own in zip(scores, drawn, strict=True):
+        better = (drawn > own).sum(axis=0)
+        equal = (drawn == own).sum(axis=0)
+        held = (ranks >= better[:, None]) & (ranks < (better + equal)[:, None])
+        shares[method] = (held / equal[:, None]).mean(axis=0)
+    return shares
+
+
 def mean(values: Array, metric: str, method: str, resamples: int) -> Estimate:
     """Plain mean over seeds, tasks and what further axes there are, as Table 1 of the paper averages.
 
@@ -190,6 +216,12 @@ def iqm_curve(scores: Array, method: str, resamples: int) -> Band:
     )
 
 
+def mean_over_runs(values: Array, metric: str, method: str, resamples: int) -> Band:
+    """Mean over seeds, tasks and further axes at each point of ``values`` [seeds, tasks, ..., points]."""
+    runs = values.reshape(len(values), -1, values.shape[-1])
+    return _band(f"mean curve of {metric}", {method: runs}, lambda x: x.mean(axis=(0, 1)), resamples)
+
+
 def mean_curve(values: Array, method: str, resamples: int) -> Band:
     """Learning curves: mean over seeds, [tasks, points], of ``values`` [seeds, tasks, points]."""
     band = _band("mean_curve", {method: values}, lambda x: x.mean(axis=0).ravel(), resamples)
@@ -204,6 +236,14 @@ def _by_seed(rows: pd.DataFrame, shape: tuple[int, int, int]) -> Array:
 
 def _iqm(scores: Array) -> Array:
     return np.array([metrics.aggregate_iqm(scores)])
+
+
+def _resampled_iqm(scores: Array, method: str, resamples: int) -> Array:
+    """IQM of each resample, [resamples]."""
+    with _seeded("rank", method):
+        rows = np.random.randint(len(scores), size=(resamples, *scores.shape))  # noqa: NPY002
+    drawn = scores[rows, np.arange(scores.shape[1])].reshape(resamples, -1)
+    return np.asarray(stats.trim_mean(drawn, proportiontocut=0.25, axis=1), np.float64)
 
 
 def _improvement(scores: Array, rival_scores: Array) -> Array:
