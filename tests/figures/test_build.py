@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
 from gipo import figures
 from gipo.errors import GipoError
 from gipo.figures import style
+from pictures import overhang
 
-NAMES = ("fig1", "fig2", "table1", "iqm")
+NAMES = ("fig1", "fig2", "table1", "fig5", "fig6", "fig7", "fig8", "iqm")
+ALL = (*NAMES, *figures.SWEEPS)
 GRIDS = {
     "one run each": {"tasks": ["door-open-v3"], "methods": ["ppo-clip", "gipo-1-1"], "seeds": 1},
     "no gipo, one regime": {"tasks": ["door-open-v3"], "methods": ["ppo-clip", "sapo"], "regimes": ["stale"]},
@@ -29,7 +29,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_second_build_gives_the_same_bytes(name: str, results: Path, tmp_path: Path):
     figures.build(name, results, tmp_path / "a", resamples=20)
     figures.build(name, results, tmp_path / "b", resamples=20)
@@ -39,12 +39,13 @@ def test_a_second_build_gives_the_same_bytes(name: str, results: Path, tmp_path:
 
 @pytest.mark.slow
 def test_another_process_gives_the_same_bytes(results: Path, tmp_path: Path):
+    seeded = (*NAMES, "ranking")
     code = (
         "import sys; from pathlib import Path; from gipo import figures;"
         "[figures.build(n, Path(sys.argv[1]), Path(sys.argv[2]), resamples=20) for n in sys.argv[3:]]"
     )
-    subprocess.run([sys.executable, "-c", code, results, tmp_path / "a", *reversed(NAMES)], check=True)
-    for name in NAMES:
+    subprocess.run([sys.executable, "-c", code, results, tmp_path / "a", *reversed(seeded)], check=True)
+    for name in seeded:
         figures.build(name, results, tmp_path / "b", resamples=20)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
@@ -77,15 +78,7 @@ def test_any_study_can_be_drawn_with_nothing_cut_off(grid: dict, results_of: Cal
         assert module.caption(table)
 
 
-def overhang(figure: Figure) -> float:
-    """How far, in inches, anything drawn reaches over the edge of the picture."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    box, (width, height) = figure.get_tightbbox(canvas.get_renderer()), figure.get_size_inches()
-    return max(-box.x0, -box.y0, box.x1 - width, box.y1 - height)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_the_caption_can_be_had_from_the_csv(name: str, results: Path, tmp_path: Path):
     figures.build(name, results, tmp_path, resamples=20)
     module = figures.module(name)

@@ -60,3 +60,13 @@ def test_rivals_come_first_and_gipo_goes_by_its_sigmas():
         *("gipo-0.5-0.5", "gipo-2-1", "gipo-10-1"),
     ]
     assert style.order_regimes(["stale", "other", "fresh", "stale"]) == ["fresh", "stale", "other"]
+
+
+def test_a_method_with_vtrace_targets_looks_like_the_method_with_a_line_of_its_own():
+    for name in ("no-clip", "gipo-1-1", "my_method"):
+        other = f"vtrace-{name}"
+        assert style.label(other) == f"{style.label(name)} + V-trace"
+        assert (style.colour(other), style.marker(other)) == (style.colour(name), style.marker(name))
+        assert style.line(other) == "-."
+    shuffled = ["vtrace-gipo-1-1", "vtrace-no-clip", "gipo-1-1", "sapo", "no-clip"]
+    assert style.order(shuffled) == ["no-clip", "sapo", "gipo-1-1", "vtrace-no-clip", "vtrace-gipo-1-1"]

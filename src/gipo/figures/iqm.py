@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from gipo.analysis import statistics
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, Band, Curves, Estimate
-from gipo.figures import style, words
+from gipo.figures import panels, style, words
 
 PAPER = {("stale", "gipo-1-1"): 0.730, ("stale", "ppo-clip"): 0.180}
 """IQM over eight tasks at the paper's scale [P article]."""
@@ -119,13 +119,13 @@ def draw(table: pd.DataFrame) -> Figure:
         ax.sharex(grid[0, 0])
     for column, regime in zip(grid.T, regimes, strict=True):
         rows = table[table["regime"] == regime]
-        panels = [rows[rows["panel"] == panel] for panel in PANELS]
-        _estimates(column[0], panels[0].set_index("method"), methods)
-        _curves(column[1], panels[1])
-        _estimates(column[2], panels[2].set_index("rival"), rivals)
-        _curves(column[3], panels[3])
+        parts = [rows[rows["panel"] == panel] for panel in PANELS]
+        panels.estimates(column[0], parts[0].set_index("method"), methods)
+        _curves(column[1], parts[1])
+        panels.estimates(column[2], parts[2].set_index("rival"), rivals)
+        _curves(column[3], parts[3])
         _paper(column[0], regime, methods)
-        _titles(column, regime, panels[2])
+        _titles(column, regime, parts[2])
     grid[0, 0].set_yticks(range(len(methods)), [style.label(method) for method in methods])
     grid[1, 0].set_ylabel("share of runs above")
     grid[2, 0].set_yticks(range(len(rivals)), [style.label(rival) for rival in rivals])
@@ -143,26 +143,13 @@ def _titles(column: Sequence[Axes], regime: str, improvement: pd.DataFrame) -> N
     column[0].axvline(0, color=style.MUTED, lw=1, zorder=1)
     column[2].set_xlim(-0.03, 1.03)
     column[2].axvline(0.5, color=style.MUTED, lw=1, zorder=1)
+    if improvement.empty:
+        column[2].text(
+            0.02, 0.5, "no GIPO run to compare", transform=column[2].transAxes, va="center", color=style.MUTED
+        )
     column[3].axhline(0, color=style.MUTED, lw=1, zorder=1)
     column[3].xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     column[3].xaxis.set_major_formatter(EngFormatter(sep=""))
-
-
-def _estimates(ax: Axes, rows: pd.DataFrame, names: list[str]) -> None:
-    """A line per name from the top down: point, interval, and both in figures at the right; ``rows`` by name."""
-    estimates = rows.to_dict("index")
-    for y, name in enumerate(names):
-        words = "not run"
-        if name in estimates:
-            value, low, high = (estimates[name][key] for key in ("value", "low", "high"))
-            ax.plot([low, high], [y, y], color=style.colour(name), lw=2.2)
-            ax.plot(value, y, color=style.colour(name), marker=style.marker(name), markersize=6)
-            words = f"{value:.2f}" + ("" if np.isnan(low) else f"  [{low:.2f}, {high:.2f}]")
-        ax.text(1.02, y, words, transform=ax.get_yaxis_transform(), fontsize=9, va="center", color=style.MUTED)
-    if not names:
-        ax.text(0.02, 0.5, "no GIPO run to compare", transform=ax.transAxes, va="center", color=style.MUTED)
-    ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.grid(visible=False, axis="y")
 
 
 def _paper(ax: Axes, regime: str, methods: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 Colours are from the Okabe-Ito set, told apart by colour-blind readers on white. GIPO (sigma_pos, sigma_neg) is blue,
 darker with sigma_pos; dashed and ``<`` where sigma_neg is smaller than sigma_pos, dotted and ``>`` where it is larger.
+``vtrace-<method>`` is a method with V-trace targets: it looks like the method, its line dash-dotted.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ _KNOWN = {
 }
 _GIPO = re.compile(r"gipo-([0-9.]+)-([0-9.]+)")
 _BLUES = LinearSegmentedColormap.from_list("gipo", ["#A6DBF7", "#56B4E9", "#0072B2", "#0B3C6F", "#03172E"])
+_VTRACE = "vtrace-"
 _SPARE_COLOURS = ("#CC79A7", "#E69F00", "#882255", "#999933", "#7B4FA3")
 _SPARE_LINES = ("-", "--", "-.")
 _REGIMES = ("fresh", "stale")
@@ -95,6 +97,8 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> 
 
 def label(method: str) -> str:
     """Method name as the paper writes it: ``gipo-1-0.5`` is ``GIPO (1, 0.5)``; an unknown name stays as it is."""
+    if method.startswith(_VTRACE):
+        return f"{label(base(method))} + V-trace"
     sigmas = _sigmas(method)
     if sigmas:
         return f"GIPO ({sigmas[0]:g}, {sigmas[1]:g})"
@@ -103,6 +107,7 @@ def label(method: str) -> str:
 
 def colour(method: str) -> str:
     """Colour of a method as ``#rrggbb``; one that is not known gets one of the spare colours by its name."""
+    method = base(method)
     sigmas = _sigmas(method)
     if sigmas:
         return to_hex(_BLUES((math.log2(sigmas[0]) + 2) / 4))
@@ -111,6 +116,8 @@ def colour(method: str) -> str:
 
 def line(method: str) -> str:
     """Matplotlib line style of a method."""
+    if method.startswith(_VTRACE):
+        return "-."
     sigmas = _sigmas(method)
     if sigmas:
         return "-" if sigmas[0] == sigmas[1] else "--" if sigmas[1] < sigmas[0] else ":"
@@ -119,14 +126,23 @@ def line(method: str) -> str:
 
 def marker(method: str) -> str:
     """Matplotlib marker of a method."""
+    method = base(method)
     sigmas = _sigmas(method)
     if sigmas:
         return "o" if sigmas[0] == sigmas[1] else "<" if sigmas[1] < sigmas[0] else ">"
     return _KNOWN[_name(method)][3] if _name(method) in _KNOWN else "v"
 
 
+def base(method: str) -> str:
+    """Method that stands behind the same one with V-trace targets: ``vtrace-sapo`` is ``sapo``, as ``sapo`` is."""
+    return method.removeprefix(_VTRACE)
+
+
 def order(methods: Iterable[str]) -> list[str]:
-    """Distinct methods in the order of legends and rows: the rivals, user-added methods, then GIPO by its sigmas."""
+    """Distinct methods in the order of legends and rows: the rivals, user-added methods, then GIPO by its sigmas.
+
+    Those with V-trace targets follow in the same order.
+    """
     return sorted(set(methods), key=_rank)
 
 
@@ -136,12 +152,11 @@ def order_regimes(regimes: Iterable[str]) -> list[str]:
     return [r for r in _REGIMES if r in present] + sorted(present - set(_REGIMES))
 
 
-def _rank(method: str) -> tuple[int, tuple[float, ...], str]:
-    known = list(_KNOWN)
-    if _sigmas(method):
-        return len(known) + 1, _sigmas(method), method
-    name = _name(method)
-    return (known.index(name) if name in known else len(known)), (), method
+def _rank(method: str) -> tuple[bool, int, tuple[float, ...], str]:
+    known, name, vtrace = list(_KNOWN), _name(base(method)), method.startswith(_VTRACE)
+    if sigmas := _sigmas(name):
+        return vtrace, len(known) + 1, sigmas, method
+    return vtrace, (known.index(name) if name in known else len(known)), (), method
 
 
 def _name(method: str) -> str:

@@ -1,0 +1,195 @@
+"""Figure 8: the tail of the ratios (D0.95) against the lag of the data, across methods and regimes on one task."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+from scipy.stats import pearsonr
+
+from gipo.analysis.collect import Tables
+from gipo.analysis.statistics import Array, estimate, mean
+from gipo.figures import style, words
+from gipo.figures.windowed import REGIME, TASK, metrics_with_gap_share, shown_task, windowed
+
+ALL = "all"
+"""Stands for all regimes together in the column ``regime``."""
+
+PAPER = {(TASK, ALL): (0.793, 0.002)}
+"""(task, regime) to Pearson r and its p-value over the authors' configurations [C]."""
+
+BOX = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+SPREAD = 0.1
+"""Share of the largest lag over which the methods of one lag lie side by side."""
+
+ONE_LAG = 0.05
+"""Lags that differ by no more than this share of their mean are one lag: within it there is nothing to correlate."""
+
+
+def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+    """Mean version gap and D0.95 over the last 20 % of training, and their correlation over configurations.
+
+    Args:
+        sources: ``results/<scale>``.
+        resamples: bootstrap resamples.
+
+    Returns:
+        ``panel`` is ``run``, ``configuration`` (a method in a regime: mean over seeds, ``low`` and ``high`` the
+        interval of ``d95``) or ``correlation`` (``r`` and ``p`` over the ``n`` configurations of ``regime``; NaN
+        where fewer than three, or all of one lag; ``low``, ``high`` the interval of ``r``, ``paper``, ``paper_p``
+        the authors' ``r`` and ``p``); ``gap_share`` is the mean gap per updates of a run.
+
+    Raises:
+        GipoError: a table is missing or damaged, or the runs of a method are not comparable.
+    """
+    metrics = metrics_with_gap_share(Tables.read(sources / "tables"))
+    task = shown_task(metrics["task"])
+    metrics = metrics[metrics["task"] == task]
+    regimes = style.order_regimes(metrics["regime"])
+    groups = {
+        (regime, method): windowed(metrics, task, regime, method, ["gap_share", "d95"])
+        for regime in regimes
+        for method in style.order(metrics.loc[metrics["regime"] == regime, "method"])
+    }
+    runs, configurations = pd.concat(groups.values()), [_configuration(rows, resamples) for rows in groups.values()]
+    correlations = [
+        _correlation(regime, {key: rows for key, rows in groups.items() if regime in (ALL, key[0])}, task, resamples)
+        for regime in (ALL, *regimes)
+    ]
+    panels = {"run": runs, "configuration": pd.DataFrame(configurations), "correlation": pd.DataFrame(correlations)}
+    frames = [rows.assign(panel=panel) for panel, rows in panels.items()]
+    return pd.concat(frames).assign(task=task, tasks=1, resamples=resamples)
+
+
+def _configuration(rows: pd.DataFrame, resamples: int) -> dict[str, Any]:
+    """A method in a regime; ``rows`` are its runs."""
+    method = str(rows["method"].iloc[0])
+    tail = mean(rows[["d95"]].to_numpy(), "d95", method, resamples)
+    return {
+        "regime": rows["regime"].iloc[0],
+        "method": method,
+        "gap_share": rows["gap_share"].mean(),
+        "d95": tail.value,
+        "low": tail.low,
+        "high": tail.high,
+        "seeds": len(rows),
+        "note": tail.note,
+    }
+
+
+def _correlation(regime: str, groups: dict[tuple[str, str], pd.DataFrame], task: str, resamples: int) -> dict[str, Any]:
+    """Pearson's r over configurations, with the interval that the seeds leave it; ``groups`` hold the runs of each."""
+    values = {
+        f"{method} {key}": rows[["gap_share", "d95"]].to_numpy()[:, None] for (key, method), rows in groups.items()
+    }
+    points = np.array([value.mean(axis=(0, 1)) for value in values.values()])
+    lags = np.ptp(points[:, 0]) / points[:, 0].mean()
+    paper, paper_p = PAPER.get((task, regime), (np.nan, np.nan))
+    row = {"regime": regime, "n": len(points), "r": np.nan, "p": np.nan, "paper": paper, "paper_p": paper_p}
+    row["seeds"] = min(map(len, groups.values()))
+    if len(points) > 2 and lags > ONE_LAG and np.ptp(points[:, 1]) > 0:
+        interval = estimate("pearson of gap_share and d95", values, _pearson, resamples)
+        row |= {"r": interval.value, "low": interval.low, "high": interval.high, "note": interval.note}
+        row["p"] = pearsonr(*points.T).pvalue
+    return row
+
+
+def _pearson(*configurations: Array) -> Array:
+    """Pearson's r over the means of configurations [seeds, 1, 2] of (gap, D0.95)."""
+    gaps, tails = np.array([runs.mean(axis=(0, 1)) for runs in configurations]).T
+    return np.array([pearsonr(gaps, tails).statistic])
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """A large point per method and regime, a faint one per run, and the correlation."""
+    configurations, runs = (table[table["panel"] == panel] for panel in ("configuration", "run"))
+    methods = style.order(configurations["method"])
+    figure = Figure(figsize=(style.WIDTH, 4.6), layout="constrained")
+    ax = figure.subplots()
+    ax.set(xlabel="mean version gap of a batch (% of all updates)", ylabel="D0.95")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}"))
+    for regime, lag in configurations.groupby("regime")["gap_share"].mean().items():
+        ax.axvline(lag, color=style.MUTED, lw=1, ls=":", zorder=1)
+        ax.text(lag, 1.01, str(regime), transform=ax.get_xaxis_transform(), ha="center", weight="bold")
+    step = SPREAD * configurations["gap_share"].max() / len(methods)
+    for i, method in enumerate(methods):
+        shift = (i - (len(methods) - 1) / 2) * step
+        look: dict[str, Any] = {"color": style.colour(method), "marker": style.marker(method), "ls": "none"}
+        faint = runs[runs["method"] == method]
+        ax.plot(faint["gap_share"] + shift, faint["d95"], **look, markersize=5, markeredgewidth=0, alpha=0.4)
+        means = configurations[configurations["method"] == method]
+        x = means["gap_share"] + shift
+        ax.vlines(x, means["low"], means["high"], color=style.colour(method), lw=1.6)
+        ax.plot(x, means["d95"], **look, markersize=8, markeredgecolor="white")
+    ax.set_xlim(0, (1 + SPREAD) * runs["gap_share"].max())
+    ax.set_ylim(bottom=0)
+    ax.text(0.2, 0.96, _words(table), transform=ax.transAxes, va="top", linespacing=1.5, bbox=BOX)
+    handles = [Line2D([], [], color=style.colour(m), ls="none", marker=style.marker(m), markersize=8) for m in methods]
+    style.legend(figure, handles, [style.label(method) for method in methods])
+    return figure
+
+
+def _words(table: pd.DataFrame) -> str:
+    overall = _correlations(table)[ALL]
+    lines = [f"this study: {_r(overall)}"]
+    if not np.isnan(overall["paper"]):
+        lines.append(f"paper: r = {overall['paper']:.3f}, p = {overall['paper_p']:.3f}")
+    return "\n".join(lines)
+
+
+def _correlations(table: pd.DataFrame) -> dict[Hashable, dict[Hashable, Any]]:
+    """Rows of the correlations by regime."""
+    return table[table["panel"] == "correlation"].set_index("regime").to_dict("index")
+
+
+def _r(row: dict[Hashable, Any]) -> str:
+    """A row of the correlations in words."""
+    if np.isnan(row["r"]):
+        return f"r undefined, n = {row['n']:.0f}"
+    interval = "" if np.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    p = "< 0.001" if row["p"] < 0.001 else f"= {row['p']:.3f}"
+    return f"r = {row['r']:.3f}{interval}, p {p}, n = {row['n']:.0f}"
+
+
+def caption(table: pd.DataFrame) -> str:
+    """What is shown, n, interval method, the correlations and the authors' value."""
+    configurations = table[table["panel"] == "configuration"]
+    sentences = [
+        f"D0.95 (95th percentile of |log ρ|) against the mean version gap of a batch on {table['task'].iloc[0]}, both "
+        "over the last 20 % of training: a large point per method and regime (mean over seeds, line: interval of "
+        "D0.95), a faint one per run, methods side by side around the lag they share (dotted); "
+        f"{words.runs(configurations)} per large point.",
+        *_findings(table, configurations),
+        words.intervals(configurations),
+    ]
+    if table["paper"].notna().any():
+        sentences.append(f"Authors' value over their configurations on {TASK}: r = 0.793, p = 0.002 [C].")
+    return " ".join(filter(None, sentences))
+
+
+def _findings(table: pd.DataFrame, configurations: pd.DataFrame) -> list[str]:
+    """Pearson's r over all configurations and within the paper's regime, with what they cannot show."""
+    rows = _correlations(table)
+    lags = np.sort(configurations["gap_share"].to_numpy())
+    clusters = 1 + int((np.diff(lags) > ONE_LAG * lags[1:]).sum())
+    found = [f"Pearson over the configurations: {_r(rows[ALL])}."]
+    if clusters == 1:
+        found.append("They all have one lag, so there is nothing to correlate it with.")
+    elif clusters < len(lags):
+        found.append(
+            f"They form only {clusters} clusters of lag, so r mostly says how far D0.95 differs between these, and p, "
+            "which takes configurations for independent, should not be trusted far."
+        )
+    if clusters > 1 and REGIME in rows:
+        within = rows[REGIME]
+        if not np.isnan(within["r"]):
+            found.append(f"Within {REGIME}: {_r(within)}.")
+        elif within["n"] > 2:
+            found.append(f"Within {REGIME} its {within['n']:.0f} share one lag, so there is nothing to correlate.")
+    return found
