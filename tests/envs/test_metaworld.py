@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium
 import metaworld
+import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -14,7 +15,7 @@ from scipy.spatial.transform import Rotation as ScipyRotation
 
 from gipo.envs.baselines import measure
 from gipo.envs.metaworld import MetaWorldEnv, episode_seed, expert
-from gipo.envs.sawyer import GOAL_SEED, Rotation, fast_class
+from gipo.envs.sawyer import GOAL_SEED, Rotation, fast_class, light_model, norm
 from gipo.envs.tasks import METAWORLD_TASKS
 from gipo.errors import GipoError
 
@@ -133,7 +134,10 @@ def test_an_episode_does_not_depend_on_what_the_object_played_before(task: str) 
 
 
 def assert_equal_episodes(task: str, steps: int) -> None:
-    """One random and one noisy expert episode, on the same goals and actions as plain ``gym.make``."""
+    """One random and one noisy expert episode, on the same goals and actions as plain ``gym.make``.
+
+    Observations may differ by a quaternion's rounding; rewards, success and the simulator's state may not differ.
+    """
     plain, fast = plain_environment(task), fast_class(task)()
     goals = {pickle.loads(goal.data)["rand_vec"].tobytes(): goal for goal in metaworld.MT1(task, GOAL_SEED).train_tasks}
     act, generator = expert(task), np.random.default_rng(0)
@@ -147,6 +151,8 @@ def assert_equal_episodes(task: str, steps: int) -> None:
             ours, reward, success = fast.advance(action)
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
             assert (reward, success) == (their_reward, info["success"] == 1.0)
+        for name in ("time", "qpos", "qvel", "qacc_warmstart", "mocap_pos", "mocap_quat", "ctrl"):
+            np.testing.assert_array_equal(getattr(fast.data, name), getattr(plain.unwrapped.data, name), name)
 
 
 @candidates
@@ -158,6 +164,27 @@ def test_observations_rewards_and_success_equal_metaworlds(task: str) -> None:
 @pytest.mark.parametrize("task", sorted(set(METAWORLD_TASKS) - set(CANDIDATES)))
 def test_observations_rewards_and_success_equal_metaworlds_on_all_other_tasks(task: str) -> None:
     assert_equal_episodes(task, 100)
+
+
+@pytest.mark.slow
+def test_the_light_model_differs_from_the_full_one_in_nothing_but_geoms_and_meshes() -> None:
+    prefixes = ("nv", "nq", "nu", "nbody", "njnt", "nsite", "neq", "body_", "jnt_", "dof_", "site_", "eq_", "actuator_")
+    prefixes += ("qpos", "tendon_", "wrap_", "pair_", "exclude_")
+    for path in {fast_class(task).model_name.fget(fast_class(task)) for task in METAWORLD_TASKS}:
+        full, light = mujoco.MjModel.from_xml_path(path), light_model(path)
+        assert light.nbvh < 0.5 * full.nbvh
+        for name in dir(full):
+            if name.startswith(prefixes) and not name.startswith(("body_geom", "body_bvh")):
+                np.testing.assert_array_equal(getattr(light, name), getattr(full, name), f"{path}: {name}")
+        for name in (full.geom(i).name for i in range(full.ngeom)):
+            assert not name or light.geom(name)
+
+
+@pytest.mark.parametrize("value", [0.3, np.float64(-0.1), np.array([0.1, -0.7, 0.2]), np.eye(3), np.zeros(0), 2])
+def test_norm_is_numpys(value: Any) -> None:
+    assert norm(value) == np.linalg.norm(value)
+    slices = np.random.default_rng(0).normal(size=(200, 6))
+    assert [norm(row[::2]) for row in slices] == [np.linalg.norm(row[::2]) for row in slices]
 
 
 def test_quaternions_have_scipys_sign_also_where_two_choices_tie() -> None:

@@ -11,7 +11,7 @@ import pytest
 from gipo import figures
 from gipo.analysis.claims import NOT_TESTED
 from gipo.errors import GipoError
-from gipo.report import assemble
+from gipo.report import assemble, details
 
 pytestmark = pytest.mark.slow  # builds every figure once
 
@@ -82,7 +82,7 @@ def test_it_stays_small(html: str) -> None:
 
 def test_the_scorecard_comes_first_and_has_every_claim(page: Page, finished: Path) -> None:
     sections = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
-    assert sections == ["scorecard", "run", "figures", "limits", "provenance"]
+    assert sections == ["scorecard", "run", "figures", "details", "limits", "provenance"]
     rows = pd.read_csv(finished / "scorecard.csv")
     tested = [f"claim-{name}" for name in rows.loc[rows["verdict"] != NOT_TESTED, "id"]]
     assert [a["id"] for a in page.all("tr") if (a.get("id") or "").startswith("claim-")] == tested
@@ -102,6 +102,12 @@ def test_every_figure_is_there_with_words_command_and_data(page: Page, finished:
     [table] = [a["href"] for a in page.all("a") if a.get("download") == "table1.csv"]
     assert table
     assert base64.b64decode(table.partition(",")[2]) == (finished / "figures" / "table1.csv").read_bytes()
+
+
+def test_every_implementation_detail_is_there(page: Page) -> None:
+    for row in details.rows():
+        for words in (row.detail.title, row.detail.here, f"{row.path} {row.name}"):
+            assert words.replace("`", "") in page.text
 
 
 def test_headings_do_not_skip_a_level(page: Page) -> None:

@@ -15,7 +15,7 @@ from gipo.analysis.collect import Tables
 from gipo.errors import GipoError
 from gipo.figures import scorecard
 from gipo.files import atomic_path
-from gipo.report import embed, summary
+from gipo.report import details, embed, summary
 
 TEMPLATE = "report.html"
 
@@ -46,6 +46,7 @@ def assemble(sources: Path, pictures: Path, scale_config: Path, command: str, ou
         scale=summary.scale(runs),
         cost=summary.cost(runs),
         settings=summary.settings(runs),
+        details=details.by_topic(),
         origin=summary.origin(runs),
         runs=summary.run_rows(runs),
     )
@@ -63,6 +64,7 @@ def _template() -> jinja2.Template:
     )
     css = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     environment.globals["css"] = Markup(css)
+    environment.filters["code"] = details.html
     return environment.get_template(TEMPLATE)
 
 
