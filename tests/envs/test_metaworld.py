@@ -168,13 +168,13 @@ def test_observations_rewards_and_success_equal_metaworlds_on_all_other_tasks(ta
 
 @pytest.mark.slow
 def test_the_light_model_differs_from_the_full_one_in_nothing_but_geoms_and_meshes() -> None:
-    prefixes = ("nv", "nq", "nu", "nbody", "njnt", "nsite", "neq", "body_", "jnt_", "dof_", "site_", "eq_", "actuator_")
-    prefixes += ("qpos", "tendon_", "wrap_", "pair_", "exclude_")
+    physics = ("qpos", "body_", "jnt_", "dof_", "site_", "eq_", "actuator_", "tendon_", "wrap_", "pair_", "exclude_")
+    of_geoms = ("body_geom", "body_bvh", "body_con")
     for path in {fast_class(task).model_name.fget(fast_class(task)) for task in METAWORLD_TASKS}:
         full, light = mujoco.MjModel.from_xml_path(path), light_model(path)
         assert light.nbvh < 0.5 * full.nbvh
         for name in dir(full):
-            if name.startswith(prefixes) and not name.startswith(("body_geom", "body_bvh")):
+            if name.startswith(physics) and not name.startswith(of_geoms):
                 np.testing.assert_array_equal(getattr(light, name), getattr(full, name), f"{path}: {name}")
         for name in (full.geom(i).name for i in range(full.ngeom)):
             assert not name or light.geom(name)

@@ -86,7 +86,8 @@ class NamedData(mujoco.MjData):  # type: ignore[misc]
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self.body, self.geom, self.site, self.joint = map(_viewing, (self.body, self.geom, self.site, self.joint))
+        self.body, self.geom = _viewing(super().body), _viewing(super().geom)
+        self.site, self.joint = _viewing(super().site), _viewing(super().joint)
 
 
 def _viewing(look_up: Callable[[str], Any]) -> Callable[[str], View]:
