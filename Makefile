@@ -22,7 +22,7 @@ check: .venv/.test             ## style, types and layers only
 
 publish:                       ## copy a finished scale into reports/, from which every figure can be drawn again
 	mkdir -p reports/$(SCALE)/figures
-	cp -r results/$(SCALE)/report.html results/$(SCALE)/*.csv results/$(SCALE)/tables results/$(SCALE)/gridworld reports/$(SCALE)
+	cp -r results/$(SCALE)/report.html results/$(SCALE)/*.csv results/$(SCALE)/tables results/$(SCALE)/gridworld $(wildcard results/$(SCALE)/sweeps) reports/$(SCALE)
 	cp results/$(SCALE)/figures/*.csv results/$(SCALE)/figures/scorecard.png reports/$(SCALE)/figures
 
 mlflow: .venv/.study           ## browse the runs on http://127.0.0.1:5000

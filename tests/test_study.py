@@ -149,6 +149,50 @@ def test_one_run_is_the_same_alone_and_in_the_expansion():
     assert study().run("push-v3", "fresh", "gipo-1-1", 0) in study().runs()
 
 
+def test_a_sweep_is_a_grid_of_its_own_that_takes_the_rest_from_the_main_grid():
+    one = study(sweeps={"lag": {"tasks": ["push-v3"], "regimes": {"stale": 0.874, "lag-1": 1.0}, "seeds": [0]}})
+    lag = one.sweep("lag")
+    assert [(r.task, r.regime, r.method, r.seed) for r in lag.runs()] == [
+        ("push-v3", regime, method, 0) for regime in ("stale", "lag-1") for method in ("ppo-clip", "gipo-1-1")
+    ]
+    assert lag.sweeps == {}
+    shared = {run.run_id for run in lag.runs()} & {run.run_id for run in one.runs()}
+    assert len(shared) == 2
+    assert len(one.all_runs()) == len(one.runs()) + 2
+    assert one.run("push-v3", "lag-1", "gipo-1-1", 0) in lag.runs()
+    with pytest.raises(GipoError, match="no sweep 'sigma' in this study; it has: lag"):
+        one.sweep("sigma")
+    with pytest.raises(GipoError, match="no run of door-open-v3, lag-1"):
+        one.run("door-open-v3", "lag-1", "gipo-1-1", 0)
+
+
+def test_with_a_fixed_inflow_the_capacity_follows_from_the_lifetime():
+    regimes = {f"lag-{lifetime}": lifetime for lifetime in (0.05, 0.3, 1.0)}
+    runs = study(sweeps={"lag": {"regimes": regimes, "env_steps_per_update": 8.0}}).sweep("lag").runs()
+    for run in runs:
+        replay = run.replay
+        assert replay.capacity / run.lifetime_updates == pytest.approx(8.0)
+        assert replay.capacity % run.round_steps == 0
+        assert replay.lifetime == pytest.approx(regimes[run.regime], abs=run.round_steps / (8 * run.learner.updates))
+
+
+def test_a_method_or_a_sweep_may_change_the_learner():
+    vtrace = {"name": "no_clip", "learner": {"estimator": "vtrace"}}
+    one = study(
+        sweeps={
+            "vtrace": {
+                "regimes": {"refreshed": 0.5},
+                "learner": {"refresh_every": 50},
+                "methods": {"no-clip": {"name": "no_clip"}, "vtrace-no-clip": vtrace},
+            }
+        }
+    )
+    learners = {run.method: run.learner for run in one.sweep("vtrace").runs()}
+    assert (learners["no-clip"].estimator, learners["no-clip"].refresh_every) == ("gae", 50)
+    assert (learners["vtrace-no-clip"].estimator, learners["vtrace-no-clip"].refresh_every) == ("vtrace", 50)
+    assert {run.learner.refresh_every for run in one.runs()} == {None}
+
+
 def test_directories_are_named_by_content():
     one, two = study(), study(baselines={"episodes": 5})
     root = Path("results")
@@ -178,6 +222,11 @@ def test_baselines_follow_the_environment_and_not_the_learner():
         ({"replay": {"capacity": 448}}, r"replay\.capacity = 448 is smaller than learner\.batch_size"),
         ({"replay": {"capacity": 20_480, "lifetime": 0.5}}, "lifetime"),
         ({"seed": 0}, "seed"),
+        ({"methods": {"m": {"name": "no_clip", "learner": {"gama": 0.9}}}}, r"methods\.m: learner: unknown key gama"),
+        ({"sweeps": {"lagg": {}}}, "sweeps.lagg"),
+        ({"sweeps": {"lag": {"tasks": ["push-v2"]}}}, r"sweeps\.lag: unknown task 'push-v2'"),
+        ({"sweeps": {"lag": {"learner": {"updates": 0}}}}, r"sweeps\.lag: learner\.updates = 0"),
+        ({"sweeps": {"lag": {"env_steps_per_update": 1.0}}}, "regime 'stale' .* means different runs"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused(changes: dict[str, Any], words: str):
@@ -192,7 +241,7 @@ def test_a_run_that_is_not_in_the_study_is_named(which: str):
         study().run(**cell)
 
 
-@pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "workflow" / "config").glob("*.yaml")))
 def test_the_scales_are_valid(name: str):
     path = ROOT / "workflow" / "config" / f"{name}.yaml"
     assert load_study(path) == Study.model_validate(yaml.safe_load(path.read_text()))

@@ -64,7 +64,7 @@ def test_origin_names_every_commit_and_dirty_trees() -> None:
 
 
 def test_scale_counts_in_words() -> None:
-    scale = summary.scale(runs({}))
+    scale = summary.scale(runs({}), runs({}))
     assert scale["design"] == "1 task × 2 regimes × 1 method × 1 seed"
     assert scale["share_of_paper"] == pytest.approx(0.05)
 

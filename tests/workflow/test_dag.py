@@ -6,27 +6,34 @@ from pathlib import Path
 import pytest
 
 from checkout import Checkout
-from gipo.figures import NAMES
+from gipo.figures import NAMES, SWEEPS
 
 pytestmark = pytest.mark.slow
 
-ONCE = dict.fromkeys(("gridworld", "weights", "tables", "track", "claims", "report", "all"), 1)
+SCALES = "laptop, metaworld-mini, paper, smoke, workstation"
+ONCE = dict.fromkeys(("gridworld", "weights", "track", "claims", "report", "all"), 1)
 
 
 @pytest.mark.parametrize(
-    ("scale", "train", "baseline"),
+    ("scale", "train", "baseline", "sweeps"),
     [
-        ("paper", 8 * 2 * 10 * 5, 8),
-        ("laptop", 1 * 2 * 4 * 3, 1),
-        ("smoke", 1 * 2 * 2 * 2, 1),
+        # 800 of the main grid hold the ranking and sigma sweeps; V-trace on 8 tasks and the lag sweep come on top
+        ("paper", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 8, 4),
+        ("workstation", 8 * 2 * 4 * 3, 8, 0),
+        # six more sigmas stale on 3 tasks and fresh on one, V-trace on 3 tasks, the lag sweep; 3 seeds each
+        ("metaworld-mini", 3 * 2 * 4 * 5 + (6 * 3 + 6 + 4 * 3 + 6 * 4) * 3, 3, 4),
+        ("laptop", 1 * 2 * 4 * 3, 1, 0),
+        ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, 4),
     ],
 )
-def test_a_scale_runs_its_grid_and_everything_else_once(
-    checkout: Checkout, tmp_path: Path, scale: str, train: int, baseline: int
+def test_a_scale_runs_its_grids_and_everything_else_once(
+    checkout: Checkout, tmp_path: Path, scale: str, train: int, baseline: int, sweeps: int
 ):
     plan = checkout.plan(tmp_path, scale=scale)
-    assert plan.jobs == ONCE | {"train": train, "baseline": baseline, "figure": len(NAMES)}
-    assert plan.figures == set(NAMES)
+    figures = set(NAMES) if sweeps else set(NAMES) - set(SWEEPS)
+    counts = {"train": train, "baseline": baseline, "tables": 1 + sweeps, "figure": len(figures)}
+    assert plan.jobs == ONCE | counts
+    assert plan.figures == figures
 
 
 def test_laptop_is_the_default(checkout: Checkout, tmp_path: Path):
@@ -44,8 +51,11 @@ RUNS = {"train": 8, "baseline": 1, "tables": 1}
         ("fig2", RUNS),
         ("fig4", {"gridworld": 1}),
         ("table1", RUNS),
+        ("fig5", RUNS),
         ("iqm", RUNS),
-        ("scorecard", RUNS | {"weights": 1, "gridworld": 1, "claims": 1}),
+        ("lagsweep", {"train": 4, "baseline": 1, "tables": 1}),
+        ("fig9", {"train": 3, "baseline": 1, "tables": 1}),
+        ("scorecard", {"train": 15, "baseline": 1, "tables": 5, "weights": 1, "gridworld": 1, "claims": 1}),
     ],
 )
 def test_a_named_target_plans_only_what_it_needs(
@@ -54,6 +64,12 @@ def test_a_named_target_plans_only_what_it_needs(
     plan = checkout.plan(tmp_path, target)
     assert plan.jobs == needs | {"figure": 1, target: 1}
     assert plan.figures == {target}
+
+
+def test_a_figure_whose_sweep_a_scale_lacks_says_where_it_is(checkout: Checkout, tmp_path: Path):
+    done = checkout.snakemake(tmp_path, "--dry-run", "lagsweep", scale="laptop")
+    assert done.returncode == 1
+    assert "scale 'laptop' has no sweep 'lag', which lagsweep shows; metaworld-mini" in done.stdout + done.stderr
 
 
 def test_results_of_another_scale_are_refused(checkout: Checkout, tmp_path: Path):
@@ -79,8 +95,11 @@ def _assert_one_clear_line(checkout: Checkout, directory: Path, setting: str, li
     ("setting", "line"),
     [
         ("sclae=smoke", "unknown config key 'sclae'; the only one is scale"),
-        ("scale=huge", "unknown scale 'huge'; known: laptop, paper, smoke"),
-        ("scale=../config/smoke", "unknown scale '../config/smoke'; known: laptop, paper, smoke"),
+        ("scale=huge", "unknown scale 'huge'; known: laptop, metaworld-mini, paper, smoke, workstation"),
+        (
+            "scale=../config/smoke",
+            "unknown scale '../config/smoke'; known: laptop, metaworld-mini, paper, smoke, workstation",
+        ),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(checkout: Checkout, tmp_path: Path, setting: str, line: str):
@@ -96,7 +115,7 @@ def test_a_mistake_on_the_command_line_is_one_line(checkout: Checkout, tmp_path:
         (
             "{name: ppo_clip,",
             "{name: popo_clip,",
-            "methods.ppo-clip: unknown objective 'popo_clip'; known: gipo, no_clip, ppo_clip, sapo",
+            "methods.ppo-clip: unknown objective 'popo_clip'; known: cispo, gipo, no_clip, ppo_clip, sapo, soft_clip",
         ),
         ("sigma_pos: 1.0", "sigma_pos: 0.0", "methods.gipo-1-1: GIPO: sigma_pos = 0.0, expected a number > 0"),
         ("capacity: 512", "capacity: 32", "replay.capacity = 32 is smaller than learner.batch_size = 64"),

@@ -14,7 +14,7 @@ from gipo.study import load_study
 pytestmark = pytest.mark.slow
 
 STUDY = load_study(ROOT / "workflow" / "config" / "smoke.yaml")
-RUN_IDS = {run.run_id for run in STUDY.runs()}
+RUN_IDS = {run.run_id for run in STUDY.all_runs()}
 
 
 @pytest.fixture

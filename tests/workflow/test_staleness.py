@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 
 from checkout import Checkout
-from gipo.figures import NAMES
+from gipo.figures import NAMES, SWEEPS
 
 pytestmark = pytest.mark.slow
 
 OBJECTIVES = "src/gipo/objectives.py"
 REPORT = {"report": 1, "all": 1}
 SCORECARD = {"claims": 1, "figure": 1} | REPORT
-FROM_TABLES = {"tables": 1, "claims": 1} | REPORT
+TRAINED = set(NAMES) - {"fig1", "fig4"}
+"""Figures that rest on training runs."""
 
 
 def append(checkout: Checkout, file: str, line: str) -> None:
@@ -48,15 +49,15 @@ def test_what_does_not_run_makes_nothing_stale(edited: Checkout, finished: Path,
 def test_an_objective_makes_training_and_all_that_follows_stale(edited: Checkout, finished: Path):
     edited.edit(OBJECTIVES, "4 * torch.sigmoid(gate)", "4.5 * torch.sigmoid(gate)")
     plan = edited.plan(finished)
-    once = dict.fromkeys(("gridworld", "weights", "tables", "track", "claims"), 1)
-    assert plan.jobs == {"train": 8, "figure": len(NAMES)} | once | REPORT
+    once = dict.fromkeys(("gridworld", "weights", "track", "claims"), 1)
+    assert plan.jobs == {"train": 15, "tables": 5, "figure": len(NAMES)} | once | REPORT
 
 
 def test_the_baselines_make_scores_stale_but_no_training(edited: Checkout, finished: Path):
     edited.edit("src/gipo/envs/baselines.py", 'episode_seed(seed, "baseline"', 'episode_seed(seed, "reference"')
     plan = edited.plan(finished)
-    assert plan.jobs == {"baseline": 1, "figure": 4} | FROM_TABLES
-    assert plan.figures == {"fig2", "table1", "iqm", "scorecard"}
+    assert plan.jobs == {"baseline": 1, "tables": 5, "claims": 1, "figure": len(TRAINED)} | REPORT
+    assert plan.figures == TRAINED
 
 
 def test_a_figure_makes_itself_and_the_report_stale(edited: Checkout, finished: Path):
@@ -97,4 +98,6 @@ def test_a_gridworld_setting_makes_the_gridworld_and_what_follows_stale(edited: 
 def test_one_more_seed_trains_only_its_runs(edited: Checkout, finished: Path):
     edited.edit("workflow/config/smoke.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]")
     plan = edited.plan(finished)
-    assert plan.jobs == {"train": 4, "track": 1, "figure": 4} | FROM_TABLES
+    main = TRAINED - set(SWEEPS)
+    assert plan.jobs == {"train": 4, "tables": 1, "track": 1, "claims": 1, "figure": len(main)} | REPORT
+    assert plan.figures == main

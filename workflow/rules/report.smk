@@ -20,7 +20,7 @@ rule claims:
 rule report:
     input:
         rules.claims.output,
-        tables_of("tables"),
+        [tables_of(grid) for grid in GRIDS],
         expand(
             "results/{{scale}}/figures/{figure}.{kind}",
             figure=FIGURES,

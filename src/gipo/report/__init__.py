@@ -9,22 +9,29 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from gipo import figures
 from gipo.analysis.claims import NOT_TESTED, VERDICTS
 from gipo.analysis.collect import Tables
 from gipo.errors import GipoError
-from gipo.figures import scorecard
+from gipo.figures import NAMES, SWEEPS, scorecard
 from gipo.files import atomic_path
 from gipo.report import details, embed, summary
 
 TEMPLATE = "report.html"
+
+SWEEP_WORDS = {
+    "lag": "replay lifetime at a fixed inflow of data",
+    "sigma": "GIPO's sigmas",
+    "ranking": "all configurations on stale data",
+    "vtrace": "V-trace and GAE, both with recomputed targets",
+}
+"""What a sweep varies."""
 
 
 def assemble(sources: Path, pictures: Path, scale_config: Path, command: str, out: Path) -> None:
     """Write the report; equal inputs give equal bytes.
 
     Args:
-        sources: ``results/<scale>`` with ``tables/`` and ``scorecard.csv``.
+        sources: ``results/<scale>`` with ``tables/``, ``scorecard.csv`` and, where the study has sweeps, ``sweeps/``.
         pictures: folder of the built figures, ``<name>.svg``, ``.png`` and ``.csv``.
         scale_config: the study's config; its ``title`` is shown.
         command: what re-makes a target, with ``{target}`` for its name: ``snakemake --config scale=laptop {target}``.
@@ -34,6 +41,9 @@ def assemble(sources: Path, pictures: Path, scale_config: Path, command: str, ou
         GipoError: An input is missing or damaged.
     """
     runs = Tables.read(sources / "tables").runs
+    sweeps = {name: Tables.read(path).runs for name in SWEEPS.values() if (path := sources / "sweeps" / name).is_dir()}
+    every_run = pd.concat([runs, *sweeps.values()]).drop_duplicates("run_id")
+    shown = [name for name in NAMES if name != "scorecard" and SWEEPS.get(name) in {None, *sweeps}]
     claims = scorecard.table(sources)
     page = _template().render(
         title=_title(scale_config),
@@ -42,13 +52,14 @@ def assemble(sources: Path, pictures: Path, scale_config: Path, command: str, ou
         tested=_by_section(claims[claims["verdict"] != NOT_TESTED]),
         untested=_by_section(claims[claims["verdict"] == NOT_TESTED]),
         headline=_entry(claims.iloc[0]),
-        figures=[embed.figure(name, pictures) for name in figures.NAMES if name != "scorecard"],
-        scale=summary.scale(runs),
-        cost=summary.cost(runs),
+        figures=[embed.figure(name, pictures) for name in shown],
+        scale=summary.scale(runs, every_run),
+        sweeps=[(SWEEP_WORDS[name], summary.design(sweep)) for name, sweep in sweeps.items()],
+        cost=summary.cost(every_run),
         settings=summary.settings(runs),
         details=details.by_topic(),
-        origin=summary.origin(runs),
-        runs=summary.run_rows(runs),
+        origin=summary.origin(every_run),
+        runs=summary.run_rows(every_run),
     )
     with atomic_path(out) as path:
         path.write_text(page, encoding="utf-8")

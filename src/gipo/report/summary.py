@@ -55,26 +55,37 @@ SETTINGS = {
 """Key in the specification of a run to its name in the table of settings."""
 
 
-def scale(runs: pd.DataFrame) -> dict[str, Any]:
-    """The design, names and counts of tasks, regimes, methods and seeds, and totals of the runs."""
+def scale(runs: pd.DataFrame, every_run: pd.DataFrame) -> dict[str, Any]:
+    """Design, names and counts of the main grid, ``runs``, and totals with the sweeps, ``every_run``."""
     names = {
         "task": sorted(set(runs["task"])),
         "regime": style.order_regimes(runs["regime"]),
         "method": [style.label(method) for method in style.order(runs["method"])],
         "seed": [str(seed) for seed in sorted(set(runs["seed"]))],
     }
-    counts = {f"{noun}s": f"{len(values)} {noun}{'s' * (len(values) > 1)}" for noun, values in names.items()}
     updates = runs["updates"].max()
     return {
         **names,
-        **counts,
-        "design": " × ".join(counts.values()),
-        "runs": f"{len(runs):,}",
-        "updates": f"{runs['updates'].sum():,}",
-        "env_steps": f"{runs['env_steps'].sum():,}",
+        "tasks": _count(runs, "task"),
+        "seeds": _count(runs, "seed"),
+        "design": design(runs),
+        "in_sweeps": len(every_run) - len(runs),
+        "runs": f"{len(every_run):,}",
+        "updates": f"{every_run['updates'].sum():,}",
+        "env_steps": f"{every_run['env_steps'].sum():,}",
         "updates_per_run": f"{updates:,}",
         "share_of_paper": updates / PAPER_UPDATES,
     }
+
+
+def design(runs: pd.DataFrame) -> str:
+    """Such as ``3 tasks × 2 regimes × 4 methods × 5 seeds``."""
+    return " × ".join(_count(runs, noun) for noun in ("task", "regime", "method", "seed"))
+
+
+def _count(runs: pd.DataFrame, noun: str) -> str:
+    number = runs[noun].nunique()
+    return f"{number} {noun}{'s' * (number > 1)}"
 
 
 def cost(runs: pd.DataFrame) -> dict[str, Any]:
