@@ -20,8 +20,8 @@ ONCE = dict.fromkeys(("gridworld", "weights", "track", "claims", "report", "all"
         # 800 of the main grid hold the ranking and sigma sweeps; V-trace on 8 tasks and the lag sweep come on top
         ("paper", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 8, 4),
         ("workstation", 8 * 2 * 4 * 3, 8, 0),
-        # six more sigmas stale on 3 tasks and fresh on one, V-trace on 3 tasks, the lag sweep; 3 seeds each
-        ("metaworld-mini", 3 * 2 * 4 * 5 + (6 * 3 + 6 + 4 * 3 + 6 * 4) * 3, 3, 4),
+        # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
+        ("metaworld-mini", 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2, 3, 4),
         ("laptop", 1 * 2 * 4 * 3, 1, 0),
         ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, 4),
     ],
