@@ -5,6 +5,7 @@ Physics and reward formulas are MetaWorld's own code. Replaced are, in the order
 - in Python, what it calls for small change at a high price: scipy's `Rotation` for one 3 x 3 matrix, array versions of
   `tolerance` and `norm` for one number or vector, MuJoCo's look-up by name, the search for contacts, a dozen temporary
   arrays for an observation, and the first of the two resets that `reset` makes;
+- a reset to a goal that came up before in this process, by putting back where the first one ended (`Start`);
 - the model, by one without the meshes that are only looked at (`light_model`);
 - of the first of a step's five physics steps, what the `mj_forward` that ended the last step has already computed. Only
   the controls and the arm's mocap target, which no geom touches, differ, so the collisions, the inertias and all that
@@ -18,13 +19,15 @@ whole episodes (tests/envs/test_metaworld.py).
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import metaworld
 import mujoco
@@ -94,18 +97,65 @@ def _viewing(look_up: Callable[[str], Any]) -> Callable[[str], View]:
     return cache(lambda name: View(look_up(name)))
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where an episode with a certain goal begins: all that MetaWorld's `reset` sets and a step reads."""
+
+    observation: Floats  # [39]
+    physics: Floats  # simulator state, mjSTATE_INTEGRATION
+    bodies: Floats  # [bodies, 3], their positions in the model, and those of the sites
+    sites: Floats
+    attributes: dict[str, Any]  # plain values and arrays of the environment object
+
+    STATE: ClassVar[int] = mujoco.mjtState.mjSTATE_INTEGRATION
+
+    @classmethod
+    def of(cls, sawyer: FastSawyer, observation: Floats) -> Start:
+        """Take it from an environment that was just reset."""
+        model, data = sawyer.model, sawyer.data
+        physics = np.empty(mujoco.mj_stateSize(model, cls.STATE))
+        mujoco.mj_getState(model, data, physics, cls.STATE)
+        own = {name: copy.copy(value) for name, value in vars(sawyer).items() if _is_own(value)}
+        return cls(observation, physics, model.body_pos.copy(), model.site_pos.copy(), own)
+
+    def restore(self, sawyer: FastSawyer) -> None:
+        """Put an environment of the same task there."""
+        mujoco.mj_setState(sawyer.model, sawyer.data, self.physics, self.STATE)
+        sawyer.model.body_pos[:], sawyer.model.site_pos[:] = self.bodies, self.sites
+        sawyer.__dict__.update({name: copy.copy(value) for name, value in self.attributes.items()})
+
+
+def _is_own(value: Any) -> bool:
+    """Whether an attribute is a plain value, or an array that is no view of the simulator's memory."""
+    while isinstance(value, np.ndarray) and value.base is not None:
+        value = value.base
+    return value is None or isinstance(value, (bool, int, float, list, np.ndarray))
+
+
 class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
     """Mixin in front of a MetaWorld environment class."""
 
+    starts: dict[bytes, Start]
+    """Of this task's goals, filled as they come up; the arm settles for 250 physics steps in every reset."""
+
     def __init__(self) -> None:
-        self._settles = True
+        self._settles, self._is_new = True, True
         super().__init__()
 
     def begin(self, goal: Any) -> Floats:
-        """Reset to ``goal``; returns the first observation, [39].
+        """Reset to ``goal``; returns the first observation, [39]."""
+        if self._is_new or goal.data not in self.starts:  # a new object lacks what a reset leaves besides a `Start`
+            self._is_new = False
+            self.starts[goal.data] = Start.of(self, self._reset_to(goal))
+        start = self.starts[goal.data]
+        start.restore(self)
+        return start.observation.copy()
 
-        MetaWorld's `reset` places the objects, then resets the data and places them again. The first pass counts only
-        for the objects' positions in the model, which the arm must find in place while it settles in the second.
+    def _reset_to(self, goal: Any) -> Floats:
+        """MetaWorld's `reset`, which places the objects, then resets the data and places them again.
+
+        The first pass counts only for the objects' positions in the model, which the arm must find in place while it
+        settles in the second.
         """
         self.set_task(goal)
         self._settles = False
@@ -249,7 +299,7 @@ def fast_class(task: str) -> type[FastSawyer]:
     MetaWorld's own modules, which others may be using, stay as they are.
     """
     original = ALL_V3_ENVIRONMENTS[task]
-    fast = type(original.__name__, (FastSawyer, original), {})
+    fast = type(original.__name__, (FastSawyer, original), {"starts": {}})
     names = {
         "np": SimpleNamespace(**vars(np) | {"linalg": SimpleNamespace(**vars(np.linalg) | {"norm": norm})}),
         "Rotation": Rotation,
