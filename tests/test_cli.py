@@ -65,7 +65,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_an_error_is_one_line_and_exit_code_1():
-    done = subprocess.run([sys.executable, "-m", "gipo", "plan", "no.yaml"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "gipo", "gridworld", "no.yaml", "out"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == "error: cannot read no.yaml: No such file or directory\n"
@@ -88,7 +88,7 @@ def test_a_config_that_is_no_mapping_is_named(
 ):
     config = tmp_path / "scale.yaml"
     config.write_bytes(content if isinstance(content, bytes) else content.encode())
-    fails(["plan", config], [str(config), *words])
+    fails(["gridworld", config, tmp_path / "out"], [str(config), *words])
 
 
 def _set(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -133,7 +133,7 @@ def test_a_mistake_in_a_config_is_named(
     change(content)
     config = tmp_path / "scale.yaml"
     config.write_text(yaml.safe_dump(content))
-    fails(["plan", config], [f"{config}: ", *words])
+    fails(["gridworld", config, tmp_path / "out"], [f"{config}: ", *words])
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_truncated_table_is_named(fails: Callable[..., None], results: Path, t
 
 
 def test_an_unknown_figure_is_named(fails: Callable[..., None], tmp_path: Path):
-    fails(["figure", "fig3", tmp_path, tmp_path / "out"], ["unknown figure 'fig3'", "fig1, fig2, fig4"])
+    fails(["figure", "fig3", tmp_path, tmp_path / "out"], ["unknown figure 'fig3'", "fig1, fig2, table1, fig4"])
 
 
 @pytest.mark.parametrize(
@@ -215,12 +215,19 @@ def test_a_missing_source_of_a_figure_is_named(fails: Callable[..., None], tmp_p
     fails(["figure", figure, tmp_path / "scale", tmp_path / "out"], [str(tmp_path / "scale" / source)])
 
 
-def test_the_plan_of_the_paper_scale(gipo: Gipo):
-    code, out, _ = gipo("plan", CONFIGS / "paper.yaml")
-    env_steps = 400 * (2048 + 3_200_000 / 0.0855) + 400 * (2048 + 3_200_000 / 0.874)
+def test_plan_names_an_unknown_scale(fails: Callable[..., None]):
+    fails(["plan", "--scale", "huge"], ["unknown scale 'huge'", "laptop", "paper"])
+
+
+@pytest.mark.slow
+def test_plan_predicts_hours_from_rates_measured_here(gipo: Gipo):
+    code, out, err = gipo("plan", "--scale", "smoke")
     assert code == 0
-    assert f"800 training runs · 80,000,000 updates · about {env_steps:,.0f} env steps" in out
-    assert "8 baselines of 20 episodes" in out
+    assert "about half a minute" in err
+    rows = [line.split() for line in out.splitlines()]
+    (total,) = (row for row in rows if row[:1] == ["total"])
+    assert float(total[4]) > 0
+    assert "perfectly packed" in out
 
 
 def test_the_committed_schema_is_the_one_of_the_code(gipo: Gipo, tmp_path: Path):
@@ -233,6 +240,14 @@ def test_the_schema_allows_no_unknown_keys():
     schema = json.loads((ROOT / "workflow" / "schemas" / "scale.schema.json").read_text())
     sections = [schema, *schema["$defs"].values()]
     maps = [value for section in sections for value in section["properties"].values() if value.get("type") == "object"]
-    open_ones = [found for found in sections + maps if found["additionalProperties"] is not False]
-    assert [found["title"] for found in open_ones] == ["Parameters"]  # of an objective: any name, typed values
-    assert open_ones[0]["additionalProperties"] == {"anyOf": [{"type": "number"}, {"type": "string"}]}
+    closed = [found for found in maps if "enum" in found.get("propertyNames", {})]
+    assert [found["title"] for found in closed] == ["Sweeps"]
+    open_ones = [f for f in sections + maps if f["additionalProperties"] is not False and f not in closed]
+    typed = {found["title"]: {kind["type"] for kind in found["additionalProperties"]["anyOf"]} for found in open_ones}
+    assert (
+        typed
+        == {  # any name, typed values: of an objective's parameters, and of what a method changes of the learner
+            "Parameters": {"number", "string"},
+            "Learner": {"boolean", "integer", "number", "string"},
+        }
+    )

@@ -133,21 +133,18 @@ def report(config: Config, sources: Sources, out: Out) -> None:
 
 
 @cli.command()
-def plan(config: Config) -> None:
-    """Jobs, env steps and updates of a study, before anything runs."""
-    from gipo.lag import Regime
+def plan(
+    scale: Annotated[str, typer.Option(help="Name of a file in workflow/config.")] = "laptop",
+) -> None:
+    """What a scale would cost on this machine: jobs, env steps, updates and hours of every rule."""
+    from gipo.plan import predict, scale_config, show
+    from gipo.rates import measure
     from gipo.study import load_study
 
-    study = load_study(config)
-    runs = study.runs()
-    updates = sum(run.learner.updates for run in runs)
-    steps = sum(
-        run.replay.warmup_steps
-        + run.learner.updates * Regime(run.replay.capacity, run.lifetime_updates, 0).env_steps_per_update
-        for run in runs
-    )
-    typer.echo(f"{len(runs):,} training runs · {updates:,} updates · about {steps:,.0f} env steps")
-    typer.echo(f"{len(study.tasks):,} baselines of {study.baselines.episodes} episodes for each of two policies")
+    study = load_study(scale_config(scale))
+    _say(f"Measuring what the jobs of scale {scale} consist of: about half a minute.")
+    rates = measure(study)
+    show(predict(study, rates), has_gpu=bool(rates.gpu))
 
 
 @cli.command()

@@ -1,0 +1,222 @@
+"""How fast this machine is: what the parts of a study's jobs cost, measured in about half a minute.
+
+Seconds are CPU time of one thread, so that other work on the machine matters little, and wall time of a GPU.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gipo import gridworld
+from gipo.engines.actors import make_environment, sample_tokens
+from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
+from gipo.graphs import Step
+from gipo.gridworld import family
+from gipo.lag import Replay, Segments
+from gipo.learner import Learner, make_model
+from gipo.runs.code import training_modules
+from gipo.runs.provenance import origin
+from gipo.runs.spec import LearnerSpec, RunSpec
+from gipo.study import Study
+
+CPU = torch.device("cpu")
+STEPS = 300
+"""Env steps timed per task."""
+SEGMENTS = 256
+"""Made-up segments that a timed learner samples from."""
+
+
+@dataclass(frozen=True)
+class TaskRate:
+    """Seconds that the environment of one task takes."""
+
+    first: float  # to make the first one of a process, and the task's goals with it
+    make: float  # to make a further one
+    reset: float
+    step: float
+
+
+@dataclass(frozen=True)
+class LearnerRate:
+    """Seconds that a learner takes on one device."""
+
+    update: float  # all its micro-batches
+    metrics: float  # one logged row
+    target: float  # advantage and value target of one transition
+
+
+@dataclass(frozen=True)
+class GridworldRate:
+    """Seconds of the gridworld study."""
+
+    fixed: float
+    pair: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds per piece of work, in one thread."""
+
+    start: float
+    """A training job before it makes its environments."""
+    tasks: dict[str, TaskRate]
+    collecting: float
+    """One inference call of a group of actors."""
+    evaluating: float
+    """One inference call of an evaluation, all its episodes side by side."""
+    cpu: dict[LearnerSpec, LearnerRate]
+    gpu: dict[LearnerSpec, LearnerRate]
+    """Empty where there is no GPU."""
+    gridworld: GridworldRate
+
+
+def measure(study: Study) -> Rates:
+    """Measure all that the study's jobs consist of, once each, in this process and one thread."""
+    torch.set_num_threads(1)
+    runs = study.all_runs()
+    by_learner = {run.learner: run for run in runs}
+    some = runs[0]
+
+    def learners(device: torch.device) -> dict[LearnerSpec, LearnerRate]:
+        return {learner: learner_rate(run, device) for learner, run in by_learner.items()}
+
+    return Rates(
+        start=start_seconds(some),
+        tasks={task: task_rate(run) for task, run in {run.task: run for run in runs}.items()},
+        collecting=inference(some, min(some.replay.group_size, some.replay.environments)),
+        evaluating=inference(some, some.evaluation.episodes),
+        cpu=learners(CPU),
+        gpu=learners(torch.device("cuda")) if torch.cuda.is_available() else {},
+        gridworld=gridworld_rate(),
+    )
+
+
+def seconds(call: Callable[[], object], device: torch.device = CPU, warm_up: int = 0, at_least: float = 0.0) -> float:
+    """Mean seconds of a call, over as many calls as take ``at_least`` seconds, after ``warm_up`` calls."""
+    for _ in range(warm_up):
+        call()
+    calls, start = 0, now(device)
+    while not calls or now(device, finished=False) - start < at_least:
+        call()
+        calls += 1
+    return (now(device) - start) / calls
+
+
+def now(device: torch.device = CPU, finished: bool = True) -> float:
+    """CPU seconds of this process, or wall seconds of a GPU, once it has finished what it was given."""
+    if device.type == "cpu":
+        return time.process_time()
+    if finished:
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def start_seconds(run: RunSpec) -> float:
+    """A training process before it makes its environments."""
+
+    def children() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = children()
+    code = "import sys; from gipo.rates import begin; begin(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, run.model_dump_json()], check=True)
+    return children() - before
+
+
+def begin(run: str) -> None:
+    """Import all that a training process needs, digest its code and make a learner, whose optimiser imports more."""
+    spec = RunSpec.model_validate_json(run)
+    origin(*training_modules(spec.objective.name))
+    made_up_learner(spec, CPU)
+
+
+def task_rate(run: RunSpec) -> TaskRate:
+    """Time the run's environment under random actions; the first in a process, or ``first`` comes out too low."""
+    first = seconds(lambda: make_environment(run))
+    start = now()
+    environment = make_environment(run)
+    make = now() - start
+    resets, resetting, stepping, ended = 0, 0.0, 0.0, True
+    for tokens in np.random.default_rng(0).integers(run.environment.bins, size=(STEPS, ACTION_DIMENSIONS)):
+        start = now()
+        if ended:
+            environment.reset(seed=resets)
+            resets += 1
+        middle = now()
+        ended = environment.step(tokens)[3]
+        resetting += middle - start
+        stepping += now() - middle
+    return TaskRate(first, make, resetting / resets, stepping / STEPS)
+
+
+def inference(run: RunSpec, environments: int) -> float:
+    """Seconds to choose the actions of so many environments at once."""
+    model = make_model(run, OBSERVATION_SIZE, ACTION_DIMENSIONS)
+    generator = np.random.default_rng(0)
+    observations = generator.normal(size=(environments, OBSERVATION_SIZE)).astype(np.float32)
+    uniforms = generator.random((environments, ACTION_DIMENSIONS), dtype=np.float32)
+    return seconds(lambda: sample_tokens(model, observations, uniforms), warm_up=10, at_least=0.2)
+
+
+def learner_rate(run: RunSpec, device: torch.device) -> LearnerRate:
+    """Time the run's learner on made-up transitions."""
+    learner = made_up_learner(run, device)
+    replay = learner.replay
+
+    cycle = run.learner.policy_every  # of which one update moves the policy
+    warm_up = Step.PLAIN_CALLS + 1 if device.type == "cuda" else 1
+    updating = seconds(
+        lambda: [learner.update(random_index(learner)) for _ in range(cycle)], device, warm_up, at_least=0.5
+    )
+    last = learner.update(random_index(learner))
+    return LearnerRate(
+        update=updating / cycle,
+        metrics=seconds(lambda: learner.metrics(*last), device, warm_up=1, at_least=0.1),
+        target=seconds(lambda: replay.refresh(learner.targets), device, warm_up=1) / len(replay),
+    )
+
+
+def made_up_learner(run: RunSpec, device: torch.device) -> Learner:
+    """The run's learner, at the first update that moves the policy, on a small replay of random transitions."""
+    steps, bins = run.replay.segment_length, run.environment.bins
+    replay = Replay(SEGMENTS * steps, steps, OBSERVATION_SIZE, ACTION_DIMENSIONS, device)
+    learner = Learner(run, replay)
+    learner.updates = run.learner.policy_start
+    segments = Segments(
+        observations=torch.randn(SEGMENTS, steps, OBSERVATION_SIZE),
+        tokens=torch.randint(bins, (SEGMENTS, steps, ACTION_DIMENSIONS)).to(torch.uint8),
+        log_probs=torch.full((SEGMENTS, steps, ACTION_DIMENSIONS), -math.log(bins)),
+        rewards=torch.rand(SEGMENTS, steps),
+        terminated=torch.zeros(SEGMENTS, steps, dtype=torch.bool),
+        truncated=torch.zeros(SEGMENTS, steps, dtype=torch.bool),
+        final_observation=torch.randn(SEGMENTS, OBSERVATION_SIZE),
+        cut_observation=torch.zeros(SEGMENTS, OBSERVATION_SIZE),
+    ).to(device)
+    replay.append(segments, *learner.targets(segments), version=0)
+    return learner
+
+
+def random_index(learner: Learner) -> torch.Tensor:
+    """Positions in the learner's replay for one update."""
+    return torch.randint(len(learner.replay), learner.index.shape, device=learner.index.device)
+
+
+def gridworld_rate(few: int = 20, many: int = 120) -> GridworldRate:
+    """Time the gridworld study on a few pairs, and what more of them add."""
+    with tempfile.TemporaryDirectory() as directory:
+        whole = seconds(lambda: gridworld.write(Path(directory), pairs=few))
+    less, more = seconds(lambda: family.outcomes(few, seed=0)), seconds(lambda: family.outcomes(many, seed=0))
+    pair = max(0.0, more - less) / (many - few)
+    return GridworldRate(fixed=whole - few * pair, pair=pair)

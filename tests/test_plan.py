@@ -1,0 +1,209 @@
+"""What a scale would cost: counts against numbers by hand and the engine's own rule, hours from given rates."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from checkout import ROOT
+from gipo.errors import GipoError
+from gipo.figures import NAMES, SWEEPS
+from gipo.lag import Regime
+from gipo.plan import Cost, Line, predict, refreshed_transitions, run_cost, scale_config, sentences, show
+from gipo.rates import CPU, GridworldRate, LearnerRate, Rates, TaskRate, learner_rate, made_up_learner, random_index
+from gipo.runs.spec import RunSpec
+from gipo.study import Study, load_study
+
+SCALES = sorted(path.stem for path in (ROOT / "workflow" / "config").glob("*.yaml"))
+
+
+def load(scale: str) -> Study:
+    return load_study(scale_config(scale))
+
+
+def rates_of(study: Study, gpu: bool = False, **seconds: float) -> Rates:
+    """Rates that are 0 but for those named."""
+
+    def make(kind: type) -> object:
+        return kind(**{field.name: seconds.get(field.name, 0.0) for field in dataclasses.fields(kind)})
+
+    learners = dict.fromkeys((run.learner for run in study.all_runs()), make(LearnerRate))
+    return Rates(
+        start=seconds.get("start", 0.0),
+        tasks=dict.fromkeys({run.task for run in study.all_runs()}, make(TaskRate)),
+        collecting=seconds.get("collecting", 0.0),
+        evaluating=seconds.get("evaluating", 0.0),
+        cpu=learners,
+        gpu=learners if gpu else {},
+        gridworld=make(GridworldRate),
+    )
+
+
+def by_rule(lines: list[Line]) -> dict[str, Line]:
+    return {line.rule: line for line in lines}
+
+
+def test_the_counts_of_the_paper_scale():
+    study = load("paper")
+    lines = by_rule(predict(study, rates_of(study)))
+    # rounds of 16 x 64 steps: 2,048 + 3.2 M / L steps and up to the next round, and one more; 51 x 10 x 500 evaluated
+    fresh, stale = (36_552 + 1) * 1024 + 255_000, (3_578 + 1) * 1024 + 255_000
+    lag = (11_428 + 1) * 1024 + 255_000  # 2,048 + 117 x 100,000
+    assert {rule: line.jobs for rule, line in lines.items()} == {
+        **{"train: main grid": 8 * 2 * 10 * 5, "train: sweep ranking": 0, "train: sweep sigma": 0},
+        **{"train: sweep vtrace": 8 * 4 * 5, "train: sweep lag": 6 * 4 * 5},
+        **{"baseline": 8, "gridworld": 1, "weights": 1, "tables": 5, "claims": 1, "figure": len(NAMES), "track": 1},
+        "report": 1,
+    }
+    counted = {rule: (line.cost.env_steps, line.cost.updates) for rule, line in lines.items() if line.cost}
+    assert counted == {
+        "train: main grid": (400 * fresh + 400 * stale, 80_000_000),
+        "train: sweep ranking": (0, 0),
+        "train: sweep sigma": (0, 0),
+        "train: sweep vtrace": (160 * stale, 16_000_000),
+        "train: sweep lag": (120 * lag, 12_000_000),
+        "baseline": (8 * 2 * 20 * 500, 0),
+        "gridworld": (0, 0),
+    }
+
+
+def test_a_scale_without_sweeps_has_no_figures_of_sweeps():
+    study = load("laptop")
+    lines = by_rule(predict(study, rates_of(study)))
+    assert [rule for rule in lines if rule.startswith("train")] == ["train: main grid"]
+    assert (lines["train: main grid"].jobs, lines["tables"].jobs, lines["figure"].jobs) == (
+        24,
+        1,
+        len(set(NAMES) - set(SWEEPS)),
+    )
+
+
+def simulate(run: RunSpec) -> tuple[int, int]:
+    """Env steps and refreshed transitions of a run, by going through the engine's rounds."""
+    regime = Regime(run.replay.capacity, run.lifetime_updates, run.replay.warmup_steps)
+    updates = env_steps = refreshed = 0
+    every = run.learner.refresh_every
+    while updates < run.learner.updates:
+        due = min(regime.updates_due(env_steps), run.learner.updates)
+        if every:
+            times = len(range(-(-updates // every) * every, due, every))
+            refreshed += times * min(env_steps, run.replay.capacity)
+        updates, env_steps = max(updates, due), env_steps + run.round_steps
+    return env_steps, refreshed
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_env_steps_and_refreshed_targets_are_those_of_the_engine(scale: str):
+    study = load(scale)
+    distinct = {(run.replay, run.learner): run for run in study.all_runs()}
+    for run in distinct.values():
+        evaluations = 1 + -(-run.learner.updates // run.evaluation.every)
+        evaluated = evaluations * run.evaluation.episodes * run.environment.episode_steps
+        cost = run_cost(run, rates_of(study))
+        assert (cost.env_steps - evaluated, refreshed_transitions(run)) == simulate(run)
+
+
+@pytest.mark.parametrize(
+    ("rate", "acting", "learning"),
+    [
+        ("start", 1, 0),
+        ("first", 1, 0),
+        ("make", 4 + 2 - 1, 0),
+        ("reset", 4 + 768 // 50 + 5 * 2, 0),  # 12 rounds of 4 x 16 steps, episodes of 50; 5 evaluations of 2 episodes
+        ("step", 768 + 5 * 2 * 50, 0),
+        ("collecting", 12 * 16, 0),
+        ("evaluating", 5 * 50, 0),
+        ("update", 0, 200),
+        ("metrics", 0, 20),
+        ("target", 0, 768),
+    ],
+)
+def test_the_seconds_of_a_run_are_counts_times_rates(rate: str, acting: int, learning: int):
+    study = load("smoke")
+    run = study.run("door-open-v3", "stale", "gipo-1-1", 0)
+    assert run_cost(run, rates_of(study, **{rate: 0.5})) == Cost(1268, 200, 0.5 * acting, 0.5 * learning)
+    on_gpu = run_cost(run, rates_of(study, gpu=True, **{rate: 0.5}))
+    assert (on_gpu.acting, on_gpu.gpu_learning) == (0.5 * acting, 0.5 * learning)
+
+
+def test_refreshing_costs_the_filled_replay_each_time():
+    study = load("smoke")
+    run = study.run("door-open-v3", "refreshed", "vtrace-gipo-1-1", 0)
+    replay = [128, 128, 192, 256, 320, 384, 448, 512, 512, 512]  # at update 0, 20, ..., 180
+    assert run_cost(run, rates_of(study, target=1.0)).learning == 768 + sum(replay)
+
+
+def test_the_seconds_of_the_other_rules():
+    study = load("smoke")
+    lines = by_rule(predict(study, rates_of(study, start=1000.0, first=100.0, reset=10.0, step=1.0)))
+    assert lines["baseline"].cost == Cost(300, acting=1000 + 100 + 6 * 10 + 300)  # 2 policies x 3 episodes x 50 steps
+    lines = by_rule(predict(study, rates_of(study, start=1000.0, fixed=10.0, pair=0.5)))
+    assert lines["gridworld"].cost == Cost(acting=1000 + 10 + 0.5 * 100)
+
+
+LINES = [
+    Line("train: main grid", 3, Cost(100, 10, acting=7200, learning=36_000, gpu_learning=14_400)),
+    Line("gridworld", 1, Cost(acting=3600)),
+    Line("report", 1),
+]
+
+
+def test_the_wall_time_is_that_of_full_cores():
+    *_, paper, wall = sentences(LINES, cores=2, gpus=0)
+    assert "10 H200-hours a run [P], 30 for these 3" in paper
+    assert "about 6.5 h on 2 cores, perfectly packed" in wall  # (2 + 10 + 1) / 2
+
+
+def test_with_a_gpu_the_scarcer_one_sets_the_wall_time():
+    wall = sentences(LINES, cores=2, gpus=1)[-1]
+    assert "about 4 h on 2 cores and 1 GPU" in wall
+    assert "6.5 h on the cores alone" in wall
+    assert "about 3 h on 1 cores and 2 GPUs" in sentences(LINES, cores=1, gpus=2)[-1]
+
+
+def test_the_table_says_where_there_is_no_gpu(capsys: pytest.CaptureFixture[str]):
+    show(LINES, has_gpu=False)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["train:", "main", "grid", "3", "100", "10", "12", "no", "GPU", "here"] in rows
+    assert ["report", "1", "minutes"] in rows
+    assert ["total", "5", "100", "10", "13", "no", "GPU", "here"] in rows
+
+
+def test_the_table_splits_the_hours_where_there_is_a_gpu(capsys: pytest.CaptureFixture[str]):
+    show(LINES, has_gpu=True)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["train:", "main", "grid", "3", "100", "10", "2", "4"] in rows
+
+
+def test_the_table_of_the_paper_scale_fits_into_80_columns(capsys: pytest.CaptureFixture[str]):
+    study = load("paper")
+    show(predict(study, rates_of(study, step=1e-3)), has_gpu=False)
+    table = capsys.readouterr().out.partition("Env steps")[0]
+    assert "…" not in table
+    assert "18,704,406,080" in table
+
+
+def test_an_unknown_scale_is_named():
+    with pytest.raises(GipoError, match=f"unknown scale 'huge'; known: {', '.join(SCALES)}$"):
+        scale_config("huge")
+
+
+def test_an_installed_copy_has_no_scales(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("gipo.plan.CHECKOUT", tmp_path)
+    with pytest.raises(GipoError, match="does not run from a checkout"):
+        scale_config("smoke")
+
+
+def test_the_timed_learner_moves_its_policy():
+    run = load("smoke").runs()[0]
+    learner = made_up_learner(run, CPU)
+    before = learner.policy.vector.detach().clone()
+    learner.update(random_index(learner))
+    learner.check()
+    assert not torch.equal(learner.policy.vector, before)
+
+
+def test_every_rate_of_a_learner_is_measured():
+    rate = learner_rate(load("smoke").run("door-open-v3", "refreshed", "vtrace-gipo-1-1", 0), CPU)
+    assert all(value > 0 for value in dataclasses.astuple(rate))
