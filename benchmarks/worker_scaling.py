@@ -1,0 +1,64 @@
+"""Env steps per second of collecting, by the number of worker processes.
+
+    python benchmarks/worker_scaling.py [out.csv]
+
+One round of collection at the paper's settings (door-open-v3, groups of 8 environments, segments of 64 steps, the
+policy's inference included), with as many groups as the largest pool has workers. 0 workers collect in the learner's
+own process. All pools play the same episodes, in turn, and what they collected is compared. The ratio is that to one
+worker.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from gipo.engines.workers import Actors, make_actors
+from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
+from gipo.lag import Segments
+from gipo.learner import make_model
+from gipo.study import load_study
+from timing import in_turn, publish
+
+CONFIG = Path(__file__).parent.parent / "workflow" / "config" / "paper.yaml"
+ROUNDS = 7
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    cores = len(os.sched_getaffinity(0))
+    workers = [0, *(2**power for power in range(cores.bit_length()))]
+    paper = load_study(CONFIG).run("door-open-v3", "stale", "gipo-1-1", seed=0)
+    environments = max(2, workers[-1]) * paper.replay.group_size
+    run = paper.model_copy(update={"replay": paper.replay.model_copy(update={"environments": environments})})
+    model = make_model(run, OBSERVATION_SIZE, ACTION_DIMENSIONS)
+    pools = {count: make_actors(run, count) for count in workers}
+    latest: dict[int, Segments] = {}
+
+    def collect(count: int, actors: Actors) -> None:
+        actors.start(model, round_number=0)
+        latest[count] = actors.finish()
+
+    calls = {str(count): lambda c=count, a=actors: collect(c, a) for count, actors in pools.items()}
+    times = in_turn(calls, ROUNDS, warm_up=1)
+    for segments in latest.values():
+        assert torch.equal(segments.observations, latest[0].observations)
+    for actors in pools.values():
+        actors.close()
+    publish(
+        [
+            {
+                "workers": float(count),
+                "env_steps": float(run.round_steps),
+                "env_steps_per_second": run.round_steps / times[str(count)].median(),
+                "ratio": (times["1"] / times[str(count)]).median(),
+            }
+            for count in workers
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
