@@ -65,4 +65,4 @@ def read_plan(output: str) -> Plan:
     table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", output, re.MULTILINE)
     rows = (line.split() for line in table[1].splitlines()) if table else ()
     jobs = {name: int(count) for name, count in rows if name != "total"}
-    return Plan(jobs, set(re.findall(r"^    wildcards: scale=\w+, figure=(\w+)$", output, re.MULTILINE)))
+    return Plan(jobs, set(re.findall(r"^    wildcards: scale=[\w-]+, figure=(\w+)$", output, re.MULTILINE)))

@@ -131,6 +131,7 @@ class Study(Section):
                 self._learner(method)
             except GipoError as error:
                 raise ValueError(f"methods.{label}: {error}") from error
+        self.runs()
         for name in self.sweeps:
             try:
                 self.sweep(name)

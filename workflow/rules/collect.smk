@@ -1,16 +1,5 @@
 """Run directories to tidy tables, one set for the main grid and one for each sweep, and to MLflow."""
 
-TABLES = ["runs", "metrics", "evaluations", "baselines"]
-
-
-def finished(grid):
-    """The declared results of a grid's runs."""
-    return [
-        f"{run}/{name}"
-        for run in grid.run_directories(Path("results"))
-        for name in ("metrics.parquet", "evaluation.parquet", "provenance.json")
-    ]
-
 
 rule tables:
     input:

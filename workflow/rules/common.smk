@@ -30,18 +30,51 @@ try:
 except GipoError as error:
     raise WorkflowError(str(error)) from None
 
+RUNS = STUDY.all_runs()
 GRIDS = {"tables": STUDY} | {
     f"sweeps/{name}": STUDY.sweep(name) for name in STUDY.sweeps
 }
 FIGURES = [n for n in NAMES if n not in SWEEPS or SWEEPS[n] in STUDY.sweeps]
+TABLES = ["runs", "metrics", "evaluations", "baselines"]
 PACKAGE = Path(gipo.__file__).parent
 
 
 def labels(kind):
     """Every task, regime or method of the study and its sweeps."""
-    return {getattr(run, kind) for run in STUDY.all_runs()}
+    return {getattr(run, kind) for run in RUNS}
 
 
 def any_of(names):
     """Regular expression that matches any of the names."""
     return "|".join(re.escape(name) for name in names)
+
+
+def finished(grid):
+    """The declared results of a grid's runs."""
+    return [
+        f"{run}/{name}"
+        for run in grid.run_directories(Path("results"))
+        for name in ("metrics.parquet", "evaluation.parquet", "provenance.json")
+    ]
+
+
+def tables_of(grid):
+    """Tidy tables of the main grid (tables) or of a sweep (sweeps/<name>)."""
+    return [f"results/{SCALE}/{grid}/{name}.parquet" for name in TABLES]
+
+
+def sources(wildcards):
+    """What a figure is drawn from."""
+    if sweep := SWEEPS.get(wildcards.figure):
+        return tables_of(f"sweeps/{sweep}")
+    return SOURCES.get(wildcards.figure, tables_of("tables"))
+
+
+def pictures(name):
+    """Files of a named target; an error where this scale lacks the figure's sweep."""
+    if name not in FIGURES:
+        raise WorkflowError(
+            f"scale {SCALE!r} has no sweep {SWEEPS[name]!r}, which {name} shows; "
+            "metaworld-mini and paper have it (--config scale=...)"
+        )
+    return multiext(f"results/{SCALE}/figures/{name}", ".svg", ".png", ".csv")
