@@ -27,6 +27,9 @@ from gipo.study import BaselineSpec, Study
 PAPER_HOURS = 10
 """H200-hours of one run in the paper, about (paper-facts section 3, [P])."""
 
+GOALS = 50
+"""Goals of a task; a further episode with one of them begins at almost no cost (`gipo.envs.sawyer.Start`)."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -100,13 +103,14 @@ def run_cost(run: RunSpec, rates: Rates) -> Cost:
     collected = rounds * run.round_steps
     evaluations = 1 + math.ceil(updates / evaluation.every)
     evaluated = evaluations * evaluation.episodes * episode_steps
-    resets = replay.environments + collected // episode_steps + evaluations * evaluation.episodes
+    environments = replay.environments + evaluation.episodes
+    episodes = replay.environments + collected // episode_steps + evaluations * evaluation.episodes
     calls = rounds * replay.segment_length * math.ceil(replay.environments / replay.group_size)
     acting = (
         rates.start
         + task.first
-        + (replay.environments + evaluation.episodes - 1) * task.make
-        + resets * task.reset
+        + (environments - 1) * task.make
+        + min(episodes, environments + GOALS) * task.reset
         + (collected + evaluated) * task.step
         + calls * rates.collecting
         + evaluations * episode_steps * rates.evaluating
@@ -141,7 +145,9 @@ def baseline_cost(spec: BaselineSpec, rates: Rates) -> Cost:
     """Random policy and scripted expert on one task; the expert's script, which is cheap, is not counted."""
     episodes, task = 2 * spec.episodes, rates.tasks[spec.task]
     env_steps = episodes * spec.environment.episode_steps
-    return Cost(env_steps, acting=rates.start + task.first + episodes * task.reset + env_steps * task.step)
+    return Cost(
+        env_steps, acting=rates.start + task.first + min(episodes, 1 + GOALS) * task.reset + env_steps * task.step
+    )
 
 
 def show(lines: list[Line], has_gpu: bool) -> None:

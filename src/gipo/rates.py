@@ -43,7 +43,7 @@ class TaskRate:
 
     first: float  # to make the first one of a process, and the task's goals with it
     make: float  # to make a further one
-    reset: float
+    reset: float  # to a goal for the first time
     step: float
 
 
