@@ -11,7 +11,7 @@ reproduce: .venv/.study        ## run a scale to its report: make reproduce [SCA
 
 test: .venv/.test              ## all tests, style, types and layers
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory check
-	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist worksteal
 
 check: .venv/.test             ## style, types and layers only
 	$(BIN)/ruff check
