@@ -51,3 +51,14 @@ def test_the_value_loss_does_not_reach_the_encoder():
     values.sum().backward()
     assert all(p.grad is None for p in model.policy_parameters())
     assert all(p.grad is not None for p in model.value_parameters())
+
+
+@pytest.mark.parametrize(("hidden", "batch"), [(16, 2), (128, 2), (512, 8)])
+def test_an_actor_gets_the_same_logits_and_follows_the_weights(hidden: int, batch: int):
+    model = MLPPolicy(39, 4, 16, hidden=hidden, value_hidden=8)
+    acting, observations = model.acting_logits(), torch.randn(batch, 39)
+    before = acting(observations)
+    assert torch.equal(before, model.logits(observations))
+    model.load_state_dict(MLPPolicy(39, 4, 16, hidden=hidden, value_hidden=8).state_dict())
+    assert torch.equal(acting(observations), model.logits(observations))
+    assert not torch.equal(acting(observations), before)

@@ -167,7 +167,8 @@ def inference(run: RunSpec, environments: int) -> float:
     generator = np.random.default_rng(0)
     observations = generator.normal(size=(environments, OBSERVATION_SIZE)).astype(np.float32)
     uniforms = generator.random((environments, ACTION_DIMENSIONS), dtype=np.float32)
-    return seconds(lambda: sample_tokens(model, observations, uniforms), warm_up=10, at_least=0.2)
+    policy = model.acting_logits()
+    return seconds(lambda: sample_tokens(policy, observations, uniforms), warm_up=10, at_least=0.2)
 
 
 def learner_rate(run: RunSpec, device: torch.device) -> LearnerRate:

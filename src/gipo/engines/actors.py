@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE, MetaWorldEnv, episode_seed
 from gipo.models.mlp import MLPPolicy
@@ -67,9 +69,10 @@ class ActorGroup:
         truncated = np.zeros((count, steps), dtype=bool)
         cut_observation = np.zeros_like(self.observations)
         successors = self.observations
+        logits = model.acting_logits()
         for t in range(steps):
             observations[:, t] = self.observations
-            tokens[:, t], log_probs[:, t] = sample_tokens(model, self.observations, uniforms[t])
+            tokens[:, t], log_probs[:, t] = sample_tokens(logits, self.observations, uniforms[t])
             successors = np.empty_like(self.observations)
             for i, environment in enumerate(self.environments):
                 successors[i], rewards[i, t], terminated[i, t], truncated[i, t], _ = environment.step(tokens[i, t])
@@ -127,8 +130,9 @@ class Evaluator:
         for i, environment in enumerate(self.environments):
             observations[i], _ = environment.reset(seed=seeds[i])
         rows = [{"episode": i, "return": 0.0} for i in range(count)]
+        logits = model.acting_logits()
         for t in range(steps):
-            tokens, _ = sample_tokens(model, observations, uniforms[t])
+            tokens, _ = sample_tokens(logits, observations, uniforms[t])
             for i, environment in enumerate(self.environments):
                 observations[i], reward, _, _, info = environment.step(tokens[i])
                 rows[i]["return"] += reward
@@ -136,19 +140,20 @@ class Evaluator:
         return rows
 
 
-@torch.no_grad()
-def sample_tokens(model: MLPPolicy, observations: Floats, uniforms: Floats) -> tuple[npt.NDArray[np.uint8], Floats]:
+def sample_tokens(
+    policy: Callable[[Tensor], Tensor], observations: Floats, uniforms: Floats
+) -> tuple[npt.NDArray[np.uint8], Floats]:
     """Tokens by inversion of the policy's distribution function, and their log-probabilities.
 
     Args:
-        model: the policy.
+        policy: observations to logits [N, D, K], see `MLPPolicy.acting_logits`.
         observations: [N, O].
         uniforms: numbers in [0, 1), [N, D].
 
     Returns:
         Tokens uint8 [N, D] and ``log mu`` float32 [N, D].
     """
-    logits = model.logits(torch.from_numpy(observations)).numpy()
+    logits = policy(torch.from_numpy(observations)).numpy()
     logits -= logits.max(axis=-1, keepdims=True)
     cumulated = np.exp(logits).cumsum(axis=-1)
     total = cumulated[..., -1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm, linear
 
 
 class MLPPolicy(nn.Module):
@@ -46,6 +49,23 @@ class MLPPolicy(nn.Module):
     def logits(self, observations: Tensor) -> Tensor:
         """Logits only, [B, D, K]."""
         return self._logits(self.encoder(observations))
+
+    def acting_logits(self) -> Callable[[Tensor], Tensor]:
+        """A function that gives `logits` without gradient, to the same bits, of this model's weights.
+
+        For the few observations of an actor, calling modules costs as much as the arithmetic; it calls none.
+        """
+        *hidden, out_weight, out_bias = self.policy_parameters()
+        layers = [hidden[:4], hidden[4:]]  # weight and bias of the products, scale and shift of the norm
+
+        @torch.inference_mode()
+        def logits(observations: Tensor) -> Tensor:
+            features = observations
+            for weight, bias, scale, shift in layers:
+                features = layer_norm(linear(features, weight, bias).relu_(), [len(bias)], scale, shift)
+            return linear(features, out_weight, out_bias).unflatten(-1, self.shape)
+
+        return logits
 
     @torch.no_grad()
     def values(self, observations: Tensor) -> Tensor:
