@@ -52,8 +52,8 @@ def load(
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in found.items()}
         state: dict[str, Tensor] = {}
         if proprio:
-            path, projector = _proprio(directory)
-            state = {f"{_PROPRIO}{name}": tensor.to(device, dtype) for name, tensor in projector.items()}
+            path, projector = _proprio(directory, dtype)
+            state = {f"{_PROPRIO}{name}": tensor.to(device) for name, tensor in projector.items()}
             own = {name: shape for name, shape in expected.items() if name.startswith(_PROPRIO)}
             _compare(path, own, {name: tuple(tensor.shape) for name, tensor in state.items()})
         _compare(directory, {name: shape for name, shape in expected.items() if not name.startswith(_PROPRIO)}, shapes)
@@ -93,12 +93,12 @@ def _open_one(path: Path, stack: ExitStack, device: str) -> Any:
         raise GipoError(f"{path} is truncated or corrupt, expected safetensors: {error}") from error
 
 
-def _proprio(directory: Path) -> tuple[Path, dict[str, Tensor]]:
+def _proprio(directory: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Tensor]]:
     path = directory / "proprio_projector.safetensors"
     if path.exists():
         with ExitStack() as stack:
             file = _open_one(path, stack, "cpu")
-            return path, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, safe_open is no mapping
+            return path, {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118, it is no mapping
     pattern = "proprio_projector--*_checkpoint.pt"
     paths = sorted(directory.glob(pattern))
     if len(paths) != 1:
@@ -106,7 +106,7 @@ def _proprio(directory: Path) -> tuple[Path, dict[str, Tensor]]:
         raise GipoError(f"{directory}: expected {path.name} or one {pattern}, found {found}")
     try:
         content = torch.load(paths[0], weights_only=True, map_location="cpu")
-        return paths[0], {name.removeprefix("module."): tensor for name, tensor in content.items()}
+        return paths[0], {name.removeprefix("module."): tensor.to(dtype) for name, tensor in content.items()}
     except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
         raise GipoError(f"{paths[0]} is corrupt, expected tensors: {error}") from error
 

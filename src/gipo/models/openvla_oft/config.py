@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from huggingface_hub.errors import StrictDataclassError
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 from transformers import LlamaConfig
 
@@ -77,8 +78,8 @@ def read_config(directory: Path) -> ModelConfig:
         text = LlamaConfig(**file.text_config)
     except ValidationError as error:
         raise GipoError(f"{path}: {explain(error)}") from error
-    except (TypeError, ValueError) as error:
-        raise GipoError(f"{path}: text_config: {error}") from error
+    except (TypeError, ValueError, StrictDataclassError) as error:
+        raise GipoError(f"{path}: text_config: {' '.join(str(error).split())}") from error
     if (end := text.vocab_size - file.pad_to_multiple_of) != END_ID:
         raise GipoError(f"{path}: text_config.vocab_size - pad_to_multiple_of = {end}, expected {END_ID}")
     dino, siglip = file.tiny_vision.featurizer, file.tiny_vision.fused_featurizer
