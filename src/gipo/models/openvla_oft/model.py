@@ -15,7 +15,7 @@ from torch.nn.functional import gelu, linear, pad
 from transformers import LlamaForCausalLM
 
 from gipo.models.openvla_oft.config import ModelConfig
-from gipo.models.openvla_oft.tokens import END_ID, FIRST_ID, SLOTS
+from gipo.models.openvla_oft.tokens import END_ID, FIRST_ID, PAD_ID, SLOTS
 from gipo.models.openvla_oft.vision import VisionBackbone
 
 PROPRIO = 8
@@ -129,7 +129,7 @@ class OpenVLAOFT(nn.Module):
             length = attention_mask.sum(dim=1, keepdim=True)
         columns = torch.arange(input_ids.shape[1] + SLOTS + 1, device=input_ids.device)
         slot = (columns - length).expand(len(input_ids), -1)
-        ids = pad(input_ids, (0, SLOTS + 1)).masked_fill(slot == SLOTS, STOP_ID)
+        ids = pad(input_ids, (0, SLOTS + 1), value=PAD_ID).masked_fill(slot == SLOTS, STOP_ID)
         text = self.language_model.model.embed_tokens(ids)
         text = text.masked_fill(((slot >= 0) & (slot < SLOTS))[..., None], 0)
         mask = None

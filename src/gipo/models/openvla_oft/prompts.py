@@ -10,11 +10,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from gipo.errors import GipoError
+from gipo.models.openvla_oft.tokens import PAD_ID
 
 BOS_ID = 1
 SPACE_ID = 29871
 """The lone space before the answer: slot 0 is read here."""
-PAD_ID = 32000
 
 
 def prompt(task: str) -> str:
