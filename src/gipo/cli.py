@@ -148,6 +148,29 @@ def plan(
 
 
 @cli.command()
+def parity(
+    directory: Annotated[Path, typer.Argument(help="Checkpoint directory with golden_* files beside it.")],
+) -> None:
+    """Compare OpenVLA-OFT as it is here with what the authors' code computed; fails beyond the tolerances."""
+    from gipo.models.openvla_oft import parity
+
+    comparisons = parity.compare(directory)
+    parity.show(comparisons)
+    parity.check(comparisons)
+
+
+@cli.command()
+def tiny_checkpoint(
+    directory: Annotated[Path, typer.Argument(help="Where to write it.")],
+    seed: Annotated[int, typer.Option(help="Seed of its weights.")] = 0,
+) -> None:
+    """Write a tiny random OpenVLA-OFT checkpoint in the published format, for smoke runs."""
+    from gipo.models.openvla_oft.tiny import write_tiny
+
+    write_tiny(directory, seed)
+
+
+@cli.command()
 def details(out: Out) -> None:
     """Write IMPLEMENTATION.md: what the paper says, what its code does, what is done here."""
     from gipo.files import atomic_path
