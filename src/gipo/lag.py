@@ -7,8 +7,11 @@ So a regime is one number, and it does not depend on how fast anyone's hardware 
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -83,6 +86,12 @@ class Replay:
         observation_size: O.
         action_dimensions: D.
         device: where the store lives.
+        observation_dtype: of one number of an observation.
+        directory: where the store is mapped to files, which outlive this object and hold what the last one stored;
+            None: it lives in memory.
+
+    Raises:
+        GipoError: the capacity is no multiple of the segment length, or there is no space for the files.
     """
 
     REFRESHED_AT_ONCE = 512
@@ -95,6 +104,8 @@ class Replay:
         observation_size: int,
         action_dimensions: int,
         device: torch.device | str = "cpu",
+        observation_dtype: torch.dtype = torch.float32,
+        directory: Path | None = None,
     ) -> None:
         if capacity <= 0 or capacity % segment_length:
             raise GipoError(f"replay capacity = {capacity}, expected a multiple of the segment length {segment_length}")
@@ -102,24 +113,42 @@ class Replay:
         self.observation_size, self.action_dimensions = observation_size, action_dimensions
         slots, steps = capacity // segment_length, segment_length
 
-        def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        def zeros(name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            if directory:
+                return map_file(directory / name, shape, dtype)
             return torch.zeros(shape, dtype=dtype, device=self.device)
 
         self.segments = Segments(
-            observations=zeros(slots, steps, observation_size),
-            tokens=zeros(slots, steps, action_dimensions, dtype=torch.uint8),
-            log_probs=zeros(slots, steps, action_dimensions),
-            rewards=zeros(slots, steps),
-            terminated=zeros(slots, steps, dtype=torch.bool),
-            truncated=zeros(slots, steps, dtype=torch.bool),
-            final_observation=zeros(slots, observation_size),
-            cut_observation=zeros(slots, observation_size),
+            observations=zeros("observations", slots, steps, observation_size, dtype=observation_dtype),
+            tokens=zeros("tokens", slots, steps, action_dimensions, dtype=torch.uint8),
+            log_probs=zeros("log_probs", slots, steps, action_dimensions),
+            rewards=zeros("rewards", slots, steps),
+            terminated=zeros("terminated", slots, steps, dtype=torch.bool),
+            truncated=zeros("truncated", slots, steps, dtype=torch.bool),
+            final_observation=zeros("final_observation", slots, observation_size, dtype=observation_dtype),
+            cut_observation=zeros("cut_observation", slots, observation_size, dtype=observation_dtype),
         )
-        self.advantages = zeros(slots, steps)
-        self.targets = zeros(slots, steps)
-        self.versions = zeros(slots, steps, dtype=torch.int64)
-        self.appended = 0
+        self.advantages = zeros("advantages", slots, steps)
+        self.targets = zeros("targets", slots, steps)
+        self.versions = zeros("versions", slots, steps, dtype=torch.int64)
+        self._counts = map_file(directory / "counts", (2,), torch.int64) if directory else torch.zeros(2).long()
+
+    @property
+    def appended(self) -> int:
         """Segments appended so far, including those already overwritten."""
+        return int(self._counts[0])
+
+    @appended.setter
+    def appended(self, segments: int) -> None:
+        self._counts.fill_(segments)
+
+    @property
+    def intact(self) -> range:
+        """Numbers of the segments in store, oldest first; segment n lies in slot n modulo the slots.
+
+        Without those that an append was overwriting when its process died.
+        """
+        return range(max(0, int(self._counts[1]) - self.slots), self.appended)
 
     @property
     def slots(self) -> int:
@@ -135,16 +164,17 @@ class Replay:
         """Transitions in store."""
         return self.filled * self.versions.shape[1]
 
-    def append(self, segments: Segments, advantages: Tensor, targets: Tensor, version: int) -> None:
+    def append(self, segments: Segments, advantages: Tensor, targets: Tensor, version: int | Tensor) -> None:
         """Store segments collected by policy ``version``, over the oldest ones where the store is full.
 
         Args:
             segments: S new segments on the replay's device, S at most the number of slots.
             advantages: [S, T].
             targets: value targets, [S, T].
-            version: learner updates that the collecting policy had seen.
+            version: learner updates that the collecting policy had seen, one number or [S, T].
         """
         count = advantages.shape[0]
+        self._counts[1] = self.appended + count
         slots = torch.arange(self.appended, self.appended + count, device=self.device) % self.slots
         for field in fields(Segments):
             getattr(self.segments, field.name)[slots] = getattr(segments, field.name)
@@ -189,3 +219,20 @@ class Replay:
         self.advantages[: self.filled] = state["advantages"]
         self.targets[: self.filled] = state["targets"]
         self.versions[: self.filled] = state["versions"]
+
+
+def map_file(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A tensor whose memory is a file: zeros if it is new, else what was written through the last mapping.
+
+    Raises:
+        GipoError: no space, or no permission; the space is taken now, as a full disk would later kill the process.
+    """
+    count = math.prod(shape)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, count * dtype.itemsize))
+    except OSError as error:
+        size = count * dtype.itemsize / 2**30
+        raise GipoError(f"cannot reserve {size:.3g} GiB for {path}: {error.strerror}") from error
+    return torch.from_file(str(path), shared=True, size=count, dtype=dtype).view(shape)

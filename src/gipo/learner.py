@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,16 +14,27 @@ from torch import Tensor, nn
 from gipo import diagnostics, objectives, targets
 from gipo.errors import GipoError
 from gipo.graphs import Step
-from gipo.lag import Batch, Replay, Segments
+from gipo.lag import Batch, Segments
 from gipo.models.categorical import log_prob_and_entropy
 from gipo.models.mlp import MLPPolicy
 from gipo.runs.spec import LearnerSpec, RunSpec
 from gipo.tables import STATISTICS
 
 
+class Source(Protocol):
+    """Where a learner finds its transitions: a replay, or what was sampled from one elsewhere."""
+
+    device: torch.device
+    observation_size: int
+    action_dimensions: int
+
+    def gather(self, index: Tensor) -> Batch:
+        """The transitions at flat positions, int64 [B]."""
+
+
 @dataclass(frozen=True)
 class Losses:
-    """Terms of the loss on one micro-batch, and what the diagnostics need of it."""
+    """Terms of the loss on a micro-batch, and what the diagnostics need of it."""
 
     policy: Tensor
     value: Tensor
@@ -32,7 +43,8 @@ class Losses:
     log_ratios: Tensor  # [B, D]
     advantages: Tensor  # [B], normalised
     values: Tensor  # [B]
-    batch: Batch
+    targets: Tensor  # [B]
+    versions: Tensor  # int64 [B]
 
 
 class ParameterVector:
@@ -53,7 +65,92 @@ class ParameterVector:
             parameter.grad = gradient.view_as(parameter)
 
 
-class Learner:
+class UpdateRule:
+    """What an update minimises and what is logged of it, whatever holds the parameters."""
+
+    spec: RunSpec
+    objective: objectives.Objective
+    model: nn.Module
+    updates: int
+    """Updates made."""
+    rates: dict[str, Tensor]
+    """Learning rates of policy and value, on the device."""
+    health: Health
+
+    def losses(self, batch: Batch) -> Losses:
+        """Forward pass over a micro-batch; advantages are normalised over it [C]."""
+        advantages = self.normalised(batch.advantages)
+        logits, values = self.model(batch.observations)
+        log_probs, entropies = log_prob_and_entropy(logits, batch.tokens)
+        log_ratios = log_probs - batch.log_probs
+        kl = -log_ratios.mean()  # exact in expectation: the tokens are mu's, of which only these log-probs are kept
+        if self.spec.learner.joint_ratio:
+            log_ratios = log_ratios.sum(-1, keepdim=True)
+        return Losses(
+            policy=self.objective.loss(log_ratios, advantages[:, None]).mean(),
+            value=(values - batch.targets).square().mean(),
+            entropy=entropies.mean(),
+            kl=kl,
+            log_ratios=log_ratios.detach(),
+            advantages=advantages,
+            values=values.detach(),
+            targets=batch.targets,
+            versions=batch.versions,
+        )
+
+    def normalised(self, advantages: Tensor) -> Tensor:
+        """Advantages [B] of a micro-batch with mean 0 and standard deviation 1."""
+        return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+    def check(self) -> None:
+        """Wait for the updates so far.
+
+        Raises:
+            GipoError: in one of them a loss or a gradient was NaN or infinite; names the update and the statistic.
+        """
+        if failure := self.health.failure():
+            update, name, value = failure
+            raise GipoError(f"update {update}: {name} is {value:.4g}; run {self.spec.run_id} cannot go on")
+
+    @torch.no_grad()
+    def metrics(self, losses: Losses, norms: dict[str, Tensor]) -> Tensor:
+        """The logged row of the update just made, still on the device: `gipo.tables.STATISTICS`, float32 [columns]."""
+        gap = self.updates - 1 - losses.versions
+        multiplier = self.objective.multiplier(losses.log_ratios, losses.advantages[:, None])
+        old_gap = self.spec.old_gap_updates
+        row = {
+            "loss_policy": losses.policy,
+            "loss_value": losses.value,
+            "entropy": losses.entropy,
+            "kl": losses.kl,
+            **norms,
+            "learning_rate": self.rates["policy"],
+            "explained_variance": diagnostics.explained_variance(losses.values, losses.targets),
+            **diagnostics.staleness(gap, old_gap),
+            **diagnostics.ratio_tails(losses.log_ratios),
+            **diagnostics.utilisation(multiplier, losses.advantages, gap, old_gap),
+        }
+        return torch.stack([row[name] for name in STATISTICS])
+
+    def set_rates(self) -> bool:
+        """Set the learning rates of the next update; whether it moves the policy."""
+        learner = self.spec.learner
+        factor = schedule(self.updates, learner)
+        self.rates["policy"].fill_(learner.policy_learning_rate * factor)
+        self.rates["value"].fill_(learner.value_learning_rate * factor)
+        since_start = self.updates - learner.policy_start
+        return since_start >= 0 and since_start % learner.policy_every == 0
+
+    def total(self, losses: Losses, moves_policy: bool) -> Tensor:
+        """Eq. 9-11, or the value's part alone."""
+        learner = self.spec.learner
+        value = learner.value_coefficient * losses.value
+        if not moves_policy:
+            return value
+        return losses.policy + value - learner.entropy_coefficient * losses.entropy + learner.kl_coefficient * losses.kl
+
+
+class Learner(UpdateRule):
     """Model, optimiser and schedule of one run, on the device of its replay.
 
     Nothing in an update waits for the device: rates, failures and logged statistics stay there until asked for.
@@ -63,7 +160,9 @@ class Learner:
         replay: where the transitions lie.
     """
 
-    def __init__(self, spec: RunSpec, replay: Replay) -> None:
+    model: MLPPolicy
+
+    def __init__(self, spec: RunSpec, replay: Source) -> None:
         self.spec, self.replay = spec, replay
         self.objective = objectives.make(spec.objective.name, **spec.objective.parameters)
         self.updates = 0
@@ -91,10 +190,7 @@ class Learner:
         """Advantages and value targets of segments under the current model, both [S, T]."""
         learner = self.spec.learner
         values = self.model.values(segments.observations)
-        truncated = segments.truncated
-        terminated = segments.terminated
-        if not learner.truncation_bootstraps:
-            truncated, terminated = torch.zeros_like(truncated), terminated | truncated
+        terminated, truncated = ends(segments, learner)
         successors = targets.next_values(
             values,
             terminated | truncated,
@@ -107,26 +203,6 @@ class Learner:
         log_ratios = (self._log_probs(segments) - segments.log_probs).sum(-1)
         return targets.vtrace(*transitions, log_ratios, gamma=learner.gamma)
 
-    def losses(self, batch: Batch) -> Losses:
-        """Forward pass over a micro-batch; advantages are normalised over it [C]."""
-        advantages = (batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + 1e-8)
-        logits, values = self.model(batch.observations)
-        log_probs, entropies = log_prob_and_entropy(logits, batch.tokens)
-        log_ratios = log_probs - batch.log_probs
-        kl = -log_ratios.mean()  # exact in expectation: the tokens are mu's, of which only these log-probs are kept
-        if self.spec.learner.joint_ratio:
-            log_ratios = log_ratios.sum(-1, keepdim=True)
-        return Losses(
-            policy=self.objective.loss(log_ratios, advantages[:, None]).mean(),
-            value=(values - batch.targets).square().mean(),
-            entropy=entropies.mean(),
-            kl=kl,
-            log_ratios=log_ratios.detach(),
-            advantages=advantages,
-            values=values.detach(),
-            batch=batch,
-        )
-
     def update(self, index: Tensor) -> tuple[Losses, dict[str, Tensor]]:
         """One optimiser step.
 
@@ -136,13 +212,8 @@ class Learner:
         Returns:
             Losses of the last micro-batch, and the gradient norms before clipping; valid until the next update.
         """
-        learner = self.spec.learner
-        factor = schedule(self.updates, learner)
-        self.rates["policy"].fill_(learner.policy_learning_rate * factor)
-        self.rates["value"].fill_(learner.value_learning_rate * factor)
         self.index.copy_(index)
-        since_start = self.updates - learner.policy_start
-        result = self._steps[since_start >= 0 and since_start % learner.policy_every == 0]()
+        result = self._steps[self.set_rates()]()
         self.updates += 1
         return result
 
@@ -153,7 +224,7 @@ class Learner:
         parts = []
         for positions in self.index:
             losses = self.losses(self.replay.gather(positions))
-            (self._total(losses, moves_policy) / len(self.index)).backward()
+            (self.total(losses, moves_policy) / len(self.index)).backward()
             parts.append(losses)
         norms = {
             "grad_norm_policy": self.policy.gradient.norm(),
@@ -167,35 +238,9 @@ class Learner:
         self.health.record(torch.cat([terms.sum(0), torch.stack(list(norms.values()))]))
         return losses, norms
 
-    def check(self) -> None:
-        """Wait for the updates so far.
-
-        Raises:
-            GipoError: in one of them a loss or a gradient was NaN or infinite; names the update and the statistic.
-        """
-        if failure := self.health.failure():
-            update, name, value = failure
-            raise GipoError(f"update {update}: {name} is {value:.4g}; run {self.spec.run_id} cannot go on")
-
-    @torch.no_grad()
-    def metrics(self, losses: Losses, norms: dict[str, Tensor]) -> Tensor:
-        """The logged row of the update just made, still on the device: `gipo.tables.STATISTICS`, float32 [columns]."""
-        gap = self.updates - 1 - losses.batch.versions
-        multiplier = self.objective.multiplier(losses.log_ratios, losses.advantages[:, None])
-        old_gap = self.spec.old_gap_updates
-        row = {
-            "loss_policy": losses.policy,
-            "loss_value": losses.value,
-            "entropy": losses.entropy,
-            "kl": losses.kl,
-            **norms,
-            "learning_rate": self.rates["policy"],
-            "explained_variance": diagnostics.explained_variance(losses.values, losses.batch.targets),
-            **diagnostics.staleness(gap, old_gap),
-            **diagnostics.ratio_tails(losses.log_ratios),
-            **diagnostics.utilisation(multiplier, losses.advantages, gap, old_gap),
-        }
-        return torch.stack([row[name] for name in STATISTICS])
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the model's tensors in main memory."""
+        return {name: tensor.to("cpu", copy=True) for name, tensor in self.model.state_dict().items()}
 
     def state(self) -> dict[str, Any]:
         """Model, optimiser and update count, for a checkpoint."""
@@ -223,14 +268,6 @@ class Learner:
     @property
     def _parts(self) -> tuple[ParameterVector, ParameterVector]:
         return self.policy, self.value
-
-    def _total(self, losses: Losses, moves_policy: bool) -> Tensor:
-        """Eq. 9-11, or the value's part alone."""
-        learner = self.spec.learner
-        value = learner.value_coefficient * losses.value
-        if not moves_policy:
-            return value
-        return losses.policy + value - learner.entropy_coefficient * losses.entropy + learner.kl_coefficient * losses.kl
 
 
 class Health:
@@ -272,6 +309,13 @@ def make_model(spec: RunSpec, observation_size: int, action_dimensions: int) -> 
         spec.network.value_hidden,
         spec.network.detach_value,
     )
+
+
+def ends(segments: Segments, learner: LearnerSpec) -> tuple[Tensor, Tensor]:
+    """Where episodes terminated and where they were only cut, bool [S, T] each, as the learner is to see it."""
+    if learner.truncation_bootstraps:
+        return segments.terminated, segments.truncated
+    return segments.terminated | segments.truncated, torch.zeros_like(segments.truncated)
 
 
 def schedule(update: int, learner: LearnerSpec) -> float:

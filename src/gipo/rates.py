@@ -138,7 +138,7 @@ def start_seconds(run: RunSpec) -> float:
 def begin(run: str) -> None:
     """Import all that a training process needs, digest its code and make a learner, whose optimiser imports more."""
     spec = RunSpec.model_validate_json(run)
-    origin(*training_modules(spec.objective.name))
+    origin(*training_modules(spec))
     made_up_learner(spec, CPU)
 
 
@@ -168,14 +168,15 @@ def inference(run: RunSpec, environments: int) -> float:
     observations = generator.normal(size=(environments, OBSERVATION_SIZE)).astype(np.float32)
     uniforms = generator.random((environments, ACTION_DIMENSIONS), dtype=np.float32)
     policy = model.acting_logits()
-    return seconds(lambda: sample_tokens(policy, observations, uniforms), warm_up=10, at_least=0.2)
+    inputs = torch.from_numpy(observations)
+    return seconds(lambda: sample_tokens(policy(inputs).numpy(), uniforms), warm_up=10, at_least=0.2)
 
 
 def learner_rate(run: RunSpec, device: torch.device) -> LearnerRate:
     """Time the run's learner on made-up transitions."""
     learner = made_up_learner(run, device)
     replay = learner.replay
-
+    assert isinstance(replay, Replay)
     cycle = run.learner.policy_every  # of which one update moves the policy
     warm_up = Step.PLAIN_CALLS + 1 if device.type == "cuda" else 1
     updating = seconds(
@@ -211,7 +212,8 @@ def made_up_learner(run: RunSpec, device: torch.device) -> Learner:
 
 def random_index(learner: Learner) -> torch.Tensor:
     """Positions in the learner's replay for one update."""
-    return torch.randint(len(learner.replay), learner.index.shape, device=learner.index.device)
+    count = SEGMENTS * learner.spec.replay.segment_length
+    return torch.randint(count, learner.index.shape, device=learner.index.device)
 
 
 def gridworld_rate(few: int = 20, many: int = 120) -> GridworldRate:

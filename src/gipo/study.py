@@ -14,6 +14,7 @@ from gipo import objectives
 from gipo.envs.tasks import check_task
 from gipo.errors import GipoError
 from gipo.runs.spec import (
+    AsynchronousSpec,
     DiagnosticsSpec,
     EnvironmentSpec,
     EvaluationSpec,
@@ -22,11 +23,13 @@ from gipo.runs.spec import (
     NetworkSpec,
     NonNegativeInt,
     ObjectiveSpec,
+    OpenVLASpec,
     PositiveFloat,
     PositiveInt,
     ReplaySpec,
     RunSpec,
     Section,
+    StatesSpec,
     StoreSpec,
     explain,
 )
@@ -67,6 +70,13 @@ class StatisticsSpec(Section):
     resamples: PositiveInt = 2000
 
 
+class Actors(Section):
+    """A regime as the paper sets it for LIBERO: by its rollout actors, none of which waits for the learner."""
+
+    actors: PositiveInt
+    """Environments, each with a process of its own."""
+
+
 class MethodSpec(ObjectiveSpec):
     """A method: its objective, and what the learner does otherwise under it alone."""
 
@@ -82,7 +92,7 @@ class Sweep(Section):
     """A further grid of runs, with tables and a figure of its own; what is left out is the main grid's."""
 
     tasks: Annotated[list[Label], Field(min_length=1)] | None = None
-    regimes: Annotated[dict[Label, PositiveFloat], BY_LABEL] | None = None
+    regimes: Annotated[dict[Label, PositiveFloat | Actors], BY_LABEL] | None = None
     methods: Annotated[dict[Label, MethodSpec], BY_LABEL] | None = None
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None
     learner: dict[str, bool | int | float | str] = Field(default_factory=dict)
@@ -97,9 +107,10 @@ class Study(Section):
 
     title: str
     """One line for the report."""
+    suite: Literal["metaworld", "libero"] = "metaworld"
     tasks: Annotated[list[Label], Field(min_length=1)]
-    regimes: Annotated[dict[Label, PositiveFloat], BY_LABEL]
-    """Replay lifetime L of each regime, as a share of all learner updates."""
+    regimes: Annotated[dict[Label, PositiveFloat | Actors], BY_LABEL]
+    """Replay lifetime L of each regime, as a share of all learner updates, or how many actors it has."""
     methods: Annotated[dict[Label, MethodSpec], BY_LABEL]
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
     env_steps_per_update: PositiveFloat | None = None
@@ -107,10 +118,13 @@ class Study(Section):
     sweeps: dict[SweepName, Sweep] = Field(default_factory=dict)
     environment: EnvironmentSpec = EnvironmentSpec()
     network: NetworkSpec = NetworkSpec()
+    openvla: OpenVLASpec | None = None
+    states: StatesSpec | None = None
     replay: StoreSpec = StoreSpec()
     learner: LearnerSpec = LearnerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     diagnostics: DiagnosticsSpec = DiagnosticsSpec()
+    asynchronous: AsynchronousSpec | None = None
     baselines: BaselineSettings = BaselineSettings()
     gridworld: GridworldSpec = GridworldSpec()
     statistics: StatisticsSpec = StatisticsSpec()
@@ -119,7 +133,7 @@ class Study(Section):
     def _names_are_known(self) -> Study:
         for task in self.tasks:
             try:
-                check_task(task)
+                check_task(task, self.suite)
             except GipoError as error:
                 raise ValueError(str(error)) from error
         for name, values in (("tasks", self.tasks), ("seeds", self.seeds)):
@@ -193,6 +207,7 @@ class Study(Section):
 
     def _run(self, task: str, regime: str, method: str, seed: int) -> RunSpec:
         return RunSpec(
+            suite=self.suite,
             task=task,
             regime=regime,
             method=method,
@@ -200,10 +215,13 @@ class Study(Section):
             objective=ObjectiveSpec(**self.methods[method].model_dump(include={"name", "parameters"})),
             environment=self.environment,
             network=self.network,
+            openvla=self.openvla,
+            states=self.states,
             replay=self._replay(self.regimes[regime]),
             learner=self._learner(self.methods[method]),
             evaluation=self.evaluation,
             diagnostics=self.diagnostics,
+            asynchronous=self.asynchronous,
         )
 
     def _learner(self, method: MethodSpec) -> LearnerSpec:
@@ -212,14 +230,16 @@ class Study(Section):
         except ValidationError as error:
             raise GipoError(f"learner: {explain(error)}") from error
 
-    def _replay(self, lifetime: float) -> ReplaySpec:
+    def _replay(self, regime: float | Actors) -> ReplaySpec:
         """The replay of a regime; the capacity is a whole number of rounds where it follows from the lifetime."""
         store = self.replay.model_dump()
+        if isinstance(regime, Actors):
+            return ReplaySpec(**store | {"environments": regime.actors, "group_size": 1}, lifetime=None)
         if self.env_steps_per_update is None:
-            return ReplaySpec(**store, lifetime=lifetime)
+            return ReplaySpec(**store, lifetime=regime)
         run_steps = self.env_steps_per_update * self.learner.updates
         round_steps = self.replay.environments * self.replay.segment_length
-        capacity = max(1, round(lifetime * run_steps / round_steps)) * round_steps
+        capacity = max(1, round(regime * run_steps / round_steps)) * round_steps
         return ReplaySpec(**store | {"capacity": capacity}, lifetime=capacity / run_steps)
 
     def baseline(self, task: str) -> BaselineSpec:

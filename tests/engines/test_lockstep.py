@@ -220,7 +220,7 @@ def test_the_version_gap_of_a_real_run_is_uniform_up_to_the_lifetime(tmp_path, m
 
     def update(self, index):
         losses, norms = original(self, index)
-        gaps.append((self.updates, (self.updates - 1 - losses.batch.versions).numpy()))
+        gaps.append((self.updates, (self.updates - 1 - losses.versions).numpy()))
         return losses, norms
 
     monkeypatch.setattr(Learner, "update", update)

@@ -6,7 +6,7 @@ Checkpoints lie in the run directory but are no outputs: Snakemake deletes those
 run must find its checkpoint.
 """
 
-CODE = {run.method: code_digest(*training_modules(run.objective.name)) for run in RUNS}
+CODE = {run.method: code_digest(*training_modules(run)) for run in RUNS}
 
 
 rule train:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import IntEnum
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE, MetaWorldEnv, episode_seed
 from gipo.models.mlp import MLPPolicy
@@ -32,6 +30,7 @@ class Stream(IntEnum):
     SAMPLING = 1  # + round: positions in the replay
     ACTIONS = 2  # + group, round: the actors' tokens
     EVALUATION = 3  # + update: the evaluation's tokens
+    EPISODES = 4  # + group, incarnation: the asynchronous engine's episodes
 
 
 def make_environment(spec: RunSpec) -> MetaWorldEnv:
@@ -69,10 +68,11 @@ class ActorGroup:
         truncated = np.zeros((count, steps), dtype=bool)
         cut_observation = np.zeros_like(self.observations)
         successors = self.observations
-        logits = model.acting_logits()
+        policy = model.acting_logits()
         for t in range(steps):
             observations[:, t] = self.observations
-            tokens[:, t], log_probs[:, t] = sample_tokens(logits, self.observations, uniforms[t])
+            logits = policy(torch.from_numpy(self.observations)).numpy()
+            tokens[:, t], log_probs[:, t] = sample_tokens(logits, uniforms[t])
             successors = np.empty_like(self.observations)
             for i, environment in enumerate(self.environments):
                 successors[i], rewards[i, t], terminated[i, t], truncated[i, t], _ = environment.step(tokens[i, t])
@@ -130,9 +130,9 @@ class Evaluator:
         for i, environment in enumerate(self.environments):
             observations[i], _ = environment.reset(seed=seeds[i])
         rows = [{"episode": i, "return": 0.0} for i in range(count)]
-        logits = model.acting_logits()
+        policy = model.acting_logits()
         for t in range(steps):
-            tokens, _ = sample_tokens(logits, observations, uniforms[t])
+            tokens, _ = sample_tokens(policy(torch.from_numpy(observations)).numpy(), uniforms[t])
             for i, environment in enumerate(self.environments):
                 observations[i], reward, _, _, info = environment.step(tokens[i])
                 rows[i]["return"] += reward
@@ -140,20 +140,16 @@ class Evaluator:
         return rows
 
 
-def sample_tokens(
-    policy: Callable[[Tensor], Tensor], observations: Floats, uniforms: Floats
-) -> tuple[npt.NDArray[np.uint8], Floats]:
+def sample_tokens(logits: Floats, uniforms: Floats) -> tuple[npt.NDArray[np.uint8], Floats]:
     """Tokens by inversion of the policy's distribution function, and their log-probabilities.
 
     Args:
-        policy: observations to logits [N, D, K], see `MLPPolicy.acting_logits`.
-        observations: [N, O].
+        logits: [N, D, K]; used up.
         uniforms: numbers in [0, 1), [N, D].
 
     Returns:
         Tokens uint8 [N, D] and ``log mu`` float32 [N, D].
     """
-    logits = policy(torch.from_numpy(observations)).numpy()
     logits -= logits.max(axis=-1, keepdims=True)
     cumulated = np.exp(logits).cumsum(axis=-1)
     total = cumulated[..., -1]

@@ -8,29 +8,25 @@ however often the run was killed and started again.
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
-from torch import Tensor
 
 from gipo.engines.actors import Evaluator, Stream
+from gipo.engines.record import Record
 from gipo.engines.workers import make_actors
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.errors import GipoError
-from gipo.files import atomic_path, write_json
 from gipo.lag import Regime, Replay
 from gipo.learner import Learner, make_model
 from gipo.runs import checkpoint
 from gipo.runs.code import training_modules
 from gipo.runs.directory import RunDirectory
-from gipo.runs.provenance import origin, provenance
+from gipo.runs.provenance import origin
 from gipo.runs.spec import RunSpec
-from gipo.tables import RUN_EVALUATION, RUN_METRICS, STATISTICS, write_table
 
 
 def train(
@@ -70,7 +66,7 @@ def train(
         run.loop(directory, checkpoint_seconds, report)
     finally:
         run.actors.close()
-    run.write_results(directory)
+    run.record.write(directory, run.behaviour.state_dict(), run.env_steps, run.learner.updates)
     directory.checkpoint.unlink(missing_ok=True)
 
 
@@ -80,7 +76,7 @@ class Run:
     def __init__(self, spec: RunSpec, workers: int, device: torch.device) -> None:
         replay = spec.replay
         self.spec = spec
-        self.origin = origin(*training_modules(spec.objective.name))
+        self.record = Record(origin(*training_modules(spec)), device)
         self.regime = Regime(replay.capacity, spec.lifetime_updates, replay.warmup_steps)
         self.replay = Replay(replay.capacity, replay.segment_length, OBSERVATION_SIZE, ACTION_DIMENSIONS, device)
         self.learner = Learner(spec, self.replay)
@@ -90,25 +86,12 @@ class Run:
         self.evaluator = Evaluator(spec)
         self.rounds = 0
         self.env_steps = 0
-        self.logged: list[tuple[int, int]] = []
-        """Update and env steps of each logged row."""
-        self.rows: list[Tensor] = []
-        """Statistics of each logged row, on the device."""
-        self.evaluations: list[dict[str, float]] = []
-        self.interruptions = 0
-        self.seconds_before = 0.0
-        self.started = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of all attempts, as far as their checkpoints tell."""
-        return self.seconds_before + time.monotonic() - self.started
 
     def loop(self, directory: RunDirectory, checkpoint_seconds: float, report: Callable[[str], None]) -> None:
         """Rounds until all updates are made."""
         progress = Progress(self, directory.log, report)
         saved = time.monotonic()
-        if not self.evaluations:
+        if not self.record.evaluations:
             self._evaluate()
         while self.learner.updates < self.spec.learner.updates:
             self._round(progress)
@@ -142,8 +125,7 @@ class Run:
                 self.replay.refresh(self.learner.targets)
             losses, norms = self.learner.update(index)
             if self._is_due(self.spec.diagnostics.every):
-                self.logged.append((self.learner.updates, self.env_steps))
-                self.rows.append(self.learner.metrics(losses, norms))
+                self.record.log(self.learner.updates, self.env_steps, self.learner.metrics(losses, norms))
             if self._is_due(self.spec.evaluation.every):
                 self._evaluate()
             progress.tell_sometimes()
@@ -157,7 +139,7 @@ class Run:
         self._broadcast()
         now = {"update": self.learner.updates, "env_steps": self.env_steps}
         rows = self.evaluator.evaluate(self.behaviour, self.learner.updates)
-        self.evaluations.extend(now | row for row in rows)
+        self.record.evaluations.extend(now | row for row in rows)
 
     def _is_due(self, every: int) -> bool:
         """Every so many updates, and after the last one."""
@@ -168,63 +150,27 @@ class Run:
         if not directory.checkpoint.exists():
             return
         state = checkpoint.load(directory.checkpoint)
-        if state["code_digest"] != self.origin["code_digest"]:
+        if state["code_digest"] != self.record.origin["code_digest"]:
             report(f"{self.spec.run_id}: the checkpoint was written by other code; starting from update 0")
             return
         self.learner.load_state(state["learner"])
         self.replay.load_state(state["replay"])
         self.actors.load_state(state["actors"])
         self.rounds, self.env_steps = state["rounds"], state["env_steps"]
-        self.logged, self.rows = state["logged"], list(state["rows"].to(self.replay.device))
-        self.evaluations = state["evaluations"]
-        self.seconds_before, self.interruptions = state["seconds"], state["interruptions"] + 1
+        self.record.load_state(state["record"])
         report(f"{self.spec.run_id}: going on from update {self.learner.updates:,}")
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on."""
         return {
-            "code_digest": self.origin["code_digest"],
+            "code_digest": self.record.origin["code_digest"],
             "learner": self.learner.state(),
             "replay": self.replay.state(),
             "actors": self.actors.state(),
             "rounds": self.rounds,
             "env_steps": self.env_steps,
-            "logged": self.logged,
-            "rows": self._rows(),
-            "evaluations": self.evaluations,
-            "seconds": self.seconds,
-            "interruptions": self.interruptions,
+            "record": self.record.state(),
         }
-
-    def write_results(self, directory: RunDirectory) -> None:
-        """Write the declared results; the provenance last."""
-        metrics = pd.DataFrame(self._rows().double().numpy(), columns=list(STATISTICS))
-        metrics[["update", "env_steps"]] = self.logged
-        write_table(directory.metrics, metrics, RUN_METRICS)
-        write_table(directory.evaluation, pd.DataFrame(self.evaluations), RUN_EVALUATION)
-        weights = io.BytesIO()  # torch's own file errors do not tell a full disk
-        torch.save(self.behaviour.state_dict(), weights)
-        with atomic_path(directory.policy) as temporary:
-            temporary.write_bytes(weights.getbuffer())
-        write_json(
-            directory.provenance,
-            provenance(
-                self.origin,
-                device=self._device_name(),
-                wall_seconds=self.seconds,
-                env_steps=self.env_steps,
-                updates=self.learner.updates,
-                interruptions=self.interruptions,
-            ),
-        )
-
-    def _rows(self) -> Tensor:
-        """All logged statistics in main memory, float32 [rows, columns]."""
-        return torch.stack(self.rows).cpu() if self.rows else torch.zeros(0, len(STATISTICS))
-
-    def _device_name(self) -> str:
-        device = self.replay.device
-        return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 class Progress:

@@ -99,3 +99,14 @@ def libero_task(task: str) -> LiberoTask:
         close = difflib.get_close_matches(task, LIBERO_TASKS, n=1)
         raise GipoError(f"unknown task {task!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
     return LIBERO_TASKS[task]
+
+
+def libero_tasks(task: str) -> dict[str, LiberoTask]:
+    """Tasks by name: all of a suite, or the one of that name.
+
+    Raises:
+        GipoError: see `libero_task`.
+    """
+    if task in HORIZONS:
+        return {name: found for name, found in LIBERO_TASKS.items() if found.suite == task}
+    return {task: libero_task(task)}

@@ -1,7 +1,8 @@
-"""Names of the MetaWorld tasks, known without a simulator so that a config is checked at once."""
+"""Names of the tasks, known without a simulator so that a config is checked at once."""
 
 import difflib
 
+from gipo.envs.libero_tasks import HORIZONS, LIBERO_TASKS
 from gipo.errors import GipoError
 
 # fmt: off
@@ -20,8 +21,9 @@ METAWORLD_TASKS = (
 """All tasks of MetaWorld 3."""
 
 
-def check_task(task: str) -> None:
-    """Raise a `GipoError` with the closest name unless ``task`` is one of `METAWORLD_TASKS`."""
-    if task not in METAWORLD_TASKS:
-        close = difflib.get_close_matches(task, METAWORLD_TASKS, n=1)
+def check_task(task: str, suite: str = "metaworld") -> None:
+    """Raise a `GipoError` with the closest name unless ``task`` is one of the suite's; for LIBERO, or a whole suite."""
+    names = METAWORLD_TASKS if suite == "metaworld" else (*HORIZONS, *LIBERO_TASKS)
+    if task not in names:
+        close = difflib.get_close_matches(task, names, n=1)
         raise GipoError(f"unknown task {task!r}" + (f"; did you mean {close[0]!r}?" if close else ""))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gipo.errors import GipoError
+from gipo.runs.spec import RunSpec
 
 
 def code_digest(*modules: str, data: Iterable[Path] = ()) -> str:
@@ -35,10 +36,13 @@ def code_digest(*modules: str, data: Iterable[Path] = ()) -> str:
     return digest.hexdigest()
 
 
-def training_modules(objective: str) -> tuple[str, ...]:
-    """Modules that determine a run's numbers: the engine, and that of the objective where it is a user's own."""
-    module, _, _ = objective.rpartition(":")
-    return ("gipo.engines.lockstep", *([module] if module else []))
+def training_modules(spec: RunSpec) -> tuple[str, ...]:
+    """Modules that determine a run's numbers: the engine, the suite, and that of an objective of the user's own."""
+    module, _, _ = spec.objective.name.rpartition(":")
+    engine = ["gipo.engines.lockstep"]
+    if spec.asynchronous:
+        engine = ["gipo.engines.asynchronous", f"gipo.engines.asynchronous.{spec.suite}"]
+    return (*engine, *([module] if module else []))
 
 
 def _closure(modules: Iterable[str]) -> dict[str, Path]:

@@ -49,6 +49,16 @@ class RunDirectory:
         return self.path / "checkpoint.pt"
 
     @property
+    def scratch(self) -> Path:
+        """What the processes of an unfinished asynchronous run keep: replay, snapshots."""
+        return self.path / "scratch"
+
+    @property
+    def engine(self) -> Path:
+        """How the asynchronous engine ran: rates, batch sizes, losses, restarts, JSON."""
+        return self.path / "engine.json"
+
+    @property
     def log(self) -> Path:
         """Progress lines of all attempts."""
         return self.path / "run.log"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Annotated, Literal
 
 import numpy as np
@@ -27,8 +28,9 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def digest(self) -> str:
-        """Hexadecimal SHA-256 of the content."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        """Hexadecimal SHA-256 of the content; absent parts do not count: a new optional one changes no old digest."""
+        content = {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def explain(error: ValidationError) -> str:
@@ -58,7 +60,7 @@ class EnvironmentSpec(Section):
     bins: Annotated[int, Field(ge=2, le=256, strict=True)] = 256
     """Tokens per action dimension."""
     episode_steps: PositiveInt = 500
-    """Time limit of an episode in env steps."""
+    """Time limit of an episode in env steps; LIBERO's suites have their own."""
 
 
 class NetworkSpec(Section):
@@ -68,6 +70,28 @@ class NetworkSpec(Section):
     value_hidden: PositiveInt = 256
     detach_value: bool = True
     """The value loss does not train the encoder [C]; false: it does."""
+
+
+class OpenVLASpec(Section):
+    """The OpenVLA-OFT policy of a LIBERO run, in place of the network."""
+
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+    """Of the checkpoint on the Hugging Face hub; its files lie in ``<repository>/<revision>`` of all checkpoints."""
+    revision: Label
+    rank: PositiveInt = 32
+    """Of the LoRA matrices [C]."""
+    images: Annotated[int, Field(ge=1, le=2, strict=True)] = 1
+    """Camera frames: that of the scene, and that of the hand."""
+    proprio: bool = False
+
+
+class StatesSpec(Section):
+    """LIBERO on states and with a shaped reward: a check of the engine, from which nothing about the paper follows."""
+
+    repeat: PositiveInt = 8
+    """Simulator steps that an action is held for."""
+    reward: Literal["reach"] = "reach"
+    """See `gipo.envs.libero_shaped`."""
 
 
 class StoreSpec(Section):
@@ -88,8 +112,9 @@ class StoreSpec(Section):
 class ReplaySpec(StoreSpec):
     """The replay in a regime: replaced once in L learner updates."""
 
-    lifetime: PositiveFloat = 0.874
-    """L as a share of all learner updates [R]: 0.0855 is the paper's fresh regime, 0.874 its stale one."""
+    lifetime: PositiveFloat | None = 0.874
+    """L as a share of all learner updates [R]: 0.0855 is the paper's fresh regime, 0.874 its stale one. Collection and
+    learning wait for each other to keep to it; null: neither waits, and so many environments make the lag."""
 
 
 class LearnerSpec(Section):
@@ -147,10 +172,21 @@ class DiagnosticsSpec(Section):
     """K as a share of all learner updates: a sample is old from this version gap on (K = 10,000 of 100,000 [R])."""
 
 
+class AsynchronousSpec(Section):
+    """The asynchronous engine: every group of environments, the inference, the replay and the learner on their own."""
+
+    inference_batch: PositiveInt = 8
+    """Observations that the inference waits for [C] ..."""
+    inference_seconds: PositiveFloat = 0.3
+    """... but no longer than this [C]."""
+    recompute_values: bool = False
+    """Targets from the newest policy's values once a segment is whole; false: from those it was played with [C]."""
+
+
 class RunSpec(Section):
     """One training run. Its identity is the digest of its content."""
 
-    suite: Literal["metaworld"] = "metaworld"
+    suite: Literal["metaworld", "libero"] = "metaworld"
     task: Label
     regime: Label
     method: Label
@@ -158,10 +194,31 @@ class RunSpec(Section):
     objective: ObjectiveSpec
     environment: EnvironmentSpec = EnvironmentSpec()
     network: NetworkSpec = NetworkSpec()
+    openvla: OpenVLASpec | None = None
+    """LIBERO on frames, with this policy in place of `network`."""
+    states: StatesSpec | None = None
+    """LIBERO on states, with `network`."""
     replay: ReplaySpec = ReplaySpec()
     learner: LearnerSpec = LearnerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     diagnostics: DiagnosticsSpec = DiagnosticsSpec()
+    asynchronous: AsynchronousSpec | None = None
+    """None: the lockstep engine."""
+
+    @model_validator(mode="after")
+    def _engine_can(self) -> RunSpec:
+        if self.asynchronous and self.learner.refresh_every:
+            raise ValueError("learner.refresh_every (and with it estimator vtrace) needs the lockstep engine")
+        if not self.asynchronous:
+            if self.suite == "libero":
+                raise ValueError("suite libero needs the asynchronous engine")
+            if self.replay.lifetime is None:
+                raise ValueError("a regime by its number of actors needs the asynchronous engine")
+        policies = [name for name in ("openvla", "states") if getattr(self, name)]
+        if len(policies) != (self.suite == "libero"):
+            has = " and ".join(policies) or "neither"
+            raise ValueError(f"{self.suite} has {has}; libero needs one of openvla and states, metaworld neither")
+        return self
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> RunSpec:
@@ -192,7 +249,9 @@ class RunSpec(Section):
 
     @property
     def lifetime_updates(self) -> float:
-        """L: learner updates in which the replay is replaced once."""
+        """L: learner updates in which the replay is replaced once; infinite where it is not set."""
+        if self.replay.lifetime is None:
+            return math.inf
         return self.replay.lifetime * self.learner.updates
 
     @property
