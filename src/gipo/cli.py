@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -33,13 +33,22 @@ def train(
     workers: Annotated[int, typer.Option(min=0, help="Processes that collect; 0 collects in the learner's.")] = 0,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where replay and learner live.")] = "cpu",
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
+    learners: Annotated[int, typer.Option(min=1, help="Processes of the asynchronous learner, a GPU each.")] = 1,
+    checkpoints: Annotated[Path, typer.Option(help="Where pretrained models lie.")] = Path("results/checkpoints"),
 ) -> None:
     """Train one run."""
-    from gipo.engines import lockstep
     from gipo.study import load_study
 
     spec = load_study(config).run(task, regime, method, seed)
-    lockstep.train(spec, directory, workers=workers, device=device, checkpoint_seconds=checkpoint_seconds, report=_say)
+    machine: dict[str, Any] = {"device": device, "checkpoint_seconds": checkpoint_seconds, "report": _say}
+    if spec.asynchronous:
+        from gipo.engines import asynchronous
+
+        asynchronous.train(spec, directory, learners=learners, checkpoints=checkpoints, **machine)
+    else:
+        from gipo.engines import lockstep
+
+        lockstep.train(spec, directory, workers=workers, **machine)
 
 
 @cli.command()

@@ -1,0 +1,113 @@
+"""The inference: one model that acts for all rollout workers, in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gipo.engines.actors import Floats, Stream
+from gipo.engines.asynchronous.peers import Peer
+from gipo.engines.asynchronous.suites import Array, make_suite
+from gipo.runs.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Acts:
+    """What the policy does on N observations."""
+
+    tokens: npt.NDArray[np.uint8]  # [N, D]
+    log_probs: Floats  # [N, D], log mu of the tokens
+    values: Floats  # [N]
+    version: int
+    """Learner updates that the policy had seen."""
+
+    def part(self, rows: slice) -> Acts:
+        """Some of the observations."""
+        return Acts(self.tokens[rows], self.log_probs[rows], self.values[rows], self.version)
+
+
+class Inference:
+    """Gathers requests up to a target size or a deadline, and answers them in one forward pass.
+
+    A worker has one request open at a time, so no more than all environments ever wait here.
+
+    Args:
+        spec: the run.
+        checkpoints: where pretrained models lie.
+        incarnation: a number that no earlier inference of the run had, for its random stream.
+        device: where the model lives.
+    """
+
+    def __init__(self, spec: RunSpec, checkpoints: Path, incarnation: int, device: str) -> None:
+        assert spec.asynchronous
+        torch.set_num_threads(1)
+        self.target = min(spec.asynchronous.inference_batch, spec.replay.environments)
+        self.deadline = spec.asynchronous.inference_seconds
+        suite = make_suite(spec, checkpoints)
+        self.actor, self.action_dimensions = suite.make_actor(torch.device(device)), suite.action_dimensions
+        self.version = -1
+        self.newest: tuple[int, dict[str, Array]] = (-1, {})
+        self.learner = Peer("learner")
+        self.random = spec.generator(Stream.ACTIONS, incarnation)
+        self.waiting: list[tuple[Array, asyncio.Future[Acts]]] = []
+        self.arrived = asyncio.Event()
+        self.batches, self.rows = 0, 0
+
+    async def act(self, observations: Array) -> Acts:
+        """Actions sampled for observations [N, O]."""
+        answer: asyncio.Future[Acts] = asyncio.get_running_loop().create_future()
+        self.waiting.append((observations, answer))
+        self.arrived.set()
+        return await answer
+
+    async def run(self) -> None:
+        """Serve until the process is ended."""
+        await self._fetch()
+        asyncio.get_running_loop().create_task(self._follow())
+        while True:
+            await self._gather()
+            requests, self.waiting = self.waiting, []
+            acts = await asyncio.to_thread(self._forward, np.concatenate([rows for rows, _ in requests]))
+            first = 0
+            for rows, answer in requests:
+                answer.set_result(acts.part(slice(first, first + len(rows))))
+                first += len(rows)
+
+    async def statistics(self) -> dict[str, int]:
+        """Forward passes so far, and the observations in them."""
+        return {"inference_batches": self.batches, "inference_rows": self.rows}
+
+    async def _gather(self) -> None:
+        """Wait until enough observations are there, or for the deadline from the first one on."""
+        clock = asyncio.get_running_loop().time
+        end = float("inf")
+        while sum(len(rows) for rows, _ in self.waiting) < self.target and clock() < end:
+            self.arrived.clear()
+            if self.waiting and end == float("inf"):
+                end = clock() + self.deadline
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.arrived.wait(), end - clock() if self.waiting else None)
+
+    async def _follow(self) -> None:
+        while True:
+            await self._fetch()
+
+    async def _fetch(self) -> None:
+        """Weights newer than these, as soon as the learner has some."""
+        self.newest = await asyncio.to_thread(self.learner.ask, "weights", self.newest[0])
+
+    def _forward(self, observations: Array) -> Acts:
+        version, weights = self.newest
+        if version != self.version:
+            self.actor.load(weights)
+            self.version = version
+        uniforms = self.random.random((len(observations), self.action_dimensions), dtype=np.float32)
+        self.batches += 1
+        self.rows += len(observations)
+        return Acts(*self.actor.act(observations, uniforms), version)

@@ -1,0 +1,206 @@
+"""The learner as processes of its own: asks for batches, updates, offers its weights, leaves snapshots."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import ray
+import torch
+from torch import Tensor
+
+from gipo.engines.asynchronous.peers import Peer, PeerLostError
+from gipo.engines.asynchronous.ranks import Ranks
+from gipo.engines.asynchronous.snapshots import Snapshots
+from gipo.engines.asynchronous.staging import Staging
+from gipo.engines.asynchronous.suites import make_suite
+from gipo.engines.record import Record
+from gipo.learner import Learner
+from gipo.runs import checkpoint
+from gipo.runs.code import training_modules
+from gipo.runs.directory import RunDirectory
+from gipo.runs.provenance import origin
+from gipo.runs.spec import RunSpec
+from gipo.sharded import ShardedLearner
+
+Weights = tuple[int, dict[str, npt.NDArray[np.float32]]]
+"""Updates made, and the state dict of the policy then."""
+
+
+class LearnerProcess:
+    """Learner of a run from its last checkpoint on; the first, and mostly the only, of its processes.
+
+    Metrics, evaluation and checkpoints are those of lockstep; when they happen is the same, what the data are is not.
+
+    Args:
+        spec: the run.
+        path: its directory.
+        device: where the learner lives.
+        checkpoints: where pretrained models lie.
+        ranks: its place among the learner's processes.
+        checkpoint_seconds: seconds between checkpoints.
+    """
+
+    REQUEST_BYTES = 2**19
+    """Size of what is asked of the replay at once: several small updates, or a large one."""
+
+    def __init__(
+        self, spec: RunSpec, path: Path, device: str, checkpoints: Path, ranks: Ranks, checkpoint_seconds: float
+    ) -> None:
+        self.spec, self.directory, self.checkpoint_seconds = spec, RunDirectory(path), checkpoint_seconds
+        self.ranks = ranks
+        self.staging, self.learner = make_learner(spec, device, checkpoints, ranks)
+        self.record = Record(origin(*training_modules(spec)), self.staging.device)
+        self.snapshots = Snapshots(path)
+        self.replay = Peer("replay")
+        self.env_steps = 0
+        self.offered = threading.Condition()
+        self.offer: Weights = (-1, {})
+        self.wanted = True
+        """Somebody waits for newer weights than those on offer."""
+
+    def run(self) -> None:
+        """Make all updates."""
+        self._restore()
+        self.replay.ask("rewind", self.learner.updates)
+        self._publish()
+        if not self.learner.updates:
+            self._leave_snapshot()
+        saved = time.monotonic()
+        for batches in self._batches():
+            self._learn(batches)
+            if time.monotonic() - saved > self.checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
+        self._save()
+        self.ranks.tell("end")
+
+    def weights(self, newer_than: int) -> Weights:
+        """The policy, as soon as it has seen more than ``newer_than`` updates; called beside `run`."""
+        with self.offered:
+            self.wanted = self.wanted or self.offer[0] <= newer_than
+            self.offered.wait_for(lambda: self.offer[0] > newer_than)
+            return self.offer
+
+    def statistics(self) -> dict[str, int]:
+        """Updates made."""
+        return {"updates": self.learner.updates}
+
+    def _learn(self, batches: dict[str, npt.NDArray[Any]]) -> None:
+        """As many updates as the batches suffice for."""
+        self.env_steps = int(batches.pop("env_steps"))
+        for first in range(0, len(batches["versions"]), self.staging.size):
+            self.ranks.tell("update")
+            self.staging.fill({name: array[first : first + self.staging.size] for name, array in batches.items()})
+            losses, norms = self.learner.update(self.staging.index)
+            if self._is_due(self.spec.diagnostics.every):
+                self.record.log(self.learner.updates, self.env_steps, self.learner.metrics(losses, norms))
+            if self._is_due(self.spec.evaluation.every):
+                self._leave_snapshot()
+            if self.wanted:
+                self._publish()
+        self.learner.check()
+
+    def _batches(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """Batches for all updates to come, one request ahead of the learner."""
+        last = self.spec.learner.updates
+        at_once = max(1, self.REQUEST_BYTES // self.staging.bytes)
+        requests = [(start, min(at_once, last - start)) for start in range(self.learner.updates, last, at_once)]
+        answers = [self.replay.submit("sample", *request) for request in requests[:1]]
+        for number, request in enumerate(requests):
+            answers += [self.replay.submit("sample", *ahead) for ahead in requests[number + 1 : number + 2]]
+            yield self._result(answers.pop(0), request)
+
+    def _result(self, answer: ray.ObjectRef, request: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
+        """What the replay sampled; asked for again if it died over it."""
+        while True:
+            try:
+                return dict(self.replay.result(answer))
+            except PeerLostError:
+                answer = self.replay.submit("sample", *request)
+
+    def _is_due(self, every: int) -> bool:
+        """Every so many updates, and after the last one."""
+        return self.learner.updates % every == 0 or self.learner.updates == self.spec.learner.updates
+
+    def _publish(self) -> None:
+        weights = {name: tensor.numpy() for name, tensor in self._weights().items()}
+        with self.offered:
+            self.offer, self.wanted = (self.learner.updates, weights), False
+            self.offered.notify_all()
+
+    def _leave_snapshot(self) -> None:
+        self.snapshots.leave(self.learner.updates, self.env_steps, self._weights())
+
+    def _weights(self) -> dict[str, Tensor]:
+        self.ranks.tell("weights")
+        return self.learner.weights()
+
+    def _save(self) -> None:
+        self.ranks.tell("save")
+        checkpoint.save(
+            self.directory.checkpoint,
+            {
+                "code_digest": self.record.origin["code_digest"],
+                "learner": self.learner.state(),
+                "env_steps": self.env_steps,
+                "record": self.record.state(),
+            },
+        )
+
+    def _restore(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if self.directory.checkpoint.exists():
+            self.ranks.tell("restore")
+            state = checkpoint.load(self.directory.checkpoint)
+            self.learner.load_state(state["learner"])
+            self.record.load_state(state["record"])
+            self.env_steps = state["env_steps"]
+        self.snapshots.forget_after(self.learner.updates)
+
+
+class Follower:
+    """One of the learner's processes other than the first.
+
+    Args:
+        spec: the run.
+        path: its directory.
+        device: where its part of the model lives.
+        checkpoints: where pretrained models lie.
+        ranks: its place among the learner's processes.
+    """
+
+    def __init__(self, spec: RunSpec, path: Path, device: str, checkpoints: Path, ranks: Ranks) -> None:
+        self.directory, self.ranks = RunDirectory(path), ranks
+        self.staging, self.learner = make_learner(spec, device, checkpoints, ranks)
+
+    def run(self) -> None:
+        """Do as the first one says, until it says that it is over."""
+        while (order := self.ranks.hear()) != "end":
+            match order:
+                case "update":
+                    self.staging.fill(None)
+                    self.learner.update(self.staging.index)
+                case "weights":
+                    self.learner.weights()
+                case "save":
+                    self.learner.state()
+                case "restore":
+                    self.learner.load_state(checkpoint.load(self.directory.checkpoint)["learner"])
+
+
+def make_learner(
+    spec: RunSpec, device: str, checkpoints: Path, ranks: Ranks
+) -> tuple[Staging, Learner | ShardedLearner]:
+    """A process's share of the transitions, and its learner."""
+    torch.set_num_threads(1)
+    ranks.join()
+    suite = make_suite(spec, checkpoints)
+    shapes = suite.observation_size, suite.observation_dtype, suite.action_dimensions
+    staging = Staging(spec.learner, *shapes, torch.device(device), ranks)
+    return staging, suite.make_learner(staging)

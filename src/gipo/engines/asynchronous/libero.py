@@ -1,0 +1,239 @@
+"""LIBERO on the asynchronous engine: OpenVLA-OFT on frames, or a small network on states to check the engine with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from gipo.engines.actors import sample_tokens
+from gipo.engines.asynchronous.staging import Staging
+from gipo.engines.asynchronous.suites import Array
+from gipo.envs.libero import SPLIT, LiberoEnv, Observation, Start, episode_start
+from gipo.envs.libero_shaped import reach
+from gipo.envs.libero_tasks import libero_tasks
+from gipo.learner import Learner, make_model
+from gipo.models.mlp import MLPPolicy
+from gipo.models.openvla_oft.checkpoint import load
+from gipo.models.openvla_oft.images import SIZE, preprocess
+from gipo.models.openvla_oft.packed import Layout, PackedPolicy
+from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
+from gipo.models.openvla_oft.prompts import prompt_ids, read_tokenizer
+from gipo.models.openvla_oft.statistics import read_statistics
+from gipo.models.openvla_oft.tokens import SLOTS, actions_of_tokens, env_actions, normalise_proprio
+from gipo.runs.spec import OpenVLASpec, RunSpec, StatesSpec
+from gipo.sharded import ShardedLearner
+
+
+class View(Protocol):
+    """What a policy is shown of the simulator, and what its tokens do there."""
+
+    observation_size: int
+    observation_dtype: torch.dtype
+    action_dimensions: int
+    cameras: bool
+
+    def show(self, simulator: LiberoEnv, observation: Observation) -> Array:
+        """An observation, [O]."""
+
+    def actions(self, tokens: Array) -> Array:
+        """The chunk of actions [n, 7] that tokens [D] stand for."""
+
+    def make_model(self, device: torch.device) -> PackedPolicy | MLPPolicy:
+        """The untrained model."""
+
+
+class Frames:
+    """Frames, proprioception and instruction, as OpenVLA-OFT was trained on them; a step is its chunk."""
+
+    observation_dtype = torch.uint8
+    action_dimensions = SLOTS
+    cameras = True
+
+    def __init__(self, spec: RunSpec, openvla: OpenVLASpec, checkpoints: Path) -> None:
+        self.openvla = openvla
+        self.checkpoint = checkpoint = checkpoints / openvla.repository / openvla.revision
+        tasks = libero_tasks(spec.task)
+        self.layout = Layout(openvla.images)
+        self.observation_size = self.layout.size
+        self.statistics = read_statistics(checkpoint, next(iter(tasks.values())).suite)
+        tokenizer = read_tokenizer(checkpoint)
+        self.instructions = [task.instruction for task in tasks.values()]
+        self.prompts = [prompt_ids(tokenizer, instruction) for instruction in self.instructions]
+
+    def show(self, simulator: LiberoEnv, observation: Observation) -> Array:
+        """Images as the towers take them; blank after a success, when nothing follows."""
+        frames = (observation.agentview, observation.wrist)[: self.openvla.images]
+        images = [np.zeros((SIZE, SIZE, 3), np.uint8) if frame is None else preprocess(frame) for frame in frames]
+        proprio = np.zeros(8)
+        if self.openvla.proprio:
+            proprio = normalise_proprio(observation.proprio, self.statistics)
+        return self.layout.pack(images, proprio, self.instructions.index(observation.instruction))
+
+    def actions(self, tokens: Array) -> Array:
+        """The checkpoint's own de-tokenisation, [8, 7]."""
+        return env_actions(actions_of_tokens(tokens, self.statistics))
+
+    def make_model(self, device: torch.device) -> PackedPolicy:
+        """The checkpoint with untrained LoRA and value head; bfloat16 on a GPU."""
+        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        model = load(self.checkpoint, proprio=self.openvla.proprio, dtype=dtype, device=device)
+        return PackedPolicy(
+            OpenVLAOFTPolicy(model, self.openvla.rank), self.layout, self.prompts, self.openvla.proprio
+        ).to(device)
+
+
+class States:
+    """Poses of hand and objects, one task; a step is one action, held for some simulator steps.
+
+    It checks the engine, and nothing about the paper may be concluded from it.
+    """
+
+    observation_size = 192
+    """Whatever the task; the rest are zeros."""
+    observation_dtype = torch.float32
+    action_dimensions = 7
+    cameras = False
+
+    def __init__(self, spec: RunSpec, states: StatesSpec) -> None:
+        self.spec, self.repeat = spec, states.repeat
+
+    def show(self, simulator: LiberoEnv, observation: Observation) -> Array:
+        """`LiberoEnv.state_observation`, filled up with zeros."""
+        state = simulator.state_observation()
+        return np.pad(state, (0, self.observation_size - len(state)))
+
+    def actions(self, tokens: Array) -> Array:
+        """``a = -1 + 2 * token / (bins - 1)`` for every dimension, repeated."""
+        action = -1 + 2 * tokens.astype(np.float64) / (self.spec.environment.bins - 1)
+        return np.tile(action, (self.repeat, 1))
+
+    def make_model(self, device: torch.device) -> MLPPolicy:
+        """The state policy of the MetaWorld study."""
+        return make_model(self.spec, self.observation_size, self.action_dimensions).to(device)
+
+
+def make_view(spec: RunSpec, checkpoints: Path) -> View:
+    """What the policy of a run sees."""
+    if spec.openvla:
+        return Frames(spec, spec.openvla, checkpoints)
+    assert spec.states
+    return States(spec, spec.states)
+
+
+class Environment:
+    """Training episodes: a task of the run and one of its training states, drawn from the seed.
+
+    One scene at a time: building one takes seconds, and each holds up to 2 GB.
+    """
+
+    EPISODES_PER_TASK = 5
+    """Episodes of one task before the next is drawn [R]; a change of the scene costs as much as an episode."""
+
+    def __init__(self, spec: RunSpec, view: View) -> None:
+        self.view, self.tasks = view, list(libero_tasks(spec.task))
+        self.reward = reach if spec.states else None
+        self.task = ""
+        self.episodes = 0
+
+    def reset(self, *, seed: int) -> tuple[Array, dict[str, Any]]:
+        """Begin the episode of a seed."""
+        random = np.random.default_rng(seed)
+        drawn = self.tasks[random.integers(len(self.tasks))]
+        task = self.task if self.episodes % self.EPISODES_PER_TASK else drawn
+        self.episodes += 1
+        start = Start(SPLIT["train"][random.integers(len(SPLIT["train"]))], int(random.integers(2**32)))
+        return self.begin(task, start), {}
+
+    def begin(self, task: str, start: Start) -> Array:
+        """Begin an episode."""
+        if task != self.task:
+            self.close()
+            self.simulator = LiberoEnv(task, cameras=self.view.cameras, reward=self.reward)
+            self.task = task
+        return self.view.show(self.simulator, self.simulator.reset(start))
+
+    def close(self) -> None:
+        """Free the simulator."""
+        if self.task:
+            self.simulator.close()
+            self.task = ""
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Play what the tokens stand for; LIBERO's episodes end with the first success."""
+        played = self.simulator.step_chunk(self.view.actions(action))
+        observation = self.view.show(self.simulator, played.observation)
+        info = {"success_any": played.success, "success_last": played.success}
+        return observation, float(played.rewards.sum()), played.success, played.truncated, info
+
+
+class Actor:
+    """A model that acts."""
+
+    def __init__(self, model: PackedPolicy | MLPPolicy, device: torch.device) -> None:
+        self.model, self.device = model, device
+
+    def load(self, weights: dict[str, Array]) -> None:
+        """Take what the learner offers: what it trains."""
+        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+        if isinstance(self.model, PackedPolicy):
+            self.model.load_trained(tensors)
+        else:
+            self.model.load_state_dict(tensors)
+
+    def act(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
+        """Tokens, their log-probabilities and values."""
+        logits, values = self._forward(observations)
+        return *sample_tokens(logits, uniforms), values
+
+    def best(self, observations: Array) -> Array:
+        """The most probable tokens, uint8 [N, D]."""
+        return self._forward(observations)[0].argmax(-1).astype(np.uint8)
+
+    @torch.inference_mode()
+    def _forward(self, observations: Array) -> tuple[Array, Array]:
+        logits, values = self.model(torch.from_numpy(observations).to(self.device))
+        return logits.cpu().numpy(), values.cpu().numpy()
+
+
+class Suite:
+    """A LIBERO suite or one of its tasks; see `gipo.engines.asynchronous.suites.Suite`."""
+
+    def __init__(self, spec: RunSpec, checkpoints: Path) -> None:
+        self.spec = spec
+        self.view = make_view(spec, checkpoints)
+        self.observation_size, self.observation_dtype = self.view.observation_size, self.view.observation_dtype
+        self.action_dimensions = self.view.action_dimensions
+
+    def make_environment(self) -> Environment:
+        """A new simulator."""
+        return Environment(self.spec, self.view)
+
+    def make_actor(self, device: torch.device) -> Actor:
+        """A model with weights to come."""
+        return Actor(self.view.make_model(device), device)
+
+    def make_learner(self, staging: Staging) -> Learner | ShardedLearner:
+        """A learner of the untrained model."""
+        model = self.view.make_model(staging.device)
+        if isinstance(model, PackedPolicy):
+            return ShardedLearner(self.spec, model, staging)
+        return Learner(self.spec, staging)
+
+    def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
+        """Episode e plays task e modulo their number from an evaluation state, by the most probable tokens."""
+        environment = self.make_environment()
+        rows = []
+        for episode in range(self.spec.evaluation.episodes):
+            turn, number = divmod(episode, len(environment.tasks))
+            start = episode_start(self.spec.seed, "evaluation", turn)
+            observation = environment.begin(environment.tasks[number], start)
+            total, ended = 0.0, False
+            while not ended:
+                observation, reward, terminated, truncated, info = environment.step(actor.best(observation[None])[0])
+                total, ended = total + reward, terminated or truncated
+            rows.append({"episode": episode, "return": total, **info})
+        environment.close()
+        return rows

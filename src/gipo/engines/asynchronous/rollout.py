@@ -1,0 +1,132 @@
+"""A rollout worker: a group of environments that asks the inference for its actions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gipo.engines.actors import Arrays, Stream
+from gipo.engines.asynchronous.inference import Acts
+from gipo.engines.asynchronous.peers import Peer, PeerLostError
+from gipo.engines.asynchronous.suites import Array, make_suite
+from gipo.engines.asynchronous.watchdog import Watchdog
+from gipo.runs.spec import RunSpec
+
+
+class Rollout:
+    """Environments ``group * group_size`` and following of a run; simulator only.
+
+    Args:
+        spec: the run.
+        checkpoints: where pretrained models lie; their statistics say what actions mean.
+        group: which group.
+        incarnation: a number that no earlier worker of this group had, for its episodes.
+        watchdog: file for what the simulator is doing.
+        timeout: seconds after which a simulator call counts as hung.
+    """
+
+    def __init__(
+        self, spec: RunSpec, checkpoints: Path, group: int, incarnation: int, watchdog: Path, timeout: float
+    ) -> None:
+        torch.set_num_threads(1)
+        assert spec.asynchronous
+        self.spec, self.recompute = spec, spec.asynchronous.recompute_values
+        self.watchdog = Watchdog(watchdog, timeout)
+        self.inference, self.replay, self.statistics = Peer("inference"), Peer("replay"), Peer("statistics")
+        self.seeds = spec.generator(Stream.EPISODES, group, incarnation)
+        first = group * spec.replay.group_size
+        suite = make_suite(spec, checkpoints)
+        members = range(first, min(first + spec.replay.group_size, spec.replay.environments))
+        with self.watchdog.watch(f"{spec.task}, construction"):
+            self.environments = [suite.make_environment() for _ in members]
+        self.dtype = torch.empty(0, dtype=suite.observation_dtype).numpy().dtype
+        self.returns, self.steps = np.zeros(len(members)), [0] * len(members)
+        self.cuts: list[tuple[int, int, Array]] = []
+        """Environment, step and last observation of the episodes that ended in the latest segment."""
+
+    def run(self) -> None:
+        """Collect until the process is ended; a segment that the replay dies over is lost, and counted."""
+        self.begin()
+        while True:
+            collected = self.collect()
+            if self.recompute:
+                self._recompute(collected)
+            try:
+                self.replay.result(self.replay.submit("append", collected))
+            except PeerLostError:
+                self.statistics.submit("count", "segments_lost")
+
+    def begin(self) -> None:
+        """Begin the first episodes."""
+        first = [self._begin_episode(i) for i in range(len(self.environments))]
+        self.observations = np.stack(first).astype(self.dtype)
+        self.acts = self._act(self.observations)
+
+    def collect(self) -> Arrays:
+        """One segment of every environment: `gipo.lag.Segments`, and versions, values and successors' values [S, T]."""
+        shape = (len(self.environments), self.spec.replay.segment_length)
+        dimensions = self.acts.tokens.shape[1:]
+        segment: Arrays = {
+            "observations": np.empty((*shape, *self.observations.shape[1:]), self.observations.dtype),
+            "tokens": np.empty((*shape, *dimensions), np.uint8),
+            "log_probs": np.empty((*shape, *dimensions), np.float32),
+            "rewards": np.empty(shape, np.float32),
+            "terminated": np.zeros(shape, bool),
+            "truncated": np.zeros(shape, bool),
+            "final_observation": np.empty_like(self.observations),
+            "cut_observation": np.zeros_like(self.observations),
+            "versions": np.empty(shape, np.int64),
+            "values": np.empty(shape, np.float32),
+            "successors": np.empty(shape, np.float32),
+        }
+        self.cuts = []
+        for t in range(shape[1]):
+            self._step(segment, t)
+        return segment
+
+    def _step(self, segment: Arrays, t: int) -> None:
+        segment["observations"][:, t] = self.observations
+        segment["tokens"][:, t], segment["log_probs"][:, t] = self.acts.tokens, self.acts.log_probs
+        segment["values"][:, t], segment["versions"][:, t] = self.acts.values, self.acts.version
+        successors = segment["final_observation"]
+        for i, environment in enumerate(self.environments):
+            with self.watchdog.watch(f"{environment.task}, step {self.steps[i]} of an episode"):
+                successors[i], reward, terminated, truncated, info = environment.step(self.acts.tokens[i])
+            segment["rewards"][i, t] = reward
+            segment["terminated"][i, t], segment["truncated"][i, t] = terminated, truncated
+            self.returns[i] += reward
+            self.steps[i] += 1
+            if terminated or truncated:
+                self.statistics.submit("episode", self.returns[i], info["success_any"])
+        self.observations = successors.copy()
+        cut = np.flatnonzero(np.logical_or(segment["terminated"][:, t], segment["truncated"][:, t]))
+        for i in cut.tolist():
+            self.observations[i] = self._begin_episode(i)
+        self.acts = self._act(self.observations)
+        segment["successors"][:, t] = self.acts.values
+        if len(cut):
+            segment["cut_observation"][cut] = successors[cut]
+            segment["successors"][cut, t] = self._act(successors[cut]).values
+            self.cuts += [(i, t, successors[i].copy()) for i in cut.tolist()]
+
+    def _recompute(self, segment: Arrays) -> None:
+        """Values of the newest policy instead of those that the segment was played with."""
+        following = np.concatenate([segment["observations"][:, 1:], segment["final_observation"][:, None]], axis=1)
+        for i, t, last in self.cuts:
+            following[i, t] = last
+        for name, observations in (("values", segment["observations"]), ("successors", following)):
+            acts = self._act(observations.reshape(-1, observations.shape[-1]))
+            segment[name] = acts.values.reshape(observations.shape[:2])
+
+    def _act(self, observations: Array) -> Acts:
+        acts: Acts = self.inference.ask("act", observations)
+        return acts
+
+    def _begin_episode(self, i: int) -> Array:
+        self.returns[i], self.steps[i] = 0.0, 0
+        environment = self.environments[i]
+        with self.watchdog.watch(f"{environment.task}, reset"):
+            observation, _ = environment.reset(seed=int(self.seeds.integers(2**63)))
+        return observation

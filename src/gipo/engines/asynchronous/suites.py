@@ -1,0 +1,74 @@
+"""What the engine needs to know of a benchmark suite, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+import torch
+
+from gipo.engines.asynchronous.staging import Staging
+from gipo.learner import Learner
+from gipo.runs.spec import RunSpec
+from gipo.sharded import ShardedLearner
+
+Array = npt.NDArray[Any]
+
+
+class Environment(Protocol):
+    """One simulator; what it shows and takes is what the suite's model takes and gives."""
+
+    task: str
+    """What it is playing now."""
+
+    def reset(self, *, seed: int) -> tuple[Array, dict[str, Any]]:
+        """Begin the training episode of a seed."""
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Play one token per action dimension; ``info`` has ``success_any``."""
+
+
+class Actor(Protocol):
+    """A model that acts."""
+
+    def load(self, weights: dict[str, Array]) -> None:
+        """Take what the learner offers."""
+
+    def act(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
+        """Tokens uint8 [N, D], their log-probabilities [N, D] and values [N], float32, of observations [N, O].
+
+        Uniforms in [0, 1), [N, D], draw the tokens.
+        """
+
+
+class Suite(Protocol):
+    """The tasks of one benchmark, as one run meets them."""
+
+    observation_size: int
+    observation_dtype: torch.dtype
+    action_dimensions: int
+
+    def make_environment(self) -> Environment:
+        """A new simulator."""
+
+    def make_learner(self, staging: Staging) -> Learner | ShardedLearner:
+        """A learner of the untrained model, whose transitions will lie in ``staging``."""
+
+    def make_actor(self, device: torch.device) -> Actor:
+        """A model with weights to come."""
+
+    def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
+        """Play the run's evaluation episodes; one row per episode: episode, return, success_any, success_last."""
+
+
+def make_suite(spec: RunSpec, checkpoints: Path) -> Suite:
+    """The suite of a run.
+
+    Args:
+        spec: the run.
+        checkpoints: where pretrained models lie, as ``<repository>/<revision>``.
+    """
+    suite: Suite = importlib.import_module(f"gipo.engines.asynchronous.{spec.suite}").Suite(spec, checkpoints)
+    return suite

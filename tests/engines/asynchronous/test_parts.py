@@ -1,0 +1,327 @@
+"""The parts of the asynchronous engine, each on its own; no Ray here."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from asynchronous_study import make_spec
+from gipo.engines.asynchronous.inference import Inference
+from gipo.engines.asynchronous.replay import ReplayServer
+from gipo.engines.asynchronous.rollout import Rollout
+from gipo.engines.asynchronous.snapshots import Snapshots
+from gipo.engines.asynchronous.watchdog import hung, last_words
+from gipo.errors import GipoError
+from gipo.lag import Replay, Segments
+from gipo.learner import Learner, make_model
+
+NOWHERE = Path("checkpoints-that-a-small-network-needs-not")
+
+
+def initial_weights(spec):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return make_model(spec, 39, 4).state_dict()
+
+
+class DirectInference:
+    """Stands for the peer: the inference of version 3, called without a process between."""
+
+    def __init__(self, spec):
+        self.server = Inference(spec, NOWHERE, 0, "cpu")
+        self.server.newest = (3, {name: tensor.numpy() for name, tensor in initial_weights(spec).items()})
+
+    def ask(self, method, observations):
+        assert method == "act"
+        return self.server._forward(observations)
+
+
+class Nobody:
+    """Stands for a peer that need not answer."""
+
+    def submit(self, *_):
+        return None
+
+
+@pytest.fixture
+def worker(tmp_path):
+    spec = make_spec()
+    worker = Rollout(spec, NOWHERE, 1, 7, tmp_path / "watched", 60.0)
+    worker.inference, worker.statistics = DirectInference(spec), Nobody()
+    worker.begin()
+    return worker
+
+
+def segments_of(collected):
+    rest = ("versions", "values", "successors")
+    return Segments(**{name: torch.from_numpy(array) for name, array in collected.items() if name not in rest})
+
+
+def test_a_segment_goes_on_where_the_last_one_ended(worker):
+    first, second = worker.collect(), worker.collect()
+    np.testing.assert_array_equal(first["final_observation"], second["observations"][:, 0])
+    assert not first["truncated"].any()
+    assert second["truncated"][:, 3].all()  # 12 steps make an episode, 8 a segment
+    assert (first["versions"] == 3).all()
+    np.testing.assert_array_equal(first["successors"][:, :-1], first["values"][:, 1:])
+
+
+@pytest.mark.parametrize("bootstraps", [True, False])
+def test_targets_from_stored_values_equal_the_learners_at_the_same_weights(worker, tmp_path, bootstraps):
+    worker.collect()
+    collected = worker.collect()
+    assert collected["truncated"].any()
+    spec = make_spec(learner={"truncation_bootstraps": bootstraps})
+    learner = Learner(spec, Replay(512, 8, 39, 4))
+    learner.model.load_state_dict(initial_weights(spec))
+    server = ReplayServer(spec, NOWHERE, tmp_path / "replay")
+    values, successors = (torch.from_numpy(collected[name]) for name in ("values", "successors"))
+    actual = server._targets(segments_of(collected), values, successors)
+    for here, there in zip(actual, learner.targets(segments_of(collected)), strict=True):
+        torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-5)
+
+
+def test_recomputed_values_are_those_of_the_newest_weights(worker):
+    worker.collect()
+    collected = worker.collect()
+    stored = {name: collected[name].copy() for name in ("values", "successors")}
+    worker._recompute(collected)
+    for name, array in stored.items():
+        np.testing.assert_allclose(collected[name], array, rtol=1e-4, atol=1e-5)
+    _, weights = worker.inference.server.newest
+    worker.inference.server.newest = (4, {name: array + 0.1 for name, array in weights.items()})
+    worker._recompute(collected)
+    assert np.abs(collected["values"] - stored["values"]).min() > 1e-3
+
+
+def test_log_probs_of_the_inference_are_the_models():
+    spec = make_spec()
+    observations = np.random.default_rng(0).normal(size=(6, 39)).astype(np.float32)
+    acts = DirectInference(spec).ask("act", observations)
+    model = make_model(spec, 39, 4)
+    model.load_state_dict(initial_weights(spec))
+    logits, values = model(torch.from_numpy(observations))
+    expected = torch.distributions.Categorical(logits=logits).log_prob(torch.from_numpy(acts.tokens))
+    np.testing.assert_allclose(acts.log_probs, expected.detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(acts.values, values.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+class FixedLearner:
+    """Stands for the peer: has the weights of version 3, and newer ones only at the end."""
+
+    def __init__(self, spec):
+        self.weights = {name: tensor.numpy() for name, tensor in initial_weights(spec).items()}
+        self.ended = threading.Event()
+
+    def ask(self, method, newer_than):
+        if newer_than >= 3:
+            self.ended.wait()
+        return max(3, newer_than + 1), self.weights
+
+
+def serve(requests, **settings):
+    """Forward passes that requests of ``(delay, rows)`` took, after checking that each got its own answer."""
+
+    async def request(inference, delay, rows):
+        await asyncio.sleep(delay)
+        acts = await inference.act(np.full((rows, 39), delay, np.float32))
+        own = inference.actor.model.values(torch.full((rows, 39), delay, dtype=torch.float32))
+        np.testing.assert_allclose(acts.values, own.numpy(), rtol=1e-5, atol=1e-6)
+        assert acts.version == 3
+
+    async def main():
+        spec = make_spec(asynchronous=settings)
+        inference = Inference(spec, NOWHERE, 0, "cpu")
+        inference.learner = learner = FixedLearner(spec)
+        serving = asyncio.create_task(inference.run())
+        await asyncio.gather(*(request(inference, *r) for r in requests))
+        serving.cancel()
+        learner.ended.set()
+        return inference.batches
+
+    return asyncio.run(main())
+
+
+def test_requests_share_a_forward_pass_once_the_target_is_reached():
+    assert serve([(0.0, 2), (0.1, 2)], inference_batch=4, inference_seconds=60) == 1
+
+
+def test_a_request_does_not_wait_longer_than_the_deadline():
+    assert serve([(0.0, 1), (1.0, 1)], inference_batch=4, inference_seconds=0.01) == 2
+
+
+async def settled(task):
+    """Whether a task has ended after everything else had its turn."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return task.done()
+
+
+def test_both_sides_wait_for_each_other(worker, tmp_path):
+    async def main():
+        spec = make_spec()
+        server = ReplayServer(spec, NOWHERE, tmp_path / "replay")
+        per_update = server.regime.env_steps_per_update
+        batch = asyncio.create_task(server.sample(0, 1))
+        appends = [asyncio.create_task(server.append(worker.collect())) for _ in range(30)]
+        assert await settled(batch)
+        appended = [await settled(task) for task in appends]
+        assert server._env_steps == pytest.approx(64 + per_update + 2 * spec.round_steps, abs=16)
+        assert not all(appended)
+        batch = asyncio.create_task(server.sample(1, 40))
+        assert await settled(batch)
+        assert server._env_steps == pytest.approx(64 + 41 * per_update + 2 * spec.round_steps, abs=16)
+        starving = asyncio.create_task(server.sample(41, 159))
+        [task.cancel() for task in appends]
+        assert not await settled(starving)
+        starving.cancel()
+
+    asyncio.run(main())
+
+
+def test_without_a_limit_nobody_waits_after_the_warm_up(worker, tmp_path):
+    async def main():
+        server = ReplayServer(make_spec(replay={"lifetime": None}), NOWHERE, tmp_path / "replay")
+        early = asyncio.create_task(server.sample(0, 1))
+        assert not await settled(early)
+        for _ in range(4):
+            await server.append(worker.collect())
+        await early
+        await server.sample(1, 150)
+        for _ in range(40):
+            await server.append(worker.collect())
+
+    asyncio.run(main())
+
+
+def test_what_a_replay_holds_survives_its_process(worker, tmp_path):
+    async def fill(server):
+        for _ in range(40):  # 80 segments into 64 slots
+            collected = worker.collect()
+            await server.append(collected)
+        return collected
+
+    spec = make_spec(replay={"lifetime": None})
+    server = ReplayServer(spec, NOWHERE, tmp_path / "replay")
+    last = asyncio.run(fill(server))
+    state = server.store.state()
+    del server
+    restored = ReplayServer(spec, NOWHERE, tmp_path / "replay").store
+    assert restored.intact == range(16, 80)
+    for name, value in restored.state().items():
+        assert torch.equal(torch.as_tensor(value), torch.as_tensor(state[name]))
+    slots = [number % restored.slots for number in restored.intact[-2:]]
+    np.testing.assert_array_equal(restored.segments.rewards[slots].numpy(), last["rewards"])
+
+
+def test_a_segment_that_was_being_overwritten_is_not_sampled(tmp_path):
+    replay = Replay(32, 8, 3, 2, directory=tmp_path)
+    empty = Replay(32, 8, 3, 2).segments
+    for number in range(5):
+        one = Segments(**{name: tensor[:1] for name, tensor in vars(empty).items()})
+        replay.append(one, one.rewards, one.rewards, number)
+    assert replay.intact == range(1, 5)
+    replay._counts[1] += 1  # as an append does before it writes
+    assert Replay(32, 8, 3, 2, directory=tmp_path).intact == range(2, 5)
+
+
+def test_samples_are_uniform_over_what_is_stored(worker, tmp_path):
+    async def main():
+        spec = make_spec(replay={"lifetime": None})
+        server = ReplayServer(spec, NOWHERE, tmp_path / "replay")
+        for number in range(40):
+            collected = worker.collect()
+            collected["versions"][:] = number
+            await server.append(collected)
+        return (await server.sample(0, 200))["versions"]
+
+    counts = np.bincount(asyncio.run(main()), minlength=40)
+    assert counts[:8].sum() == 0
+    assert stats.chisquare(counts[8:]).pvalue > 1e-4
+
+
+def test_no_version_is_newer_than_a_learner_that_starts_again(worker, tmp_path):
+    server = ReplayServer(make_spec(replay={"lifetime": None}), NOWHERE, tmp_path / "replay")
+    for version in (2, 9):
+        collected = worker.collect()
+        collected["versions"][:] = version
+        asyncio.run(server.append(collected))
+    asyncio.run(server.rewind(5))
+    assert server.store.versions.unique().tolist() == [0, 2, 5]
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_runs(tmp_path):
+    with pytest.raises(GipoError, match=r"cannot reserve .* GiB for .*observations"):
+        Replay(2**40, 8, 2**20, 4, directory=tmp_path)
+
+
+def test_a_simulator_that_hangs_ends_its_process_and_is_named(tmp_path):
+    script = f"""
+import time
+from pathlib import Path
+from gipo.engines.asynchronous.watchdog import Watchdog
+watchdog = Watchdog(Path({str(tmp_path / "rollout-0")!r}), 0.5)
+with watchdog.watch("door-open-v3, step 1 of an episode"):
+    pass
+with watchdog.watch("door-open-v3, step 2 of an episode"):
+    time.sleep(600)
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode != 0
+    assert last_words(tmp_path / "rollout-0") == "door-open-v3, step 2 of an episode"
+    assert hung(tmp_path / "rollout-0")
+
+
+def test_a_process_that_ends_elsewhere_has_no_last_words(tmp_path):
+    script = f"""
+from pathlib import Path
+from gipo.engines.asynchronous.watchdog import Watchdog
+with Watchdog(Path({str(tmp_path / "rollout-0")!r}), 60).watch("door-open-v3, reset"):
+    pass
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert last_words(tmp_path / "rollout-0") == ""
+    assert not hung(tmp_path / "rollout-0")
+
+
+def policy(number):
+    return {"weight": torch.full((2,), float(number))}
+
+
+def test_snapshots_are_evaluated_in_order_and_kept(tmp_path):
+    snapshots = Snapshots(tmp_path)
+    for update in (0, 100, 200):
+        snapshots.leave(update, 10 * update, policy(update))
+    assert not snapshots.is_evaluated(200)
+    while taken := snapshots.take():
+        snapshots.evaluated(taken, [{"update": int(taken.stem), "return": 1.0}])
+    assert snapshots.is_evaluated(200)
+    assert [row["update"] for row in snapshots.evaluations()] == [0, 100, 200]
+
+
+def test_an_evaluator_that_died_leaves_its_snapshot_to_the_next(tmp_path):
+    Snapshots(tmp_path).leave(0, 0, policy(0))
+    first = Snapshots(tmp_path).take()
+    assert Snapshots(tmp_path).take() == first
+
+
+def test_snapshots_of_a_learner_that_died_are_forgotten(tmp_path):
+    snapshots = Snapshots(tmp_path)
+    for update in (0, 100, 200):
+        snapshots.leave(update, 0, policy(update))
+    snapshots.evaluated(snapshots.take(), [{"update": 0}])
+    taken = snapshots.take()
+    snapshots.forget_after(50)
+    snapshots.evaluated(taken, [{"update": 100}])
+    assert snapshots.waiting() == []
+    assert snapshots.evaluations() == [{"update": 0}]
+
+
+def test_recomputed_targets_need_the_lockstep_engine():
+    with pytest.raises(ValueError, match="needs the lockstep engine"):
+        make_spec(learner={"refresh_every": 20})
