@@ -280,12 +280,15 @@ class Supervisor:
 def _cluster(spec: RunSpec) -> Iterator[None]:
     """Ray, with names of this run's own."""
     own: dict[str, Any] = {"include_dashboard": False, "num_cpus": os.cpu_count()}
-    ray.init(
-        namespace=spec.digest(),
-        log_to_driver=False,
-        configure_logging=False,
-        **({} if "RAY_ADDRESS" in os.environ else own),
-    )
+    try:
+        ray.init(
+            namespace=spec.digest(),
+            log_to_driver=False,
+            configure_logging=False,
+            **({} if "RAY_ADDRESS" in os.environ else own),
+        )
+    except Exception as error:  # a node that does not come up in time raises nothing more specific
+        raise GipoError(f"Ray did not start for run {spec.run_id}: {error}") from error
     try:
         yield
     finally:
