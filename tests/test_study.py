@@ -208,6 +208,49 @@ def test_baselines_follow_the_environment_and_not_the_learner():
     assert study(environment={"episode_steps": 400}).baseline("push-v3").baseline_id != one
 
 
+LIBERO = {
+    "suite": "libero",
+    "tasks": ["libero_spatial", "libero_10"],
+    "regimes": {"fresh": {"actors": 10}, "stale": {"actors": 3}},
+    "openvla": {"repository": "somebody/a-model", "revision": "a" * 40},
+    "asynchronous": {},
+}
+
+
+def libero(**changes: Any) -> Study:
+    content = {key: value for key, value in (SCALE | LIBERO | changes).items() if key != "sweeps"}
+    return Study.model_validate(content)
+
+
+def test_each_task_may_have_a_checkpoint_of_its_own():
+    models = {task: {"repository": f"somebody/{task}", "revision": "a" * 40} for task in LIBERO["tasks"]}
+    one = libero(openvla=models)
+    assert {run.task: run.openvla.repository for run in one.runs()} == {
+        task: model["repository"] for task, model in models.items()
+    }
+    assert len(one.checkpoints()) == 2
+    assert len(libero().checkpoints()) == 1
+    with pytest.raises(ValueError, match="openvla is for libero_10, expected tasks: libero_spatial, libero_10"):
+        libero(openvla={"libero_10": models["libero_10"]})
+
+
+def test_liberos_tasks_have_no_baseline():
+    assert libero().baseline_directories(Path("results")) == []
+    assert len(study().baseline_directories(Path("results"))) == 2
+
+
+def test_a_libero_study_has_no_sweeps():
+    with pytest.raises(ValueError, match="sweeps have figures for suite metaworld only"):
+        Study.model_validate(SCALE | LIBERO | {"sweeps": {"ranking": {}}})
+
+
+@pytest.mark.parametrize(("gpus", "learners"), [(0, 1), (1, 1), (2, 1), (3, 1), (4, 2), (7, 4), (8, 6), (16, 12)])
+def test_the_learner_gets_what_inference_and_evaluation_leave_in_equal_shares(gpus: int, learners: int):
+    run = libero(learner={"batch_size": 12}).runs()[0]
+    assert run.learners(gpus) == learners
+    assert study().runs()[0].learners(8) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

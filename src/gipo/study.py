@@ -118,7 +118,8 @@ class Study(Section):
     sweeps: dict[SweepName, Sweep] = Field(default_factory=dict)
     environment: EnvironmentSpec = EnvironmentSpec()
     network: NetworkSpec = NetworkSpec()
-    openvla: OpenVLASpec | None = None
+    openvla: OpenVLASpec | Annotated[dict[Label, OpenVLASpec], BY_LABEL] | None = None
+    """One checkpoint for all tasks, or one for each."""
     states: StatesSpec | None = None
     replay: StoreSpec = StoreSpec()
     learner: LearnerSpec = LearnerSpec()
@@ -139,6 +140,10 @@ class Study(Section):
         for name, values in (("tasks", self.tasks), ("seeds", self.seeds)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} = {values} names one twice")
+        if isinstance(self.openvla, dict) and set(self.openvla) != set(self.tasks):
+            raise ValueError(f"openvla is for {', '.join(self.openvla)}, expected tasks: {', '.join(self.tasks)}")
+        if self.suite == "libero" and self.sweeps:
+            raise ValueError("sweeps have figures for suite metaworld only")
         for label, method in self.methods.items():
             try:
                 objectives.make(method.name, **method.parameters)
@@ -215,7 +220,7 @@ class Study(Section):
             objective=ObjectiveSpec(**self.methods[method].model_dump(include={"name", "parameters"})),
             environment=self.environment,
             network=self.network,
-            openvla=self.openvla,
+            openvla=self.openvla[task] if isinstance(self.openvla, dict) else self.openvla,
             states=self.states,
             replay=self._replay(self.regimes[regime]),
             learner=self._learner(self.methods[method]),
@@ -242,6 +247,15 @@ class Study(Section):
         capacity = max(1, round(regime * run_steps / round_steps)) * round_steps
         return ReplaySpec(**store | {"capacity": capacity}, lifetime=capacity / run_steps)
 
+    def checkpoints(self) -> list[OpenVLASpec]:
+        """Every pretrained checkpoint that a run starts from."""
+        models = [run.openvla for run in self.runs() if run.openvla]
+        return list({(model.repository, model.revision): model for model in models}.values())
+
+    def scored_by_baselines(self) -> list[str]:
+        """Tasks whose score is between two reference policies; LIBERO's is the success rate."""
+        return self.tasks if self.suite == "metaworld" else []
+
     def baseline(self, task: str) -> BaselineSpec:
         """The reference policies of one task."""
         return BaselineSpec(task=task, environment=self.environment, **self.baselines.model_dump())
@@ -252,7 +266,7 @@ class Study(Section):
 
     def baseline_directories(self, results: Path) -> list[Path]:
         """Where the reference policies' episodes of the main grid's tasks lie."""
-        return [results / "baselines" / self.baseline(task).baseline_id for task in self.tasks]
+        return [results / "baselines" / self.baseline(task).baseline_id for task in self.scored_by_baselines()]
 
 
 class UniqueKeyLoader(yaml.SafeLoader):

@@ -72,17 +72,28 @@ class NetworkSpec(Section):
     """The value loss does not train the encoder [C]; false: it does."""
 
 
+TINY = "tiny-random"
+"""Repository of a checkpoint that is no published one, see `gipo.models.openvla_oft.tiny`."""
+
+
 class OpenVLASpec(Section):
     """The OpenVLA-OFT policy of a LIBERO run, in place of the network."""
 
     repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
-    """Of the checkpoint on the Hugging Face hub; its files lie in ``<repository>/<revision>`` of all checkpoints."""
+    """Of the checkpoint on the Hugging Face hub; its files lie in ``<repository>/<revision>`` of all checkpoints. Or
+    `TINY`: a tiny model with random weights."""
     revision: Label
+    """A commit, 40 hexadecimal digits: a branch may move. Of `TINY`: ``seed-<n>``."""
     rank: PositiveInt = 32
     """Of the LoRA matrices [C]."""
     images: Annotated[int, Field(ge=1, le=2, strict=True)] = 1
     """Camera frames: that of the scene, and that of the hand."""
     proprio: bool = False
+
+    @property
+    def is_tiny(self) -> bool:
+        """No published checkpoint: nothing about the paper follows from such a run."""
+        return self.repository == TINY
 
 
 class StatesSpec(Section):
@@ -263,6 +274,11 @@ class RunSpec(Section):
     def run_id(self) -> str:
         """``task/regime/method/seedN-digest``: readable, and another run for any other content."""
         return f"{self.task}/{self.regime}/{self.method}/seed{self.seed}-{self.digest()[:8]}"
+
+    def learners(self, gpus: int) -> int:
+        """Processes of the learner on so many GPUs: two are left to inference and evaluation, and shares are equal."""
+        most = max(1, gpus - 2) if self.openvla else 1
+        return next(number for number in range(most, 0, -1) if self.learner.batch_size % number == 0)
 
     def generator(self, *key: int) -> np.random.Generator:
         """Random stream number ``key`` of this run's seed; equal keys give equal streams, in any order of calls."""
