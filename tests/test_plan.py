@@ -8,14 +8,27 @@ import torch
 
 from checkout import ROOT
 from gipo.errors import GipoError
-from gipo.figures import NAMES, SWEEPS
+from gipo.figures import SWEEPS, of_study
 from gipo.lag import Regime
-from gipo.plan import Cost, Line, predict, refreshed_transitions, run_cost, scale_config, sentences, show
+from gipo.plan import (
+    Cost,
+    Line,
+    libero_sentences,
+    predict,
+    predict_libero,
+    refreshed_transitions,
+    run_cost,
+    scale_config,
+    sentences,
+    show,
+    show_libero,
+)
 from gipo.rates import CPU, GridworldRate, LearnerRate, Rates, TaskRate, learner_rate, made_up_learner, random_index
 from gipo.runs.spec import RunSpec
 from gipo.study import Study, load_study
 
 SCALES = sorted(path.stem for path in (ROOT / "workflow" / "config").glob("*.yaml"))
+METAWORLD = [scale for scale in SCALES if not scale.startswith("libero")]
 
 
 def load(scale: str) -> Study:
@@ -53,7 +66,8 @@ def test_the_counts_of_the_paper_scale():
     assert {rule: line.jobs for rule, line in lines.items()} == {
         **{"train: main grid": 8 * 2 * 10 * 5, "train: sweep ranking": 0, "train: sweep sigma": 0},
         **{"train: sweep vtrace": 8 * 4 * 5, "train: sweep lag": 6 * 4 * 5},
-        **{"baseline": 8, "gridworld": 1, "weights": 1, "tables": 5, "claims": 1, "figure": len(NAMES), "track": 1},
+        **{"baseline": 8, "gridworld": 1, "weights": 1, "tables": 5, "claims": 1, "track": 1},
+        "figure": len(of_study("metaworld", SWEEPS)),
         "report": 1,
     }
     counted = {rule: (line.cost.env_steps, line.cost.updates) for rule, line in lines.items() if line.cost}
@@ -75,7 +89,7 @@ def test_a_scale_without_sweeps_has_no_figures_of_sweeps():
     assert (lines["train: main grid"].jobs, lines["tables"].jobs, lines["figure"].jobs) == (
         24,
         1,
-        len(set(NAMES) - set(SWEEPS)),
+        len(of_study("metaworld", ())),
     )
 
 
@@ -93,7 +107,7 @@ def simulate(run: RunSpec) -> tuple[int, int]:
     return env_steps, refreshed
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", METAWORLD)
 def test_env_steps_and_refreshed_targets_are_those_of_the_engine(scale: str):
     study = load(scale)
     distinct = {(run.replay, run.learner): run for run in study.all_runs()}
@@ -182,6 +196,26 @@ def test_the_table_of_the_paper_scale_fits_into_80_columns(capsys: pytest.Captur
     table = capsys.readouterr().out.partition("Env steps")[0]
     assert "…" not in table
     assert "18,704,406,080" in table
+
+
+def test_the_libero_scale_costs_what_the_paper_says():
+    lines = by_rule(predict_libero(load("libero")))
+    runs = 4 * 2 * 3 * 3
+    assert {rule: line.jobs for rule, line in lines.items()} == {
+        **{"checkpoint": 4, "libero_assets": 1, "train_libero: main grid": runs, "gridworld": 1, "weights": 1},
+        **{"tables": 1, "claims": 1, "figure": len(of_study("libero", ())), "track": 1, "report": 1},
+    }
+    cost = lines["train_libero: main grid"].cost
+    assert cost == Cost(updates=runs * 30_000, gpu_learning=runs * 8 * 2 * 24 * 3600.0)
+    words = " ".join(libero_sentences(list(lines.values())))
+    assert "Nothing was measured: GPU-hours are the paper's runs [P], 8 H200 for about 48 h each" in words
+
+
+def test_a_tiny_model_has_no_gpu_hours(capsys: pytest.CaptureFixture[str]):
+    show_libero(predict_libero(load("libero-smoke")))
+    out = capsys.readouterr().out
+    assert "Nothing was measured. A tiny model" in out
+    assert "H200" not in out
 
 
 def test_an_unknown_scale_is_named():

@@ -40,6 +40,10 @@ def train(
     from gipo.study import load_study
 
     spec = load_study(config).run(task, regime, method, seed)
+    if spec.openvla:
+        from gipo.models.openvla_oft import published
+
+        published.check(checkpoints, spec.openvla)
     machine: dict[str, Any] = {"device": device, "checkpoint_seconds": checkpoint_seconds, "report": _say}
     if spec.asynchronous:
         from gipo.engines import asynchronous
@@ -159,11 +163,14 @@ def plan(
     scale: Annotated[str, typer.Option(help="Name of a file in workflow/config.")] = "laptop",
 ) -> None:
     """What a scale would cost on this machine: jobs, env steps, updates and hours of every rule."""
-    from gipo.plan import predict, scale_config, show
+    from gipo.plan import predict, predict_libero, scale_config, show, show_libero
     from gipo.rates import measure
     from gipo.study import load_study
 
     study = load_study(scale_config(scale))
+    if study.suite == "libero":
+        show_libero(predict_libero(study))
+        return
     _say(f"Measuring what the jobs of scale {scale} consist of: about half a minute.")
     rates = measure(study)
     show(predict(study, rates), has_gpu=bool(rates.gpu))
@@ -179,6 +186,25 @@ def parity(
     comparisons = parity.compare(directory)
     parity.show(comparisons)
     parity.check(comparisons)
+
+
+@cli.command()
+def checkpoint(
+    repository: Annotated[str, typer.Argument(help="On the Hugging Face hub; or tiny-random, which needs no network.")],
+    revision: Annotated[str, typer.Argument(help="Commit, 40 hexadecimal digits; of tiny-random: seed-<n>.")],
+    checkpoints: Annotated[Path, typer.Argument(help="Where pretrained models lie.")] = Path("results/checkpoints"),
+) -> None:
+    """Fetch an OpenVLA-OFT checkpoint and write down its checksums."""
+    from pydantic import ValidationError
+
+    from gipo.models.openvla_oft import published
+    from gipo.runs.spec import OpenVLASpec, explain
+
+    try:
+        model = OpenVLASpec(repository=repository, revision=revision)
+    except ValidationError as error:
+        raise GipoError(explain(error)) from error
+    published.fetch(checkpoints, model)
 
 
 @cli.command()

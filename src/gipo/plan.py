@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gipo.errors import GipoError
-from gipo.figures import NAMES, SWEEPS
+from gipo.figures import of_study
 from gipo.lag import Regime
 from gipo.rates import LearnerRate, Rates
 from gipo.runs.provenance import CHECKOUT, origin
@@ -26,6 +26,9 @@ from gipo.study import BaselineSpec, Study
 
 PAPER_HOURS = 10
 """H200-hours of one run in the paper, about (paper-facts section 3, [P])."""
+
+LIBERO_GPUS, LIBERO_HOURS = 8, 48
+"""H200s of one LIBERO run in the paper, and about how long (paper-facts section 9, [P])."""
 
 GOALS = 50
 """Goals of a task; a further episode with one of them begins at almost no cost (`gipo.envs.sawyer.Start`)."""
@@ -68,19 +71,44 @@ def scale_config(scale: str) -> Path:
 
 
 def predict(study: Study, rates: Rates) -> list[Line]:
-    """Every rule of the workflow, in the order in which they run; a run that several grids share counts once."""
+    """Every rule of a MetaWorld study, in the order in which they run; a run that several grids share counts once."""
     parts = study.parts()
     baselines = {spec.baseline_id: spec for part in parts for spec in map(part.baseline, part.tasks)}
-    figures = [name for name in NAMES if name not in SWEEPS or SWEEPS[name] in study.sweeps]
     pairs = study.gridworld.pairs
     return [
         *_train(study, rates),
         Line("baseline", len(baselines), sum((baseline_cost(spec, rates) for spec in baselines.values()), Cost())),
         Line("gridworld", 1, Cost(acting=rates.start + rates.gridworld.fixed + pairs * rates.gridworld.pair)),
+        *_rest(study),
+    ]
+
+
+def predict_libero(study: Study) -> list[Line]:
+    """Every rule of a LIBERO study. Nothing is measured: neither its simulator nor a model of 7B need be here.
+
+    Updates are counted; env steps are as many as the actors get to, and the GPU-hours of a run on a published
+    checkpoint are the paper's.
+    """
+    runs = study.runs()
+    gpu = sum(LIBERO_GPUS * LIBERO_HOURS * 3600.0 for run in runs if run.openvla and not run.openvla.is_tiny)
+    cost = Cost(updates=sum(run.learner.updates for run in runs), gpu_learning=gpu)
+    models = [Line("checkpoint", len(study.checkpoints()))] if study.checkpoints() else []
+    return [
+        *models,
+        Line("libero_assets", 1),
+        Line("train_libero: main grid", len(runs), cost),
+        Line("gridworld", 1),
+        *_rest(study),
+    ]
+
+
+def _rest(study: Study) -> list[Line]:
+    """What follows training."""
+    return [
         Line("weights", 1),
-        Line("tables", len(parts)),
+        Line("tables", len(study.parts())),
         Line("claims", 1),
-        Line("figure", len(figures)),
+        Line("figure", len(of_study(study.suite, study.sweeps))),
         Line("track", 1),
         Line("report", 1),
     ]
@@ -152,6 +180,15 @@ def baseline_cost(spec: BaselineSpec, rates: Rates) -> Cost:
 
 def show(lines: list[Line], has_gpu: bool) -> None:
     """Print the table and what follows from it."""
+    _print(lines, has_gpu, sentences(lines, origin("gipo")["cores"], torch.cuda.device_count() if has_gpu else 0))
+
+
+def show_libero(lines: list[Line]) -> None:
+    """Print the table of a LIBERO study and what is not in it."""
+    _print(lines, True, libero_sentences(lines))
+
+
+def _print(lines: list[Line], has_gpu: bool, notes: list[str]) -> None:
     table = Table(box=SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True, show_footer=True)
     total = sum((line.cost for line in lines if line.cost), Cost())
     jobs = sum(line.jobs for line in lines)
@@ -162,8 +199,24 @@ def show(lines: list[Line], has_gpu: bool) -> None:
         table.add_row(line.rule, f"{line.jobs:,}", *(_cells(line.cost, has_gpu) if line.cost else ("", "", "minutes")))
     console = Console(highlight=False)
     console.print(table)
-    for sentence in sentences(lines, origin("gipo")["cores"], torch.cuda.device_count() if has_gpu else 0):
-        console.print(sentence, soft_wrap=True)
+    for note in notes:
+        console.print(note, soft_wrap=True)
+
+
+def libero_sentences(lines: list[Line]) -> list[str]:
+    """On what the hours of a LIBERO study rest, and what they leave out."""
+    [train] = [line for line in lines if line.rule.startswith("train")]
+    assert train.cost
+    steps = "Env steps are not predicted: a regime is a number of actors, which collect as many as they get to."
+    if not train.cost.gpu_learning:
+        return [steps, "Nothing was measured. A tiny model learns on a CPU in minutes, most of them the simulator's."]
+    hours = f"{LIBERO_GPUS} H200 for about {LIBERO_HOURS} h each"
+    return [
+        steps,
+        f"Nothing was measured: GPU-hours are the paper's runs [P], {hours}; its total is more than 10,000.",
+        f"On one node of {LIBERO_GPUS} GPUs: about {LIBERO_HOURS * train.jobs / 24:,.0f} days. Weights to fetch: about "
+        "15 GB for each checkpoint.",
+    ]
 
 
 def sentences(lines: list[Line], cores: int, gpus: int) -> list[str]:
