@@ -3,6 +3,7 @@
 They stand in for training where a test is about what happens to its results. Nothing about learning can be concluded.
 """
 
+import itertools
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from gipo.tables import BASELINES, RUN_EVALUATION, RUN_METRICS, STATISTICS, writ
 LIFETIMES = {"fresh": 0.0855, "stale": 0.874, "refreshed": 0.874}
 RANDOM_RETURN, EXPERT_RETURN = 50.0, 850.0
 METHODS = ("no-clip", "ppo-clip", "sapo", "gipo-1-1")
+LIBERO_METHODS = ("ppo-clip", "sapo", "gipo-0.5-0.5")
+SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
+ACTORS = {"fresh": 10, "stale": 3}
+PUBLISHED = {"repository": "somebody/a-model", "revision": "0123456789abcdef0123456789abcdef01234567"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,62 @@ def write_run(
     )
     write_json(directory / "provenance.json", provenance(spec, interruptions))
     return directory
+
+
+def make_libero_spec(
+    task: str, regime: str, method: str, seed: int, openvla: dict[str, Any] | None = None, states: bool = False
+) -> RunSpec:
+    """A small spec of a LIBERO run; by default of a published model."""
+    return RunSpec(
+        suite="libero", task=task, regime=regime, method=method, seed=seed, objective=_objective(method),
+        openvla=None if states else openvla or PUBLISHED,
+        states={} if states else None,
+        replay={"capacity": 640, "environments": ACTORS[regime], "group_size": 1, "lifetime": None},
+        learner={"updates": 3000, "batch_size": 12, "accumulation": 1, "warmup_updates": 50, "policy_start": 25},
+        evaluation={"every": 300, "episodes": 20},
+        diagnostics={"every": 50},
+        asynchronous={},
+    )  # fmt: skip
+
+
+def write_libero_study(
+    root: Path, tasks: Sequence[str] = SUITES, regimes: Sequence[str] = ("fresh", "stale"),
+    methods: Sequence[str] = LIBERO_METHODS, seeds: int = 3, pace: dict[str, float] | None = None, **spec: Any,
+) -> Study:  # fmt: skip
+    """Write every LIBERO run of the grid below ``root/runs``; they need no baseline.
+
+    Args:
+        root: results.
+        tasks: suites or tasks.
+        regimes: keys of `ACTORS`.
+        methods: labels.
+        seeds: how many.
+        pace: how fast the success rate of a method rises, 1 if it is not named.
+        spec: see `make_libero_spec`.
+    """
+    runs = []
+    for task, regime, method, seed in itertools.product(tasks, regimes, methods, range(seeds)):
+        one = make_libero_spec(task, regime, method, seed, **spec)
+        rng = np.random.default_rng(zlib.crc32(f"{task}/{regime}/{method}/{seed}".encode()))
+        directory = root / "runs" / one.run_id
+        write_json(directory / "spec.json", one.model_dump(mode="json"))
+        write_table(directory / "metrics.parquet", metrics(one, rng), RUN_METRICS)
+        write_table(directory / "evaluation.parquet", successes(one, (pace or {}).get(method, 1.0)), RUN_EVALUATION)
+        write_json(directory / "provenance.json", provenance(one))
+        runs.append(directory)
+    return Study(runs, [])
+
+
+def successes(spec: RunSpec, pace: float) -> pd.DataFrame:
+    """evaluation.parquet of LIBERO: the share of successes rises from 0.2 to 0.95; a better seed is ahead a little."""
+    updates, episodes = spec.learner.updates, spec.evaluation.episodes
+    frames = []
+    for update in range(0, updates + 1, spec.evaluation.every):
+        share = 0.2 + 0.75 * min(1.0, pace * (1 + 0.05 * spec.seed) * update / updates)
+        success = np.arange(episodes) < round(share * episodes)
+        frame = _episodes(success.astype(float), success).assign(success_last=success)
+        frames.append(frame.assign(update=update, env_steps=int(env_steps(spec, np.int64(update)))))
+    return pd.concat(frames)
 
 
 def write_baseline(
@@ -177,7 +238,9 @@ def provenance(spec: RunSpec, interruptions: int = 0) -> dict[str, Any]:
 
 
 def env_steps(spec: RunSpec, update: np.ndarray | np.int64) -> np.ndarray | np.int64:
-    """Env steps collected by `update`: the warm-up, then capacity / L for every update."""
+    """Env steps collected by `update`: the warm-up, then capacity / L for every update, or as many as actors."""
+    if spec.replay.lifetime is None:
+        return np.asarray(update * spec.replay.environments).astype(np.int64)
     steps = spec.replay.warmup_steps + update * spec.replay.capacity / spec.lifetime_updates
     return np.asarray(steps).astype(np.int64)
 

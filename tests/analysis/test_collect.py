@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from factories import EXPERT_RETURN, RANDOM_RETURN, Study, make_spec, write_baseline, write_run
+from factories import EXPERT_RETURN, RANDOM_RETURN, Study, make_spec, write_baseline, write_libero_study, write_run
 from gipo.analysis.collect import Tables, collect
 from gipo.errors import GipoError
 
@@ -47,6 +47,17 @@ def test_runs_says_what_was_run_and_at_what_cost(study: Study, tables: Tables):
 def test_score_is_0_for_the_random_policy_and_1_for_the_expert(tables: Tables):
     expected = (tables.evaluations["return"] - RANDOM_RETURN) / (EXPERT_RETURN - RANDOM_RETURN)
     np.testing.assert_allclose(tables.evaluations["score"], expected)
+
+
+def test_liberos_score_is_the_success_and_needs_no_baseline(tmp_path: Path):
+    study = write_libero_study(tmp_path / "study", tasks=["libero_goal_7", "libero_10"], seeds=2)
+    collect(study.runs, study.baselines, tmp_path / "out")
+    tables = Tables.read(tmp_path / "out")
+    assert len(tables.runs) == 2 * 2 * 3 * 2
+    assert tables.runs["lifetime"].isna().all()
+    assert tables.baselines.empty
+    np.testing.assert_array_equal(tables.evaluations["score"], tables.evaluations["success_any"])
+    assert set(tables.evaluations["score"]) == {0.0, 1.0}
 
 
 def test_score_uses_the_baseline_of_its_own_task(tmp_path: Path):

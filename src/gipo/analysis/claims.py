@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from gipo.analysis.measures import Measure, Unmeasured
+from gipo.analysis.measures import Measure
 from gipo.analysis.results import NotTestedError, Results
 from gipo.analysis.statistics import Estimate
 from gipo.errors import GipoError
@@ -123,14 +123,8 @@ class Claim(Section):
     source: str = Field(pattern=r"\[")
     unit: str = ""
     measure: Measure
-    rule: Rule | None = None
+    rule: Rule
     remarks: tuple[Remark, ...] = ()
-
-    @model_validator(mode="after")
-    def _rule_unless_unmeasured(self) -> Claim:
-        if (self.rule is None) != isinstance(self.measure, Unmeasured):
-            raise ValueError("expected a rule, unless the measure is `unmeasured`")
-        return self
 
 
 def load(path: Path = CLAIMS) -> list[Claim]:
@@ -192,12 +186,11 @@ def scorecard(results: Results, claims: list[Claim]) -> pd.DataFrame:
 def _judge(claim: Claim, results: Results) -> dict[str, Any]:
     row = claim.model_dump(include=set(COLUMNS) - {"rule"})
     row |= {"measured": np.nan, "low": np.nan, "high": np.nan, "n": None, "verdict": NOT_TESTED}
-    row["rule"] = claim.rule.words() if claim.rule else ""
+    row["rule"] = claim.rule.words()
     try:
         estimate = claim.measure.estimate(results)
     except NotTestedError as reason:
         return row | {"note": _sentence(str(reason))}
-    assert claim.rule is not None  # only `unmeasured` lacks one, and it is never tested
     row |= {"measured": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
     if np.isnan([estimate.value, estimate.low, estimate.high]).any():
         return row | {"note": f"{_sentence(estimate.note)} Without an interval there is no verdict."}

@@ -25,7 +25,8 @@ SCHEMAS: dict[str, Schema] = {
     "evaluations": _RUN | RUN_EVALUATION | {"score": "float64"},
     "baselines": BASELINES,
 }
-"""The tidy tables; `parameters` and `spec` (objective's parameters, whole RunSpec) are JSON strings."""
+"""The tidy tables; `parameters` and `spec` (objective's parameters, whole RunSpec) are JSON strings, `lifetime` is
+missing where a regime is a number of actors."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], out: Path) 
 
     Raises:
         GipoError: A run is missing, unfinished, unreadable or there twice, a task has not exactly one baseline, or
-            its normalised score is undefined.
+            its normalised score is undefined. LIBERO's tasks need no baseline.
     """
     runs = sorted(map(FinishedRun.read, set(run_dirs)), key=_cell)
     if not runs:
@@ -68,11 +69,14 @@ def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], out: Path) 
         if _cell(one) == _cell(other):
             raise GipoError(f"two runs of one seed, expected one: {one.directory.path} and {other.directory.path}")
     baselines = _baselines(baseline_dirs)
-    references = {task: _reference(baselines, task) for task in sorted({run.spec.task for run in runs})}
+    tasks = sorted({run.spec.task for run in runs if run.spec.suite == "metaworld"})
+    if tasks and baselines.empty:
+        raise GipoError("no baselines to collect: expected one baseline directory for each task")
+    references = {task: _reference(baselines, task) for task in tasks}
     Tables(
         runs=pd.DataFrame([_summary(run) for run in runs]),
         metrics=pd.concat([run.metrics().assign(**_identity(run.spec)) for run in runs]),
-        evaluations=pd.concat([_scored(run, *references[run.spec.task]) for run in runs]),
+        evaluations=pd.concat([_scored(run, references.get(run.spec.task)) for run in runs]),
         baselines=baselines,
     ).write(out)
 
@@ -100,9 +104,12 @@ def _summary(run: FinishedRun) -> dict[str, object]:
     }
 
 
-def _scored(run: FinishedRun, random: float, expert: float) -> pd.DataFrame:
-    """Evaluation episodes with the normalised score: 0 = random policy, 1 = scripted expert."""
+def _scored(run: FinishedRun, reference: tuple[float, float] | None) -> pd.DataFrame:
+    """Evaluation episodes with their score: 0 = random policy, 1 = scripted expert; without them 1 for a success."""
     episodes = run.evaluation().assign(**_identity(run.spec))
+    if reference is None:
+        return episodes.assign(score=episodes["success_any"].astype("float64"))
+    random, expert = reference
     return episodes.assign(score=(episodes["return"] - random) / (expert - random))
 
 
@@ -116,9 +123,7 @@ def _baselines(directories: Iterable[Path]) -> pd.DataFrame:
             if task in tables:
                 raise GipoError(f"two baselines of task {task}, expected one: {origins[task]} and {directory}")
             tables[task], origins[task] = episodes[episodes["task"] == task], directory
-    if not tables:
-        raise GipoError("no baselines to collect: expected one baseline directory for each task")
-    return pd.concat([tables[task] for task in sorted(tables)])
+    return pd.concat([tables[task] for task in sorted(tables)]) if tables else pd.DataFrame(columns=list(BASELINES))
 
 
 def _reference(baselines: pd.DataFrame, task: str) -> tuple[float, float]:

@@ -12,19 +12,22 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from scipy.stats import trim_mean
 
-from gipo.analysis import statistics
+from gipo.analysis import design, statistics
 from gipo.analysis.exact import Asymmetry, BoundUse, CaseStudy, Family, Theory
 from gipo.analysis.results import MeasureBase, NotTestedError, Results, Sweep
-from gipo.analysis.statistics import Array, Estimate
+from gipo.analysis.statistics import Array, Curves, Estimate
 from gipo.errors import GipoError
 from gipo.runs.spec import Section
 from gipo.tables import STATISTICS
 
-QUANTITIES = ("score", "gap_share", *STATISTICS)
-"""What a `Cell` can hold: normalised score, mean version gap / updates, the columns of metrics.parquet."""
+EVALUATED = {"score": "score", "success": "success_any"}
+"""Quantities of evaluations, and their column: the score, and whether an episode had a success."""
+
+QUANTITIES = (*EVALUATED, "gap_share", *STATISTICS)
+"""What a `Cell` can hold: besides those, mean version gap / updates and the columns of metrics.parquet."""
 
 
 def _known(quantity: str) -> str:
@@ -44,6 +47,7 @@ class Cell(Section):
     method: str | None = None
     sweep: Sweep | None = None
     task: str | None = None
+    suite: design.Suite = "metaworld"
 
     @property
     def label(self) -> str:
@@ -58,28 +62,39 @@ class Cell(Section):
         """
         return [self.method] if self.method else sorted(set(self._rows(results)["method"]))
 
+    def curves(self, results: Results) -> list[Curves]:
+        """What the runs logged, of each method.
+
+        Raises:
+            NotTestedError: There are no such runs, or not for every seed and task.
+        """
+        rows, column = self._rows(results), EVALUATED.get(self.quantity, self.quantity)
+        try:
+            return [statistics.curves(rows, self.regime, method, column) for method in self.methods(results)]
+        except GipoError as error:  # no such method, or ragged runs
+            raise NotTestedError(str(error)) from error
+
     def values(self, results: Results) -> Array:
         """Windowed value of every run, [seeds, tasks], or [seeds, tasks, methods] for all methods.
 
         Raises:
             NotTestedError: There are no such runs, or not for every seed and task.
         """
-        rows = self._rows(results)
-        try:
-            curves = [statistics.curves(rows, self.regime, m, self.quantity) for m in self.methods(results)]
-        except GipoError as error:  # no such method, or ragged runs
-            raise NotTestedError(str(error)) from error
-        values = [curve.window() for curve in curves]
+        values = [curve.window() for curve in self.curves(results)]
         if len({value.shape for value in values}) > 1:
             raise NotTestedError(f"methods in regime {self.regime!r} differ in their number of seeds")
         return values[0] if self.method else np.stack(values, axis=2)
 
     def _rows(self, results: Results) -> pd.DataFrame:
         """Rows of the tidy table that holds the quantity, of all methods."""
+        if self.suite != results.suite:
+            raise NotTestedError(f"needs runs of {design.NAMES[self.suite]}")
+        if results.no_evidence:
+            raise NotTestedError(results.no_evidence)
         if self.sweep and self.sweep not in results.sweeps:
             raise NotTestedError(f"no sweep {self.sweep!r} at this scale")
         tables = results.sweeps[self.sweep] if self.sweep else results.tables
-        rows = tables.evaluations if self.quantity == "score" else tables.metrics
+        rows = tables.evaluations if self.quantity in EVALUATED else tables.metrics
         where = f" in sweep {self.sweep!r}" if self.sweep else ""
         if self.task:
             rows = rows[rows["task"] == self.task]
@@ -285,15 +300,50 @@ class Correlation(MeasureBase):
         return _described(estimate, list(seeds.values()), *notes)
 
 
-class Unmeasured(MeasureBase):
-    """A claim that this suite cannot test yet."""
+class StepsToSame(MeasureBase):
+    """How many times the env steps of one cell's method another needs until it performs the same.
 
-    name: Literal["unmeasured"]
-    reason: str
+    The same is, on every task, the lower of the two methods' values in the window; a method gets there at the first
+    evaluation after the start whose mean over seeds is not below it.
+    """
+
+    name: Literal["steps_to_same"]
+    of: Cell
+    over: Cell
+
+    @model_validator(mode="after")
+    def _evaluated_methods(self) -> StepsToSame:
+        if any(cell.quantity not in EVALUATED or not cell.method for cell in (self.of, self.over)):
+            raise ValueError(f"expected one of {', '.join(EVALUATED)} of one method each")
+        return self
 
     def estimate(self, results: Results) -> Estimate:
-        """Never: raises with the reason."""
-        raise NotTestedError(self.reason)
+        """Steps of ``of`` over those of ``over``, geometric mean over tasks."""
+        curves = {cell.label: cell.curves(results)[0] for cell in (self.of, self.over)}
+        values = {name: np.stack([curve.env_steps, curve.values], axis=2) for name, curve in curves.items()}
+        estimate = statistics.estimate(f"steps to the same {self.of.quantity}", values, _steps_ratio, results.resamples)
+        runs = [array[:, :, 0, 0] for array in values.values()]
+        return _described(estimate, runs, "to the nearest evaluation")
+
+
+def _steps_ratio(of: Array, over: Array) -> Array:
+    """Runs [seeds, tasks, 2 (env steps, performance), points] to [1]."""
+    of, over = of.mean(axis=0), over.mean(axis=0)
+    ratios = []
+    for one, other in zip(of, over, strict=True):
+        level = min(_last(*one), _last(*other)) - 1e-9  # the mean of equal numbers may round up
+        ratios.append(_first(*one, level) / _first(*other, level))
+    return np.array([np.exp(np.mean(np.log(ratios)))])
+
+
+def _last(steps: Array, values: Array) -> float:
+    """Mean over the last 20 % of env steps."""
+    return float(values[steps[-1] - steps <= statistics.WINDOW * steps[-1]].mean())
+
+
+def _first(steps: Array, values: Array, level: float) -> float:
+    """Steps at which a value reached the level, after the start."""
+    return float(steps[1:][values[1:] >= level][0])
 
 
 Measure = Annotated[
@@ -308,7 +358,7 @@ Measure = Annotated[
     | Asymmetry
     | CaseStudy
     | Family
-    | Theory
-    | Unmeasured,
+    | StepsToSame
+    | Theory,
     Field(discriminator="name"),
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
 import pandas as pd
 
+from gipo.analysis import design
 from gipo.analysis.collect import Tables
 from gipo.analysis.reading import read_csv
 from gipo.analysis.statistics import Estimate
@@ -50,6 +52,16 @@ class Results:
             resamples,
             {name: Tables.read(path) for name in get_args(Sweep) if (path := sources / "sweeps" / name).is_dir()},
         )
+
+    @cached_property
+    def suite(self) -> str:
+        """Benchmark of the runs."""
+        return design.suite(self.tables.runs)
+
+    @cached_property
+    def no_evidence(self) -> str:
+        """See `gipo.analysis.design.no_evidence`."""
+        return design.no_evidence(self.tables.runs)
 
 
 class NotTestedError(Exception):
