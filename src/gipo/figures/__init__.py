@@ -6,13 +6,14 @@ A figure module ``gipo.figures.<name>`` has three functions::
     draw(table: pd.DataFrame) -> Figure           the picture, from that table alone
     caption(table: pd.DataFrame) -> str           what is shown, n, interval method, the paper's value
 
-To add one, write the module and put its name into `NAMES`.
+To add one, write the module and put its name into `NAMES`; which figures a study has, `of_study` says.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 
@@ -20,13 +21,24 @@ from gipo.errors import GipoError
 from gipo.files import atomic_path
 
 NAMES = (
-    *("fig1", "fig2", "table1", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"),
+    *("fig1", "fig2", "fig3", "success", "table1", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"),
     *("iqm", "ranking", "vtrace", "lagsweep", "scorecard"),
 )
 """Figures that can be built, in the order of the report."""
 
 SWEEPS = {"fig9": "sigma", "ranking": "ranking", "vtrace": "vtrace", "lagsweep": "lag"}
 """The sweep whose tables, ``<sources>/sweeps/<sweep>``, a figure reads; the others read the main grid's."""
+
+SUITES = {
+    **dict.fromkeys(("fig2", "table1", "fig6", "fig7", "fig8", *SWEEPS), "metaworld"),
+    **dict.fromkeys(("fig3", "success"), "libero"),
+}
+"""The benchmark suite whose runs a figure shows; the others are about any runs, or about none."""
+
+
+def of_study(suite: str, sweeps: Collection[str]) -> list[str]:
+    """Figures of a study of that suite with those sweeps, in the order of the report."""
+    return [name for name in NAMES if SUITES.get(name, suite) == suite and SWEEPS.get(name) in {None, *sweeps}]
 
 
 def module(name: str) -> ModuleType:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from gipo.analysis import design
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import WINDOW, mean_over_runs
 from gipo.errors import GipoError
@@ -35,15 +36,19 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
 
     Returns:
         A row per ``regime``, ``statistic``, ``method`` and point; ``progress`` is the share of a run's updates done,
-        ``paper`` and ``paper_std`` the paper's level over the last 20 % of training and its spread across tasks.
+        ``paper`` and ``paper_std`` the paper's level on MetaWorld over the last 20 % of training and its spread across
+        tasks.
 
     Raises:
         GipoError: a table is missing or damaged, or runs differ in their number of seeds or logged updates.
     """
-    metrics = metrics_with_gap_share(Tables.read(sources / "tables"))
-    return pd.concat(
-        [frame for regime in style.order_regimes(metrics["regime"]) for frame in _regime(metrics, regime, resamples)]
-    ).assign(resamples=resamples)
+    tables = Tables.read(sources / "tables")
+    metrics = metrics_with_gap_share(tables)
+    regimes = style.order_regimes(metrics["regime"])
+    rows = pd.concat([frame for regime in regimes for frame in _regime(metrics, regime, resamples)])
+    if design.suite(tables.runs) != "metaworld":
+        rows = rows.assign(paper=np.nan, paper_std=np.nan, source="")
+    return rows.assign(resamples=resamples)
 
 
 def _regime(metrics: pd.DataFrame, regime: str, resamples: int) -> list[pd.DataFrame]:
@@ -107,8 +112,11 @@ def draw(table: pd.DataFrame) -> Figure:
     grid[1, 0].set_ylim(-0.02, 1)
     figure.align_ylabels(grid[:, 0])
     handles = [Line2D([], [], color=style.colour(m), ls=style.line(m)) for m in methods]
-    handles.append(Line2D([], [], ls="none", **style.PAPER))
-    style.legend(figure, handles, [*(style.label(m) for m in methods), "paper (last 20 %)"])
+    labels = [style.label(method) for method in methods]
+    if table["paper"].notna().any():
+        handles.append(Line2D([], [], ls="none", **style.PAPER))
+        labels.append("paper (last 20 %)")
+    style.legend(figure, handles, labels)
     return figure
 
 
@@ -144,6 +152,6 @@ def caption(table: pd.DataFrame) -> str:
         "(line) and the 5 % and 95 % quantiles of a batch (grey); OldFrac: share of samples with gap ≥ K; both depend "
         "on the replay and not on the method, so all methods are averaged. D0.95: 95th percentile of |log ρ|, by "
         "method. Lines are means over runs, each point over the logged batches in one of up to "
-        f"{POINTS} equal stretches of training. Gaps fill up until the replay is full, for the lifetime of the "
-        f"regime. {words.intervals(table)}{paper}"
+        f"{POINTS} equal stretches of training. Gaps fill up until the replay is full; how long it takes to "
+        f"be replaced then makes the regime. {words.intervals(table)}{paper}"
     )

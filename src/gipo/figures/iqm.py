@@ -12,19 +12,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from gipo.analysis import statistics
+from gipo.analysis import design, statistics
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, Band, Curves, Estimate
 from gipo.figures import panels, style, words
 
 PAPER = {("stale", "gipo-1-1"): 0.730, ("stale", "ppo-clip"): 0.180}
-"""IQM over eight tasks at the paper's scale [P article]."""
+"""IQM over eight tasks of MetaWorld at the paper's scale [P article]."""
+
+SCORES = {"metaworld": "normalised score", "libero": "success rate"}
+"""What a score is."""
 
 CHAMPION = "gipo-1-1"
 """The configuration that the paper's ranking names; where it was not run, the first GIPO in order stands for it."""
 
 PANELS = ("iqm", "profile", "improvement", "efficiency")
 COLUMNS = (
+    "suite",
     "panel",
     "regime",
     "method",
@@ -55,7 +59,8 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    evaluations = Tables.read(sources / "tables").evaluations
+    tables = Tables.read(sources / "tables")
+    evaluations = tables.evaluations
     runs = {
         regime: {
             method: statistics.curves(evaluations, regime, method, "score")
@@ -65,7 +70,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     }
     thresholds = _thresholds([run.window() for methods in runs.values() for run in methods.values()])
     frames = [_regime(methods, thresholds, resamples).assign(regime=regime) for regime, methods in runs.items()]
-    return pd.concat(frames).assign(resamples=resamples)[list(COLUMNS)]
+    return pd.concat(frames).assign(suite=design.suite(tables.runs), resamples=resamples)[list(COLUMNS)]
 
 
 def _thresholds(scores: list[Array]) -> Array:
@@ -110,7 +115,7 @@ def _frame(estimate: Estimate | Band, **columns: object) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """A column per regime; from the top: IQM, performance profiles, probability of improvement, sample efficiency."""
     regimes = style.order_regimes(table["regime"])
-    methods = style.order(table["method"])
+    methods, suite = style.order(table["method"]), table["suite"].iloc[0]
     rivals = style.order(table.loc[table["panel"] == "improvement", "rival"])
     heights = [0.8 + 0.3 * len(methods), 2.4, 0.8 + 0.3 * max(len(rivals), 1), 2.4]
     figure = Figure(figsize=(style.WIDTH, sum(heights) + 0.6), layout="constrained")
@@ -124,20 +129,23 @@ def draw(table: pd.DataFrame) -> Figure:
         _curves(column[1], parts[1])
         panels.estimates(column[2], parts[2].set_index("rival"), rivals)
         _curves(column[3], parts[3])
-        _paper(column[0], regime, methods)
-        _titles(column, regime, parts[2])
+        if suite == "metaworld":
+            _paper(column[0], regime, methods)
+        _titles(column, regime, parts[2], SCORES[suite])
     grid[0, 0].set_yticks(range(len(methods)), [style.label(method) for method in methods])
     grid[1, 0].set_ylabel("share of runs above")
     grid[2, 0].set_yticks(range(len(rivals)), [style.label(rival) for rival in rivals])
     grid[3, 0].set_ylabel("IQM score")
-    _legend(figure, methods, paper=not PAPER.keys().isdisjoint(zip(table["regime"], table["method"], strict=True)))
+    shown = set() if suite != "metaworld" else set(zip(table["regime"], table["method"], strict=True))
+    _legend(figure, methods, paper=not PAPER.keys().isdisjoint(shown))
     return figure
 
 
-def _titles(column: Sequence[Axes], regime: str, improvement: pd.DataFrame) -> None:
+def _titles(column: Sequence[Axes], regime: str, improvement: pd.DataFrame, score: str) -> None:
     champion = style.label(improvement["method"].iloc[0]) if len(improvement) else "GIPO"
-    column[0].set(title=f"{regime}: IQM of the final score", xlabel="normalised score  (0 random, 1 expert)")
-    column[1].set(title=f"{regime}: performance profile", xlabel="normalised score")
+    ends = "  (0 random, 1 expert)" if score == SCORES["metaworld"] else ""
+    column[0].set(title=f"{regime}: IQM of the final score", xlabel=score + ends)
+    column[1].set(title=f"{regime}: performance profile", xlabel=score)
     column[2].set(title=f"{regime}: P({champion} beats ...)", xlabel="probability of improvement")
     column[3].set(title=f"{regime}: sample efficiency", xlabel="environment steps")
     column[0].axvline(0, color=style.MUTED, lw=1, zorder=1)
@@ -178,11 +186,14 @@ def _legend(figure: Figure, methods: list[str], paper: bool) -> None:
 def caption(table: pd.DataFrame) -> str:
     """What the panels show, n, interval method, the paper's values."""
     few = " With fewer than four runs the IQM is their mean." if table["tasks"].max() * table["seeds"].max() < 4 else ""
+    score, paper = "Success rate", ""
+    if table["suite"].iloc[0] == "metaworld":
+        score = "Normalised score (0 = random policy, 1 = MetaWorld's scripted expert)"
+        paper = " Diamonds: the paper's stale IQM over eight tasks, GIPO (1, 1) 0.730 and PPO-Clip 0.180 [P article]."
     return (
-        f"Normalised score (0 = random policy, 1 = MetaWorld's scripted expert), {words.runs(table)} per method and "
-        "regime; a run's final score is its mean over the last 20 % of env steps, episodes averaged first. From the "
-        "top: interquartile mean over runs; share of runs above a score; probability that a run of the named GIPO "
-        "beats one of each other method on the same task (0.5 = no difference); IQM during training against env steps "
-        f"(the fresh regime collects more of them per update).{few} {words.intervals(table)} Diamonds: the paper's "
-        "stale IQM over eight tasks, GIPO (1, 1) 0.730 and PPO-Clip 0.180 [P article]."
+        f"{score}, {words.runs(table)} per method and regime; a run's final score is its mean over the last 20 % of "
+        "env steps, episodes averaged first. From the top: interquartile mean over runs; share of runs above a score; "
+        "probability that a run of the named GIPO beats one of each other method on the same task (0.5 = no "
+        "difference); IQM during training against env steps "
+        f"(the fresh regime collects more of them per update).{few} {words.intervals(table)}{paper}"
     )

@@ -82,6 +82,12 @@ _VTRACE = "vtrace-"
 _SPARE_COLOURS = ("#CC79A7", "#E69F00", "#882255", "#999933", "#7B4FA3")
 _SPARE_LINES = ("-", "--", "-.")
 _REGIMES = ("fresh", "stale")
+_SUITES = {
+    "libero_spatial": "LIBERO-Spatial",
+    "libero_object": "LIBERO-Object",
+    "libero_goal": "LIBERO-Goal",
+    "libero_10": "LIBERO-Long",
+}
 
 
 def apply() -> None:
@@ -150,6 +156,17 @@ def order_regimes(regimes: Iterable[str]) -> list[str]:
     """Distinct regimes: fresh, stale, then any others by name."""
     present = set(regimes)
     return [r for r in _REGIMES if r in present] + sorted(present - set(_REGIMES))
+
+
+def order_suites(tasks: Iterable[str]) -> list[str]:
+    """Distinct LIBERO tasks: the whole suites as the paper orders them, then any others by name."""
+    present = set(tasks)
+    return [suite for suite in _SUITES if suite in present] + sorted(present - set(_SUITES))
+
+
+def suite_label(task: str) -> str:
+    """Name of a LIBERO suite as the paper writes it; a single task stays as it is."""
+    return _SUITES.get(task, task)
 
 
 def _rank(method: str) -> tuple[bool, int, tuple[float, ...], str]:
