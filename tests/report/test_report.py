@@ -92,7 +92,7 @@ def test_the_scorecard_comes_first_and_has_every_claim(page: Page, finished: Pat
 
 
 def test_every_figure_is_there_with_words_command_and_data(page: Page, finished: Path) -> None:
-    names = [name for name in figures.NAMES if name != "scorecard"]
+    names = [name for name in figures.of_study("metaworld", figures.SWEEPS.values()) if name != "scorecard"]
     assert [attributes["id"] for attributes in page.all("figure")] == names
     assert len(page.all("img")) == len(names)
     assert all(attributes["alt"] for attributes in page.all("img"))

@@ -9,10 +9,11 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
+from gipo.analysis import design
 from gipo.analysis.claims import NOT_TESTED, VERDICTS
 from gipo.analysis.collect import Tables
 from gipo.errors import GipoError
-from gipo.figures import NAMES, SWEEPS, scorecard
+from gipo.figures import SWEEPS, of_study, scorecard
 from gipo.files import atomic_path
 from gipo.report import details, embed, summary
 
@@ -25,6 +26,9 @@ SWEEP_WORDS = {
     "vtrace": "V-trace and GAE, both with recomputed targets",
 }
 """What a sweep varies."""
+
+HEADLINES = {"metaworld": "stale-gipo-over-ppo", "libero": "libero-steps"}
+"""The claim that stands above the others, by suite."""
 
 
 def assemble(sources: Path, pictures: Path, scale_config: Path, command: str, out: Path) -> None:
@@ -43,7 +47,8 @@ def assemble(sources: Path, pictures: Path, scale_config: Path, command: str, ou
     runs = Tables.read(sources / "tables").runs
     sweeps = {name: Tables.read(path).runs for name in SWEEPS.values() if (path := sources / "sweeps" / name).is_dir()}
     every_run = pd.concat([runs, *sweeps.values()]).drop_duplicates("run_id")
-    shown = [name for name in NAMES if name != "scorecard" and SWEEPS.get(name) in {None, *sweeps}]
+    suite = design.suite(runs)
+    shown = [name for name in of_study(suite, sweeps) if name != "scorecard"]
     claims = scorecard.table(sources)
     page = _template().render(
         title=_title(scale_config),
@@ -51,7 +56,7 @@ def assemble(sources: Path, pictures: Path, scale_config: Path, command: str, ou
         verdicts=_verdicts(claims),
         tested=_by_section(claims[claims["verdict"] != NOT_TESTED]),
         untested=_by_section(claims[claims["verdict"] == NOT_TESTED]),
-        headline=_entry(claims.iloc[0]),
+        headline=_entry(claims[claims["id"] == HEADLINES[suite]].iloc[0]),
         figures=[embed.figure(name, pictures) for name in shown],
         scale=summary.scale(runs, every_run),
         sweeps=[(SWEEP_WORDS[name], summary.design(sweep)) for name, sweep in sweeps.items()],

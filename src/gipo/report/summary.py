@@ -9,50 +9,86 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gipo.analysis import design as designs
 from gipo.figures import style
 from gipo.runs.spec import (
+    AsynchronousSpec,
     DiagnosticsSpec,
     EnvironmentSpec,
     LearnerSpec,
     NetworkSpec,
+    OpenVLASpec,
     Section,
     StoreSpec,
 )
 
-PAPER: dict[str, Section] = {
-    "environment": EnvironmentSpec(),
-    "network": NetworkSpec(),
-    "replay": StoreSpec(),
-    "learner": LearnerSpec(),
-    "diagnostics": DiagnosticsSpec(),
+PAPER: dict[str, dict[str, Section]] = {
+    "metaworld": {
+        "environment": EnvironmentSpec(),
+        "network": NetworkSpec(),
+        "replay": StoreSpec(),
+        "learner": LearnerSpec(),
+        "diagnostics": DiagnosticsSpec(),
+    },
+    "libero": {
+        "openvla": OpenVLASpec(repository="not-public", revision="not-public"),
+        "replay": StoreSpec(capacity=64_000),
+        "learner": LearnerSpec(
+            updates=30_000,
+            batch_size=12,
+            accumulation=21,
+            policy_learning_rate=1e-5,
+            value_learning_rate=1e-4,
+            warmup_updates=500,
+            entropy_coefficient=0.0,
+        ),
+        "asynchronous": AsynchronousSpec(),
+    },
 }
-"""The paper's setting: the defaults of every run (paper-facts section 3)."""
+"""The paper's settings by suite: for MetaWorld the defaults of every run (paper-facts sections 3 and 9)."""
 
-PAPER_UPDATES, PAPER_CAPACITY = LearnerSpec().updates, StoreSpec().capacity
+PAPER_CAPACITY = StoreSpec().capacity
 PAPER_LIFETIMES = {"fresh": 0.0855, "stale": 0.874}
-PAPER_DESIGN = {"tasks": "8", "methods": "10 configurations", "seeds": "5"}
+PAPER_ACTORS = {"fresh": 10, "stale": 3}
+PAPER_DESIGN = {
+    "metaworld": {"tasks": "8", "methods": "10 configurations", "seeds": "5"},
+    "libero": {"tasks": "4", "methods": "3"},
+}
+PAPER_COST = {"metaworld": "about 10 H200-hours [P]", "libero": "8 H200 for about two days [P]"}
+"""Of one run."""
 
-SETTINGS = {
+SHARED = {
     "learner.updates": "learner updates per run",
     "learner.batch_size": "transitions per batch",
     "learner.accumulation": "batches per update",
     "learner.policy_learning_rate": "learning rate of the policy",
     "learner.value_learning_rate": "learning rate of the value",
     "learner.warmup_updates": "warm-up updates",
-    "learner.policy_start": "first update of the policy",
     "learner.entropy_coefficient": "entropy coefficient",
     "learner.kl_coefficient": "KL coefficient",
-    "learner.reward_scale": "reward scale",
     "learner.gamma": "discount",
     "learner.estimator": "advantage estimator",
-    "network.hidden": "width of the policy network",
-    "environment.bins": "bins per action dimension",
-    "environment.episode_steps": "steps per episode",
     "replay.capacity": "replay capacity, transitions",
     "replay.segment_length": "steps per replay segment",
-    "diagnostics.old_gap": "K / updates: gap from which a sample is old",
 }
-"""Key in the specification of a run to its name in the table of settings."""
+SETTINGS = {
+    "metaworld": SHARED
+    | {
+        "learner.policy_start": "first update of the policy",
+        "learner.reward_scale": "reward scale",
+        "network.hidden": "width of the policy network",
+        "environment.bins": "bins per action dimension",
+        "environment.episode_steps": "steps per episode",
+        "diagnostics.old_gap": "K / updates: gap from which a sample is old",
+    },
+    "libero": SHARED
+    | {
+        "openvla.rank": "rank of LoRA",
+        "asynchronous.inference_batch": "observations that the inference waits for",
+        "asynchronous.inference_seconds": "but no longer than, seconds",
+    },
+}
+"""Key in the specification of a run to its name in the table of settings, by suite."""
 
 
 def scale(runs: pd.DataFrame, every_run: pd.DataFrame) -> dict[str, Any]:
@@ -64,8 +100,12 @@ def scale(runs: pd.DataFrame, every_run: pd.DataFrame) -> dict[str, Any]:
         "seed": [str(seed) for seed in sorted(set(runs["seed"]))],
     }
     updates = runs["updates"].max()
+    suite = designs.suite(runs)
     return {
         **names,
+        "suite": suite,
+        "suite_name": designs.NAMES[suite],
+        "no_evidence": designs.no_evidence(runs),
         "tasks": _count(runs, "task"),
         "seeds": _count(runs, "seed"),
         "design": design(runs),
@@ -74,8 +114,14 @@ def scale(runs: pd.DataFrame, every_run: pd.DataFrame) -> dict[str, Any]:
         "updates": f"{every_run['updates'].sum():,}",
         "env_steps": f"{every_run['env_steps'].sum():,}",
         "updates_per_run": f"{updates:,}",
-        "share_of_paper": updates / PAPER_UPDATES,
+        "share_of_paper": updates / _paper_updates(suite),
     }
+
+
+def _paper_updates(suite: str) -> int:
+    learner = PAPER[suite]["learner"]
+    assert isinstance(learner, LearnerSpec)
+    return learner.updates
 
 
 def design(runs: pd.DataFrame) -> str:
@@ -98,12 +144,13 @@ def cost(runs: pd.DataFrame) -> dict[str, Any]:
         cpu_hours += busy * machine["cores"] / 3600
         machines.append(machine | {"runs": len(rows), "busy": _duration(busy)})
     return {
+        "paper": PAPER_COST[designs.suite(runs)],
         "wall": _duration(runs["wall_seconds"].sum()),
         "one_run": _duration(runs["wall_seconds"].median()),
         "cpu_hours": f"{cpu_hours:.2g}",
         "machines": machines,
-        "updates_per_second": f"{runs['updates_per_second'].median():,.0f}",
-        "env_steps_per_second": f"{runs['env_steps_per_second'].median():,.0f}",
+        "updates_per_second": f"{runs['updates_per_second'].median():,.3g}",
+        "env_steps_per_second": f"{runs['env_steps_per_second'].median():,.3g}",
         "interruptions": int(runs["interruptions"].sum()),
         "first": min(runs["finished_at"])[:10],
         "last": max(runs["finished_at"])[:10],
@@ -122,19 +169,36 @@ def _busy_seconds(runs: pd.DataFrame) -> float:
 
 def settings(runs: pd.DataFrame) -> list[dict[str, Any]]:
     """The paper's settings beside those of these runs, with whether they agree."""
-    specs = [json.loads(spec) for spec in runs["spec"]]
-    rows = [_row(name, paper, str(runs[name[:-1]].nunique())) for name, paper in PAPER_DESIGN.items()]
+    specs, suite = [json.loads(spec) for spec in runs["spec"]], designs.suite(runs)
+    rows = [_row(name, paper, str(runs[name[:-1]].nunique())) for name, paper in PAPER_DESIGN[suite].items()]
+    rows += _lifetimes(specs) if suite == "metaworld" else _actors(specs)
+    for key, words in SETTINGS[suite].items():
+        section, name = key.split(".")
+        if all(spec.get(section) for spec in specs):
+            paper = _value(getattr(PAPER[suite][section], name))
+            rows.append(_row(words, paper, _joined(spec[section][name] for spec in specs)))
+    return rows
+
+
+def _lifetimes(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Regimes by the lifetime of the replay."""
+    rows = []
     for regime, lifetime in PAPER_LIFETIMES.items():
         here = [spec for spec in specs if spec["regime"] == regime]
         lifetimes = _joined(spec["replay"]["lifetime"] for spec in here)
         rows.append(_row(f"replay lifetime L / updates, {regime}", _value(lifetime), lifetimes))
-        paper = _inflow(PAPER_CAPACITY, lifetime, PAPER_UPDATES)
+        paper = _inflow(PAPER_CAPACITY, lifetime, _paper_updates("metaworld"))
         inflow = (_inflow(s["replay"]["capacity"], s["replay"]["lifetime"], s["learner"]["updates"]) for s in here)
         rows.append(_row(f"env steps per update, {regime}", paper, _joined(inflow)))
-    for key, words in SETTINGS.items():
-        section, name = key.split(".")
-        paper = _value(getattr(PAPER[section], name))
-        rows.append(_row(words, paper, _joined(spec[section][name] for spec in specs)))
+    return rows
+
+
+def _actors(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Regimes by their number of rollout actors."""
+    rows = []
+    for regime, actors in PAPER_ACTORS.items():
+        here = (spec["replay"]["environments"] for spec in specs if spec["regime"] == regime)
+        rows.append(_row(f"rollout actors, {regime}", _value(actors), _joined(here)))
     return rows
 
 
