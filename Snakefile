@@ -3,6 +3,7 @@
     snakemake                              everything at scale laptop, up to the report
     snakemake --config scale=paper -n      what the paper's scale would run
     snakemake fig4                         one figure again (fig1 ... fig9 table1 iqm ranking vtrace lagsweep scorecard)
+    snakemake --config scale=libero-smoke fig3  LIBERO's own: fig3 success
 
 A scale is a file in workflow/config; science is set there, machines in profiles.
 """
@@ -27,6 +28,7 @@ wildcard_constraints:
     figure=any_of(FIGURES),
     seed=r"\d+",
     digest="[0-9a-f]{8}",
+    revision="[^/]+",
 
 
 localrules:
@@ -40,7 +42,15 @@ rule all:
         f"results/{SCALE}/tracked.json",
 
 
-include: "workflow/rules/train.smk"
+if STUDY.suite == "libero":
+
+    include: "workflow/rules/libero.smk"
+
+else:
+
+    include: "workflow/rules/train.smk"
+
+
 include: "workflow/rules/gridworld.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from checkout import Checkout
-from gipo.figures import NAMES, SWEEPS
+from gipo.figures import SWEEPS, of_study
 
 pytestmark = pytest.mark.slow
 
-SCALES = "laptop, metaworld-mini, paper, smoke, workstation"
+SCALES = "laptop, libero, libero-smoke, metaworld-mini, paper, smoke, workstation"
 ONCE = dict.fromkeys(("gridworld", "weights", "track", "claims", "report", "all"), 1)
 
 
@@ -30,10 +30,57 @@ def test_a_scale_runs_its_grids_and_everything_else_once(
     checkout: Checkout, tmp_path: Path, scale: str, train: int, baseline: int, sweeps: int
 ):
     plan = checkout.plan(tmp_path, scale=scale)
-    figures = set(NAMES) if sweeps else set(NAMES) - set(SWEEPS)
+    figures = set(of_study("metaworld", SWEEPS.values() if sweeps else ()))
     counts = {"train": train, "baseline": baseline, "tables": 1 + sweeps, "figure": len(figures)}
     assert plan.jobs == ONCE | counts
     assert plan.figures == figures
+
+
+@pytest.mark.parametrize(("scale", "train", "checkpoints"), [("libero", 4 * 2 * 3 * 3, 4), ("libero-smoke", 4, 1)])
+def test_a_libero_scale_needs_models_and_assets_and_no_baseline(
+    checkout: Checkout, tmp_path: Path, scale: str, train: int, checkpoints: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("GIPO_LIBERO_ASSETS", raising=False)
+    plan = checkout.plan(tmp_path, scale=scale)
+    figures = {"fig1", "fig3", "success", "fig4", "fig5", "iqm", "scorecard"}
+    needed = {"checkpoint": checkpoints, "libero_assets": 1}
+    assert plan.jobs == ONCE | needed | {"train_libero": train, "tables": 1, "figure": len(figures)}
+    assert plan.figures == figures
+
+
+def test_figure_3_plans_the_runs_and_what_they_need(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GIPO_LIBERO_ASSETS", str(tmp_path / "elsewhere"))
+    model = tmp_path / "results" / "checkpoints" / "tiny-random" / "seed-0" / "SHA256SUMS"
+    model.parent.mkdir(parents=True)
+    model.touch()
+    plan = checkout.plan(tmp_path, "fig3", scale="libero-smoke")
+    assert plan.jobs == {"train_libero": 4, "tables": 1, "figure": 1, "fig3": 1}
+
+
+def test_eight_gpus_are_six_for_the_learner(checkout: Checkout, tmp_path: Path):
+    done = checkout.snakemake(tmp_path, "fig3", "--dry-run", "--printshellcmds", scale="libero")
+    assert done.stdout.count("--device cuda --learners 6") == 4 * 2 * 3 * 3
+    on_cpu = checkout.snakemake(
+        tmp_path, "fig3", "--dry-run", "--printshellcmds", "--set-resources", "train_libero:gpu=0", scale="libero"
+    )
+    assert on_cpu.stdout.count("--device cpu --learners 1") == 4 * 2 * 3 * 3
+
+
+@pytest.mark.parametrize(
+    ("scale", "target", "words"),
+    [
+        ("libero", "fig2", "scale 'libero' is of suite libero; fig2 shows runs of metaworld"),
+        ("smoke", "fig3", "scale 'smoke' is of suite metaworld; fig3 shows runs of libero"),
+    ],
+)
+def test_a_figure_of_the_other_suite_is_refused(
+    checkout: Checkout, tmp_path: Path, scale: str, target: str, words: str
+):
+    done = checkout.snakemake(tmp_path, "--dry-run", target, scale=scale)
+    assert done.returncode == 1
+    assert words in done.stdout + done.stderr
 
 
 def test_laptop_is_the_default(checkout: Checkout, tmp_path: Path):
@@ -95,11 +142,8 @@ def _assert_one_clear_line(checkout: Checkout, directory: Path, setting: str, li
     ("setting", "line"),
     [
         ("sclae=smoke", "unknown config key 'sclae'; the only one is scale"),
-        ("scale=huge", "unknown scale 'huge'; known: laptop, metaworld-mini, paper, smoke, workstation"),
-        (
-            "scale=../config/smoke",
-            "unknown scale '../config/smoke'; known: laptop, metaworld-mini, paper, smoke, workstation",
-        ),
+        ("scale=huge", f"unknown scale 'huge'; known: {SCALES}"),
+        ("scale=../config/smoke", f"unknown scale '../config/smoke'; known: {SCALES}"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(checkout: Checkout, tmp_path: Path, setting: str, line: str):

@@ -1,13 +1,15 @@
 """The study behind `--config scale=...`, checked as a whole before any rule runs."""
 
+import os
 import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 import gipo
+from gipo.envs.libero_assets import DEFAULT, VARIABLE
 from gipo.errors import GipoError
-from gipo.figures import NAMES, SWEEPS
+from gipo.figures import NAMES, SUITES, SWEEPS, of_study
 from gipo.runs.code import code_digest, training_modules
 from gipo.study import load_study
 
@@ -34,9 +36,12 @@ RUNS = STUDY.all_runs()
 GRIDS = {"tables": STUDY} | {
     f"sweeps/{name}": STUDY.sweep(name) for name in STUDY.sweeps
 }
-FIGURES = [n for n in NAMES if n not in SWEEPS or SWEEPS[n] in STUDY.sweeps]
+FIGURES = of_study(STUDY.suite, STUDY.sweeps)
 TABLES = ["runs", "metrics", "evaluations", "baselines"]
 PACKAGE = Path(gipo.__file__).parent
+CODE = {run.method: code_digest(*training_modules(run)) for run in RUNS}
+PUBLISHED = any(not model.is_tiny for model in STUDY.checkpoints())
+SUMS = "SHA256SUMS"
 
 
 def labels(kind):
@@ -70,8 +75,29 @@ def sources(wildcards):
     return SOURCES.get(wildcards.figure, tables_of("tables"))
 
 
+def run_of(wildcards):
+    """The run of a job's labels."""
+    labels = (wildcards.task, wildcards.regime, wildcards.method, int(wildcards.seed))
+    return STUDY.run(*labels)
+
+
+def needs(task):
+    """Checkpoint and assets of a task's runs; assets that are elsewhere are none of the workflow's."""
+    model = STUDY.openvla[task] if isinstance(STUDY.openvla, dict) else STUDY.openvla
+    checkpoint = (
+        [f"results/checkpoints/{model.repository}/{model.revision}/{SUMS}"]
+        if model
+        else []
+    )
+    return checkpoint + ([] if os.environ.get(VARIABLE) else [str(DEFAULT)])
+
+
 def pictures(name):
-    """Files of a named target; an error where this scale lacks the figure's sweep."""
+    """Files of a named target; an error where this scale lacks the figure's runs."""
+    if SUITES.get(name, STUDY.suite) != STUDY.suite:
+        raise WorkflowError(
+            f"scale {SCALE!r} is of suite {STUDY.suite}; {name} shows runs of {SUITES[name]}"
+        )
     if name not in FIGURES:
         raise WorkflowError(
             f"scale {SCALE!r} has no sweep {SWEEPS[name]!r}, which {name} shows; "

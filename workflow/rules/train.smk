@@ -6,9 +6,6 @@ Checkpoints lie in the run directory but are no outputs: Snakemake deletes those
 run must find its checkpoint.
 """
 
-CODE = {run.method: code_digest(*training_modules(run)) for run in RUNS}
-
-
 rule train:
     output:
         spec="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/spec.json",

@@ -1,0 +1,47 @@
+"""LIBERO: what its runs need from elsewhere, and the runs, each on Ray with as many processes as it has actors and more.
+
+Models and assets are inputs that are only looked for: what they contain is fixed by names and checksums, not by dates.
+A machine without network has them copied into results/checkpoints and results/assets, or is told what to copy.
+"""
+
+
+rule checkpoint:
+    output:
+        f"results/checkpoints/{{repository}}/{{revision}}/{SUMS}",
+    localrule: True
+    shell:
+        "gipo checkpoint {wildcards.repository} {wildcards.revision} results/checkpoints"
+
+
+rule libero_assets:
+    output:
+        directory("results/assets/libero"),
+    localrule: True
+    shell:
+        "gipo libero-assets {output}"
+
+
+rule train_libero:
+    input:
+        lambda wildcards: ancient(needs(wildcards.task)),
+    output:
+        spec="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/spec.json",
+        metrics="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/metrics.parquet",
+        evaluation="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/evaluation.parquet",
+        policy="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/policy.pt",
+        engine="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/engine.json",
+        provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
+    threads: lambda wildcards: run_of(wildcards).replay.environments + 4
+    resources:
+        mem_mb=lambda wildcards: (3000 if PUBLISHED else 1500)
+        * (run_of(wildcards).replay.environments + 6),
+        gpu=8 if PUBLISHED else 0,
+    params:
+        code=lambda wildcards: CODE[wildcards.method],
+        device=lambda wildcards, resources: "cuda" if resources.gpu else "cpu",
+        learners=lambda wildcards, resources: run_of(wildcards).learners(
+            resources.gpu
+        ),
+    shell:
+        "gipo train {CONFIG} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
+        " --method {wildcards.method} --seed {wildcards.seed} --device {params.device} --learners {params.learners}"
