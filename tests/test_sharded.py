@@ -9,7 +9,8 @@ import torch.multiprocessing as mp
 
 from gipo.lag import Batch
 from gipo.models.openvla_oft.checkpoint import load
-from gipo.models.openvla_oft.packed import Layout, PackedPolicy
+from gipo.models.openvla_oft.layout import Layout
+from gipo.models.openvla_oft.packed import PackedPolicy
 from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
 from gipo.models.openvla_oft.prompts import prompt_ids, read_tokenizer
 from gipo.models.openvla_oft.tiny import write_tiny

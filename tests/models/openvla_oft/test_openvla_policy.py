@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.heads import ValueHead, sample
+from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
 from gipo.models.openvla_oft.prompts import batch_prompts
 from gipo.models.openvla_oft.vision import pixel_values
@@ -25,6 +27,20 @@ def inputs() -> Inputs:
 def make_policy(directory: Path, dtype: torch.dtype = torch.float32) -> OpenVLAOFTPolicy:
     torch.manual_seed(0)
     return OpenVLAOFTPolicy(load(directory, proprio=True, dtype=dtype))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_packed_observations_come_out_as_they_went_in(rows: int):
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (rows, 2, 224, 224, 3), dtype=np.uint8)
+    proprio = random.normal(size=(rows, 8)).astype(np.float32)
+    layout = Layout(2)
+    packed = np.stack([layout.pack(list(frames[i]), proprio[i].astype(float), 7 + i) for i in range(rows)])
+    assert packed.shape == (rows, layout.size)
+    images, states, prompts = layout.unpack(torch.from_numpy(packed))
+    np.testing.assert_array_equal(images.numpy(), frames)
+    np.testing.assert_array_equal(states.numpy(), proprio)
+    assert prompts.tolist() == [7 + i for i in range(rows)]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,15 @@ from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.staging import Staging
 from gipo.engines.asynchronous.suites import make_suite
 from gipo.engines.record import Record
-from gipo.learner import Learner
 from gipo.runs import checkpoint
 from gipo.runs.code import training_modules
 from gipo.runs.directory import RunDirectory
 from gipo.runs.provenance import origin
 from gipo.runs.spec import RunSpec
-from gipo.sharded import ShardedLearner
+
+if TYPE_CHECKING:  # costs seconds to import, in every process
+    from gipo.learner import Learner
+    from gipo.sharded import ShardedLearner
 
 Weights = tuple[int, dict[str, npt.NDArray[np.float32]]]
 """Updates made, and the state dict of the policy then."""

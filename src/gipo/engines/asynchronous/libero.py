@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -16,15 +16,16 @@ from gipo.envs.libero_shaped import reach
 from gipo.envs.libero_tasks import libero_tasks
 from gipo.learner import Learner, make_model
 from gipo.models.mlp import MLPPolicy
-from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.images import SIZE, preprocess
-from gipo.models.openvla_oft.packed import Layout, PackedPolicy
-from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
+from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.prompts import prompt_ids, read_tokenizer
 from gipo.models.openvla_oft.statistics import read_statistics
 from gipo.models.openvla_oft.tokens import SLOTS, actions_of_tokens, env_actions, normalise_proprio
 from gipo.runs.spec import OpenVLASpec, RunSpec, StatesSpec
-from gipo.sharded import ShardedLearner
+
+if TYPE_CHECKING:  # costs seconds to import, in processes that have no model
+    from gipo.models.openvla_oft.packed import PackedPolicy
+    from gipo.sharded import ShardedLearner
 
 
 class View(Protocol):
@@ -78,6 +79,10 @@ class Frames:
 
     def make_model(self, device: torch.device) -> PackedPolicy:
         """The checkpoint with untrained LoRA and value head; bfloat16 on a GPU."""
+        from gipo.models.openvla_oft.checkpoint import load
+        from gipo.models.openvla_oft.packed import PackedPolicy
+        from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
+
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         model = load(self.checkpoint, proprio=self.openvla.proprio, dtype=dtype, device=device)
         return PackedPolicy(
@@ -178,10 +183,10 @@ class Actor:
     def load(self, weights: dict[str, Array]) -> None:
         """Take what the learner offers: what it trains."""
         tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
-        if isinstance(self.model, PackedPolicy):
-            self.model.load_trained(tensors)
-        else:
+        if isinstance(self.model, MLPPolicy):
             self.model.load_state_dict(tensors)
+        else:
+            self.model.load_trained(tensors)
 
     def act(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
         """Tokens, their log-probabilities and values."""
@@ -217,10 +222,12 @@ class Suite:
 
     def make_learner(self, staging: Staging) -> Learner | ShardedLearner:
         """A learner of the untrained model."""
+        from gipo.sharded import ShardedLearner
+
         model = self.view.make_model(staging.device)
-        if isinstance(model, PackedPolicy):
-            return ShardedLearner(self.spec, model, staging)
-        return Learner(self.spec, staging)
+        if isinstance(model, MLPPolicy):
+            return Learner(self.spec, staging)
+        return ShardedLearner(self.spec, model, staging)
 
     def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
         """Episode e plays task e modulo their number from an evaluation state, by the most probable tokens."""

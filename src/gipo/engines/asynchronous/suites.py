@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
 import torch
 
 from gipo.engines.asynchronous.staging import Staging
-from gipo.learner import Learner
 from gipo.runs.spec import RunSpec
-from gipo.sharded import ShardedLearner
+
+if TYPE_CHECKING:  # costs seconds to import, in every process
+    from gipo.learner import Learner
+    from gipo.sharded import ShardedLearner
 
 Array = npt.NDArray[Any]
 

@@ -15,11 +15,9 @@ from torch.nn.functional import gelu, linear, pad
 from transformers import LlamaForCausalLM
 
 from gipo.models.openvla_oft.config import ModelConfig
-from gipo.models.openvla_oft.tokens import END_ID, FIRST_ID, PAD_ID, SLOTS
+from gipo.models.openvla_oft.tokens import END_ID, FIRST_ID, PAD_ID, PROPRIO, SLOTS
 from gipo.models.openvla_oft.vision import VisionBackbone
 
-PROPRIO = 8
-"""Numbers of proprioception."""
 STOP_ID = 2
 
 

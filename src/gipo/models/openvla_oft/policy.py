@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from gipo.models.openvla_oft.heads import ValueHead, sample
@@ -24,6 +22,9 @@ class OpenVLAOFTPolicy(nn.Module):
     """
 
     def __init__(self, model: OpenVLAOFT, rank: int = 32) -> None:
+        from peft import LoraConfig, inject_adapter_in_model  # more than 10 s, of which most processes need nothing
+        from peft.tuners.lora import LoraLayer
+
         super().__init__()
         weight = model.action_weight()
         linear = [

@@ -21,6 +21,8 @@ END_ID = 32000
 """One past the last action id; the pieces of the text vocabulary end here, and padding ids begin."""
 FIRST_ID = END_ID - TOKENS
 PAD_ID = 32000
+PROPRIO = 8
+"""Numbers of proprioception."""
 
 EDGES = np.linspace(-1.0, 1.0, TOKENS)
 CENTRES = (EDGES[:-1] + EDGES[1:]) / 2
