@@ -36,7 +36,7 @@ def test_a_scale_runs_its_grids_and_everything_else_once(
     assert plan.figures == figures
 
 
-@pytest.mark.parametrize(("scale", "train", "checkpoints"), [("libero", 4 * 2 * 3 * 3, 4), ("libero-smoke", 4, 1)])
+@pytest.mark.parametrize(("scale", "train", "checkpoints"), [("libero", 4 * 2 * 3 * 3, 4), ("libero-smoke", 2, 1)])
 def test_a_libero_scale_needs_models_and_assets_and_no_baseline(
     checkout: Checkout, tmp_path: Path, scale: str, train: int, checkpoints: int, monkeypatch: pytest.MonkeyPatch
 ):
@@ -56,7 +56,7 @@ def test_figure_3_plans_the_runs_and_what_they_need(
     model.parent.mkdir(parents=True)
     model.touch()
     plan = checkout.plan(tmp_path, "fig3", scale="libero-smoke")
-    assert plan.jobs == {"train_libero": 4, "tables": 1, "figure": 1, "fig3": 1}
+    assert plan.jobs == {"train_libero": 2, "tables": 1, "figure": 1, "fig3": 1}
 
 
 def test_eight_gpus_are_six_for_the_learner(checkout: Checkout, tmp_path: Path):
