@@ -202,7 +202,7 @@ def test_the_libero_scale_costs_what_the_paper_says():
     lines = by_rule(predict_libero(load("libero")))
     runs = 4 * 2 * 3 * 3
     assert {rule: line.jobs for rule, line in lines.items()} == {
-        **{"checkpoint": 4, "libero_assets": 1, "train_libero: main grid": runs, "gridworld": 1, "weights": 1},
+        **{"pretrained": 4, "libero_assets": 1, "train_libero: main grid": runs, "gridworld": 1, "weights": 1},
         **{"tables": 1, "claims": 1, "figure": len(of_study("libero", ())), "track": 1, "report": 1},
     }
     cost = lines["train_libero: main grid"].cost

@@ -43,7 +43,7 @@ def test_a_libero_scale_needs_models_and_assets_and_no_baseline(
     monkeypatch.delenv("GIPO_LIBERO_ASSETS", raising=False)
     plan = checkout.plan(tmp_path, scale=scale)
     figures = {"fig1", "fig3", "success", "fig4", "fig5", "iqm", "scorecard"}
-    needed = {"checkpoint": checkpoints, "libero_assets": 1}
+    needed = {"pretrained": checkpoints, "libero_assets": 1}
     assert plan.jobs == ONCE | needed | {"train_libero": train, "tables": 1, "figure": len(figures)}
     assert plan.figures == figures
 

@@ -84,12 +84,13 @@ def run_of(wildcards):
 def needs(task):
     """Checkpoint and assets of a task's runs; assets that are elsewhere are none of the workflow's."""
     model = STUDY.openvla[task] if isinstance(STUDY.openvla, dict) else STUDY.openvla
-    checkpoint = (
-        [f"results/checkpoints/{model.repository}/{model.revision}/{SUMS}"]
-        if model
-        else []
-    )
-    return checkpoint + ([] if os.environ.get(VARIABLE) else [str(DEFAULT)])
+    assets = [] if os.environ.get(VARIABLE) else [str(DEFAULT)]
+    if model is None:
+        return assets
+    return [
+        f"results/checkpoints/{model.repository}/{model.revision}/{SUMS}",
+        *assets,
+    ]
 
 
 def pictures(name):

@@ -5,7 +5,7 @@ A machine without network has them copied into results/checkpoints and results/a
 """
 
 
-rule checkpoint:
+rule pretrained:
     output:
         f"results/checkpoints/{{repository}}/{{revision}}/{SUMS}",
     localrule: True
