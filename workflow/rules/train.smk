@@ -6,6 +6,7 @@ Checkpoints lie in the run directory but are no outputs: Snakemake deletes those
 run must find its checkpoint.
 """
 
+
 rule train:
     output:
         spec="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/spec.json",

@@ -49,7 +49,7 @@ PAPER: dict[str, dict[str, Section]] = {
 
 PAPER_CAPACITY = StoreSpec().capacity
 PAPER_LIFETIMES = {"fresh": 0.0855, "stale": 0.874}
-PAPER_ACTORS = {"fresh": 10, "stale": 3}
+PAPER_ACTORS = {"metaworld": {"fresh": 16, "stale": 2}, "libero": {"fresh": 10, "stale": 3}}
 PAPER_DESIGN = {
     "metaworld": {"tasks": "8", "methods": "10 configurations", "seeds": "5"},
     "libero": {"tasks": "4", "methods": "3"},
@@ -106,6 +106,7 @@ def scale(runs: pd.DataFrame, every_run: pd.DataFrame) -> dict[str, Any]:
         "suite": suite,
         "suite_name": designs.NAMES[suite],
         "no_evidence": designs.no_evidence(runs),
+        "by_lifetime": bool(runs["lifetime"].notna().all()),
         "tasks": _count(runs, "task"),
         "seeds": _count(runs, "seed"),
         "design": design(runs),
@@ -171,7 +172,8 @@ def settings(runs: pd.DataFrame) -> list[dict[str, Any]]:
     """The paper's settings beside those of these runs, with whether they agree."""
     specs, suite = [json.loads(spec) for spec in runs["spec"]], designs.suite(runs)
     rows = [_row(name, paper, str(runs[name[:-1]].nunique())) for name, paper in PAPER_DESIGN[suite].items()]
-    rows += _lifetimes(specs) if suite == "metaworld" else _actors(specs)
+    lifetimes = suite == "metaworld" and runs["lifetime"].notna().all()
+    rows += _lifetimes(specs) if lifetimes else _actors(specs, suite)
     for key, words in SETTINGS[suite].items():
         section, name = key.split(".")
         if all(spec.get(section) for spec in specs):
@@ -193,10 +195,10 @@ def _lifetimes(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _actors(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _actors(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:
     """Regimes by their number of rollout actors."""
     rows = []
-    for regime, actors in PAPER_ACTORS.items():
+    for regime, actors in PAPER_ACTORS[suite].items():
         here = (spec["replay"]["environments"] for spec in specs if spec["regime"] == regime)
         rows.append(_row(f"rollout actors, {regime}", _value(actors), _joined(here)))
     return rows

@@ -14,7 +14,10 @@ from gipo.runs.code import code_digest
 CHECKOUT = Path(__file__).parents[3]
 """Root of the checkout that this package is run from; some other directory for an installed copy."""
 
-LIBRARIES = ("gymnasium", "metaworld", "mujoco", "numpy", "pandas", "pyarrow", "scipy", "torch")
+LIBRARIES = (
+    *("gymnasium", "hf-libero", "metaworld", "mujoco", "numpy", "pandas", "peft", "pyarrow", "ray", "robosuite"),
+    *("scipy", "torch", "transformers"),
+)
 
 
 def origin(*modules: str) -> dict[str, Any]:
