@@ -136,8 +136,8 @@ def draw(table: pd.DataFrame) -> Figure:
     grid[1, 0].set_ylabel("share of runs above")
     grid[2, 0].set_yticks(range(len(rivals)), [style.label(rival) for rival in rivals])
     grid[3, 0].set_ylabel("IQM score")
-    shown = set() if suite != "metaworld" else set(zip(table["regime"], table["method"], strict=True))
-    _legend(figure, methods, paper=not PAPER.keys().isdisjoint(shown))
+    shown = zip(table["regime"], table["method"], strict=True)
+    _legend(figure, methods, paper=suite == "metaworld" and not PAPER.keys().isdisjoint(shown))
     return figure
 
 
