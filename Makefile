@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .PHONY: reproduce test check publish mlflow lock clean
 
-reproduce: .venv/.study        ## run a scale to its report: make reproduce [SCALE=smoke]
+reproduce: .venv/.study $(if $(filter libero%,$(SCALE)),.venv/.libero)  ## run a scale to its report: make reproduce [SCALE=smoke]
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --config scale=$(SCALE)
 	@echo "Report: results/$(SCALE)/report.html"
 
@@ -45,6 +45,10 @@ clean:                         ## remove the environment; results stay
 	$(BIN)/pip install --no-deps --editable .
 	touch $@
 
-.venv/.test: .venv/.study envs/dev.lock
+.venv/.libero: .venv/.study envs/libero.lock
+	$(BIN)/pip install --no-deps --requirement envs/libero.lock
+	touch $@
+
+.venv/.test: .venv/.study .venv/.libero envs/dev.lock
 	$(BIN)/pip install --requirement envs/dev.lock
 	touch $@
