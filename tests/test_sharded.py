@@ -24,7 +24,9 @@ SPEC = RunSpec(
     method="gipo",
     seed=0,
     objective={"name": "gipo", "parameters": {"sigma_pos": 0.5, "sigma_neg": 0.5}},
-    replay={"capacity": 640, "warmup_steps": 64},
+    suite="libero",
+    openvla={"repository": "tiny", "revision": "seed0", "rank": 4},
+    asynchronous={},
     learner={
         "updates": 100,
         "batch_size": 4,

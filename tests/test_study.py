@@ -1,6 +1,8 @@
 """A study and its runs: what is refused, how it expands, and that a run's name stands for its content."""
 
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,7 +115,7 @@ def other(value: Any) -> Any:
             return 10
 
 
-CHOICES = {("suite",), ("learner", "estimator")}
+CHOICES = {("suite",), ("learner", "estimator"), ("asynchronous",), ("openvla",), ("states",)}
 
 
 @pytest.mark.parametrize("path", sorted(set(leaves(spec().model_dump())) - CHOICES), ids=".".join)
@@ -124,6 +126,37 @@ def test_any_change_is_another_run(path: tuple[str, ...]):
         section = section[key]
     section[path[-1]] = other(section[path[-1]])
     assert RunSpec.model_validate(content).digest() != spec().digest()
+
+
+def test_another_engine_is_another_run():
+    content = spec().model_dump()
+    asynchronous = RunSpec.model_validate(content | {"asynchronous": {}})
+    other = RunSpec.model_validate(content | {"asynchronous": {"inference_batch": 4}})
+    assert len({spec().digest(), asynchronous.digest(), other.digest()}) == 3
+
+
+def test_an_absent_part_changes_no_known_digest():
+    present = {name: value for name, value in spec().model_dump(mode="json").items() if value is not None}
+    assert spec().digest() == hashlib.sha256(json.dumps(present, sort_keys=True).encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"suite": "libero", "task": "libero_goal_7", "states": {}}, "needs the asynchronous engine"),
+        ({"suite": "libero", "task": "libero_goal_7", "asynchronous": {}}, "libero has neither"),
+        ({"states": {}, "asynchronous": {}}, "metaworld has states"),
+        ({"replay": spec().replay.model_dump() | {"lifetime": None}}, "needs the asynchronous engine"),
+    ],
+)
+def test_an_engine_that_cannot_is_named(content: dict[str, object], message: str):
+    with pytest.raises(ValidationError, match=message):
+        RunSpec.model_validate(spec().model_dump() | content)
+
+
+def test_a_regime_by_its_actors_has_as_many_environments_and_no_lifetime():
+    replay = study(regimes={"fresh": {"actors": 10}}, asynchronous={}).runs()[0].replay
+    assert (replay.environments, replay.group_size, replay.lifetime) == (10, 1, None)
 
 
 def test_another_estimator_is_another_run():

@@ -46,9 +46,9 @@ def train(
         published.check(checkpoints, spec.openvla)
     machine: dict[str, Any] = {"device": device, "checkpoint_seconds": checkpoint_seconds, "report": _say}
     if spec.asynchronous:
-        from gipo.engines import asynchronous
+        from gipo.engines.asynchronous import supervisor
 
-        asynchronous.train(spec, directory, learners=learners, checkpoints=checkpoints, **machine)
+        supervisor.train(spec, directory, learners=learners, checkpoints=checkpoints, **machine)
     else:
         from gipo.engines import lockstep
 

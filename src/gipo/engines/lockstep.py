@@ -158,6 +158,7 @@ class Run:
         self.actors.load_state(state["actors"])
         self.rounds, self.env_steps = state["rounds"], state["env_steps"]
         self.record.load_state(state["record"])
+        self.record.interruptions += 1
         report(f"{self.spec.run_id}: going on from update {self.learner.updates:,}")
 
     def state(self) -> dict[str, Any]:

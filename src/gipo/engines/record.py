@@ -54,10 +54,10 @@ class Record:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned, after an interruption."""
+        """Go on from what `state` returned."""
         self._logged, self._rows = state["logged"], list(state["rows"].to(self.device))
         self.evaluations = state["evaluations"]
-        self._seconds_before, self.interruptions = state["seconds"], state["interruptions"] + 1
+        self._seconds_before, self.interruptions = state["seconds"], state["interruptions"]
 
     def write(self, directory: RunDirectory, policy: dict[str, Tensor], env_steps: int, updates: int) -> None:
         """Write the declared results; the provenance last."""

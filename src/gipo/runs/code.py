@@ -41,7 +41,7 @@ def training_modules(spec: RunSpec) -> tuple[str, ...]:
     module, _, _ = spec.objective.name.rpartition(":")
     engine = ["gipo.engines.lockstep"]
     if spec.asynchronous:
-        engine = ["gipo.engines.asynchronous", f"gipo.engines.asynchronous.{spec.suite}"]
+        engine = ["gipo.engines.asynchronous.supervisor", f"gipo.engines.asynchronous.{spec.suite}"]
     return (*engine, *([module] if module else []))
 
 

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from asynchronous_study import STUDY, make_spec
-from gipo.engines import asynchronous, lockstep
+from gipo.engines import lockstep
+from gipo.engines.asynchronous import supervisor
 from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.errors import GipoError
 from gipo.files import read_json
@@ -40,7 +41,7 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("asynchronous")
     lines = []
     spec = make_spec(**LAG).model_copy(update={"replay": make_spec(**LAG).replay.model_copy(update={"lifetime": 0.5})})
-    asynchronous.train(spec, path, report=lines.append)
+    supervisor.train(spec, path, report=lines.append)
     return spec, path
 
 
@@ -68,7 +69,7 @@ def test_at_the_same_lifetime_the_version_gaps_are_those_of_lockstep(run, tmp_pa
 def test_a_loss_that_is_not_finite_is_one_clear_error(tmp_path):
     spec = make_spec(learner={"policy_learning_rate": 1e30, "warmup_updates": 0, "policy_start": 0})
     with pytest.raises(GipoError, match=r"update \d+: .* is (nan|inf)"):
-        asynchronous.train(spec, tmp_path, report=lambda line: None)
+        supervisor.train(spec, tmp_path, report=lambda line: None)
 
 
 def descendants(pid):

@@ -10,7 +10,3 @@ the version of the policy that took it, so the lag that lockstep sets is measure
 has one request or one segment on its way, the inference takes the newest weights only, the learner holds one batch more
 than it works on, and it waits for the evaluator when too many snapshots lie there.
 """
-
-from gipo.engines.asynchronous.supervisor import train
-
-__all__ = ["train"]

@@ -162,6 +162,7 @@ class LearnerProcess:
             state = checkpoint.load(self.directory.checkpoint)
             self.learner.load_state(state["learner"])
             self.record.load_state(state["record"])
+            self.record.interruptions += 1
             self.env_steps = state["env_steps"]
         self.snapshots.forget_after(self.learner.updates)
 

@@ -13,6 +13,11 @@ class PeerLostError(Exception):
     """The called actor died; whether it did what was asked is unknown."""
 
 
+def actor_name(role: str, incarnation: int) -> str:
+    """Name of an actor: Ray does not always forget that of a dead one, so each has its own."""
+    return f"{role}#{incarnation}"
+
+
 class Peer:
     """Another actor of this run, by its role."""
 
@@ -48,8 +53,9 @@ class Peer:
 
     def _find(self) -> ray.actor.ActorHandle:
         while self._handle is None:
+            names = [name for name in ray.util.list_named_actors() if name.rpartition("#")[0] == self.role]
             try:
-                self._handle = ray.get_actor(self.role)
-            except ValueError:
+                self._handle = ray.get_actor(max(names, default=""))
+            except ValueError:  # there is none, or none any more
                 time.sleep(self.PAUSE)
         return self._handle

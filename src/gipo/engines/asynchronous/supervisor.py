@@ -20,6 +20,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from gipo.engines.asynchronous.evaluator import EvaluatorProcess
 from gipo.engines.asynchronous.inference import Inference
 from gipo.engines.asynchronous.learner import Follower, LearnerProcess
+from gipo.engines.asynchronous.peers import actor_name
 from gipo.engines.asynchronous.ranks import Ranks
 from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
@@ -183,7 +184,7 @@ class Supervisor:
             case ["rollout", group]:
                 watchdog = (self._watched(role), machine.simulator_seconds)
                 actor, arguments = Rollout, (spec, machine.checkpoints, int(group), incarnation, *watchdog)
-        options: dict[str, Any] = {"name": role, "num_cpus": 0, "num_gpus": machine.gpus(role)}
+        options: dict[str, Any] = {"name": actor_name(role, incarnation), "num_cpus": 0, "num_gpus": machine.gpus(role)}
         if role == "learner":
             options["max_concurrency"] = 8
         self.handles[role] = ray.remote(actor).options(**options).remote(*arguments)
@@ -279,7 +280,7 @@ class Supervisor:
 @contextmanager
 def _cluster(spec: RunSpec) -> Iterator[None]:
     """Ray, with names of this run's own."""
-    own: dict[str, Any] = {"include_dashboard": False, "num_cpus": os.cpu_count()}
+    own: dict[str, Any] = {"include_dashboard": False, "num_cpus": 1}  # as many idle processes are started beforehand
     try:
         ray.init(
             namespace=spec.digest(),

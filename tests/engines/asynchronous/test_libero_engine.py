@@ -1,0 +1,79 @@
+"""LIBERO on the asynchronous engine: the real simulator, and a tiny OpenVLA-OFT or a network on states."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gipo.engines.asynchronous import supervisor
+from gipo.envs.libero_assets import assets_directory
+from gipo.errors import GipoError
+from gipo.files import read_json
+from gipo.models.openvla_oft.tiny import write_tiny
+from gipo.runs.directory import RunDirectory
+from gipo.study import Study
+
+pytest.importorskip("libero", reason="LIBERO is not installed")
+try:
+    assets_directory()
+except GipoError as missing:
+    pytest.skip(str(missing), allow_module_level=True)
+
+pytestmark = pytest.mark.slow
+
+TASK = "libero_goal_7"
+STUDY = {
+    "title": "Test",
+    "suite": "libero",
+    "tasks": [TASK],
+    "regimes": {"stale": 0.874, "few": {"actors": 2}},
+    "methods": {"gipo-1-1": {"name": "gipo", "parameters": {"sigma_pos": 1.0, "sigma_neg": 1.0}}},
+    "seeds": [0],
+    "replay": {"capacity": 64, "segment_length": 4, "environments": 2, "group_size": 1, "warmup_steps": 8},
+    "learner": {"updates": 6, "batch_size": 4, "accumulation": 2, "warmup_updates": 1, "policy_start": 1},
+    "evaluation": {"every": 6, "episodes": 1},
+    "diagnostics": {"every": 1},
+    "asynchronous": {"inference_batch": 2, "inference_seconds": 0.05},
+}
+
+
+def train(path, regime, checkpoints=None, learners=1, **sections):
+    spec = Study.model_validate(STUDY | sections).run(TASK, regime, "gipo-1-1", 0)
+    lines = []
+    machine = {"checkpoints": checkpoints} if checkpoints else {}
+    supervisor.train(spec, path, learners=learners, report=lines.append, **machine)
+    return RunDirectory(path), lines
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("checkpoints")
+    write_tiny(directory / "tiny" / "seed0")
+    return directory
+
+
+@pytest.mark.parametrize(("regime", "learners"), [("stale", 2), ("few", 1)])
+def test_openvla_learns_from_frames(tmp_path, checkpoints, regime, learners):
+    openvla = {"repository": "tiny", "revision": "seed0", "rank": 4}
+    run, lines = train(tmp_path, regime, checkpoints, learners, openvla=openvla)
+    metrics = pd.read_parquet(run.metrics)
+    assert metrics["update"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert np.isfinite(metrics[["loss_policy", "loss_value", "grad_norm_policy"]]).all(axis=None)
+    assert metrics["kl"].iloc[0] == pytest.approx(0, abs=1e-4)  # the policy that acted is the one that learns
+    assert (metrics["grad_norm_policy"].iloc[2:] > 0).all()
+    evaluation = pd.read_parquet(run.evaluation)
+    assert evaluation["update"].tolist() == [0, 6]
+    assert (evaluation["return"] == evaluation["success_any"]).all()
+    assert not [line for line in lines if "died" in line]
+
+
+def test_a_network_on_states_takes_the_shaped_reward(tmp_path):
+    run, _ = train(tmp_path, "stale", states={"repeat": 4}, network={"hidden": 16, "value_hidden": 8})
+    evaluation = pd.read_parquet(run.evaluation)
+    assert evaluation["update"].tolist() == [0, 6]
+    assert (evaluation["return"] > 0).all()  # reaching pays in every step, success only at the end
+    assert read_json(run.engine)["env_steps"] >= 8
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(GipoError, match="tiny/none"):
+        train(tmp_path, "stale", tmp_path, openvla={"repository": "tiny", "revision": "none"})
