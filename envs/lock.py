@@ -1,4 +1,4 @@
-"""Resolve pyproject.toml into one lock per environment: envs/metaworld.lock, report.lock, dev.lock.
+"""Resolve pyproject.toml into one lock per environment: envs/metaworld.lock, report.lock, slurm.lock, dev.lock.
 
 All extras are resolved together first, so that the environments agree on every version and can share a machine.
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("metaworld", "report", "dev")
+EXTRAS = ("metaworld", "report", "slurm", "dev")
 HEADER = "# Made by `make lock` from pyproject.toml.\n"
 
 
