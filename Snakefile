@@ -38,6 +38,7 @@ rule all:
     input:
         f"results/{SCALE}/report.html",
         f"results/{SCALE}/tracked.json",
+        "results/mlflow.db",
 
 
 include: "workflow/rules/train.smk"

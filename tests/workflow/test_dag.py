@@ -11,7 +11,7 @@ from gipo.figures import NAMES, SWEEPS
 pytestmark = pytest.mark.slow
 
 SCALES = "laptop, metaworld-mini, paper, smoke, workstation"
-ONCE = dict.fromkeys(("gridworld", "weights", "track", "claims", "report", "all"), 1)
+ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "report", "all"), 1)
 
 
 @pytest.mark.parametrize(
