@@ -72,6 +72,7 @@ class Study:
             stdout=self.output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
         )
 
     def text(self) -> str:
@@ -79,7 +80,7 @@ class Study:
         self.output.flush()
         return Path(self.output.name).read_text()
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = 300) -> object:
+    def wait_for(self, condition: Callable[[], object], seconds: float = 900) -> object:
         """What `condition` returns once it is true."""
         until = time.monotonic() + seconds
         while not (found := condition()):
@@ -123,7 +124,7 @@ def disturbed(cluster: Checkout) -> Iterator[Checkout]:
     first = Study(cluster)
     first.wait_for(lambda: first.training(but=set()))
     first.process.send_signal(signal.SIGINT)  # the frozen run dies with its job
-    first.process.wait(timeout=300)
+    first.process.wait(timeout=900)
     assert "Terminating processes on user request" in first.text()
     wait_until_empty(cluster.root)
 
