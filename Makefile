@@ -3,7 +3,7 @@ PYTHON ?= python3
 SCALE ?= laptop
 BIN := .venv/bin
 
-.PHONY: reproduce test check publish mlflow lock clean
+.PHONY: reproduce test check publish mlflow slurm lock clean
 
 reproduce: .venv/.study $(if $(filter libero%,$(SCALE)),.venv/.libero)  ## run a scale to its report: make reproduce [SCALE=smoke]
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --config scale=$(SCALE)
@@ -29,6 +29,11 @@ mlflow: .venv/.study           ## browse the runs on http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(BIN)/mlflow ui --workers 1 --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1
 
+slurm: .venv/.slurm            ## set up `snakemake --profile slurm`; then edit profiles/slurm/site.yaml
+	test -e profiles/slurm/site.yaml || cp profiles/slurm/site.example.yaml profiles/slurm/site.yaml
+	ln -sfn profiles/slurm slurm
+	@echo "Edit profiles/slurm/site.yaml, then: gipo doctor --profile slurm"
+
 lock: .venv/.test              ## resolve pyproject.toml anew into envs/*.lock
 	$(BIN)/python envs/lock.py
 
@@ -49,6 +54,10 @@ clean:                         ## remove the environment; results stay
 	$(BIN)/pip install --no-deps --requirement envs/libero.lock
 	touch $@
 
-.venv/.test: .venv/.study .venv/.libero envs/dev.lock
+.venv/.slurm: .venv/.study envs/slurm.lock
+	$(BIN)/pip install --requirement envs/slurm.lock
+	touch $@
+
+.venv/.test: .venv/.libero .venv/.slurm envs/dev.lock
 	$(BIN)/pip install --requirement envs/dev.lock
 	touch $@

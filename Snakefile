@@ -40,6 +40,7 @@ rule all:
     input:
         f"results/{SCALE}/report.html",
         f"results/{SCALE}/tracked.json",
+        "results/mlflow.db",
 
 
 if STUDY.suite == "libero":

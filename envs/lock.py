@@ -1,4 +1,4 @@
-"""Resolve pyproject.toml into one lock per environment: envs/metaworld.lock, libero.lock, report.lock, dev.lock.
+"""Resolve pyproject.toml into one lock per environment: envs/{metaworld,libero,report,slurm,dev}.lock.
 
 All extras are resolved together first, so that the environments agree on every version and can share a machine.
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("metaworld", "libero", "report", "dev")
+EXTRAS = ("metaworld", "libero", "report", "slurm", "dev")
 ALONE = {"libero": ("bddl==1.0.1", "hf-libero==0.1.4", "robosuite==1.4.0")}
 """Packages that ask for far more than simulation needs, some of it impossible together: theirs is in the extra."""
 HEADER = "# Made by `make lock` from pyproject.toml.\n"

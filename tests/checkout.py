@@ -27,11 +27,16 @@ class Checkout:
 
     root: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables with which a command is one of the virtual environment, and its package this one's."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        packages = os.pathsep.join([str(self.root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return os.environ | {"PATH": path, "PYTHONPATH": packages, "OMP_NUM_THREADS": "1"}
+
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the virtual environment in this checkout."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        env = os.environ | {"PATH": path, "PYTHONPATH": str(self.root / "src"), "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True)
+        return subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
 
     def snakemake(self, directory: Path, *arguments: str, scale: str = "smoke") -> subprocess.CompletedProcess[str]:
         """Run snakemake; results go to ``directory/results``."""

@@ -66,7 +66,7 @@ def test_the_counts_of_the_paper_scale():
     assert {rule: line.jobs for rule, line in lines.items()} == {
         **{"train: main grid": 8 * 2 * 10 * 5, "train: sweep ranking": 0, "train: sweep sigma": 0},
         **{"train: sweep vtrace": 8 * 4 * 5, "train: sweep lag": 6 * 4 * 5},
-        **{"baseline": 8, "gridworld": 1, "weights": 1, "tables": 5, "claims": 1, "track": 1},
+        **{"baseline": 8, "gridworld": 1, "weights": 1, "tables": 5, "claims": 1, "store": 1, "track": 1},
         "figure": len(of_study("metaworld", SWEEPS)),
         "report": 1,
     }

@@ -135,6 +135,38 @@ def track(config: Config, results: Results, receipt: Out) -> None:
 
 
 @cli.command()
+def store(results: Results) -> None:
+    """Make results/mlflow.db from every finished run there is, of whatever scale."""
+    from gipo.runs import tracking
+
+    finished = [path.parent for path in results.glob("runs/*/*/*/*/provenance.json")]
+    tracking.track(finished, results / "mlflow.db")
+
+
+@cli.command()
+def merge(
+    sources: Annotated[list[Path], typer.Argument(help="Other results folders.")],
+    results: Results,
+) -> None:
+    """Add the finished runs of other results folders to one."""
+    from gipo.runs.merge import merge
+
+    merge(sources, results, _say)
+
+
+@cli.command()
+def doctor(
+    profile: Annotated[Literal["slurm"], typer.Option(help="Profile to check.")] = "slurm",
+    seconds: Annotated[float, typer.Option(min=1, help="How long the test jobs may wait in the queue.")] = 600.0,
+) -> None:
+    """Check a cluster before a study: site file, partitions, GPU, shared storage, clocks, free space."""
+    from gipo.cluster.doctor import examine
+    from gipo.runs.provenance import CHECKOUT
+
+    examine(CHECKOUT / "profiles" / profile / "site.yaml", Path.cwd(), seconds, _say)
+
+
+@cli.command()
 def figure(name: str, sources: Sources, out: Out, resamples: Resamples = 2000) -> None:
     """Draw one figure or table: SVG, PNG and the CSV behind it."""
     from gipo.figures import build
@@ -161,9 +193,12 @@ def report(config: Config, sources: Sources, out: Out) -> None:
 @cli.command()
 def plan(
     scale: Annotated[str, typer.Option(help="Name of a file in workflow/config.")] = "laptop",
+    out: Annotated[
+        Path | None, typer.Option("--save", help="File for SLURM jobs to ask by: results/plan.json; it is added to.")
+    ] = None,
 ) -> None:
     """What a scale would cost on this machine: jobs, env steps, updates and hours of every rule."""
-    from gipo.plan import predict, predict_libero, scale_config, show, show_libero
+    from gipo.plan import predict, predict_libero, save, scale_config, show, show_libero
     from gipo.rates import measure
     from gipo.study import load_study
 
@@ -174,6 +209,8 @@ def plan(
     _say(f"Measuring what the jobs of scale {scale} consist of: about half a minute.")
     rates = measure(study)
     show(predict(study, rates), has_gpu=bool(rates.gpu))
+    if out:
+        save(out, study, rates)
 
 
 @cli.command()

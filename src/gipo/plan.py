@@ -16,8 +16,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from gipo.cluster.requests import LEARNER_MB
 from gipo.errors import GipoError
 from gipo.figures import of_study
+from gipo.files import read_json, write_json
 from gipo.lag import Regime
 from gipo.rates import LearnerRate, Rates
 from gipo.runs.provenance import CHECKOUT, origin
@@ -32,6 +34,10 @@ LIBERO_GPUS, LIBERO_HOURS = 8, 48
 
 GOALS = 50
 """Goals of a task; a further episode with one of them begins at almost no cost (`gipo.envs.sawyer.Start`)."""
+
+
+TRANSITION_BYTES = 210
+"""Of a transition in the replay (`gipo.lag.Replay`), with its part of the segment."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ def _rest(study: Study) -> list[Line]:
         Line("tables", len(study.parts())),
         Line("claims", 1),
         Line("figure", len(of_study(study.suite, study.sweeps))),
+        Line("store", 1),
         Line("track", 1),
         Line("report", 1),
     ]
@@ -151,6 +158,29 @@ def run_cost(run: RunSpec, rates: Rates) -> Cost:
 
     on_gpu = learning(rates.gpu[run.learner]) if rates.gpu else 0.0
     return Cost(collected + evaluated, updates, acting, learning(rates.cpu[run.learner]), on_gpu)
+
+
+def memory_mb(run: RunSpec) -> int:
+    """What the learner of a run occupies at most, in MB: libraries, the replay, and a checkpoint of it being read."""
+    return math.ceil(LEARNER_MB + 5 * run.replay.capacity * TRANSITION_BYTES / 1e6)
+
+
+def save(path: Path, study: Study, rates: Rates) -> None:
+    """Add what is predicted for every training run to a file, from which SLURM jobs get their time and memory.
+
+    Raises:
+        GipoError: there is a damaged file, or it cannot be written.
+    """
+    known = read_json(path)["runs"] if path.exists() else {}
+    machine = {name: origin("gipo")[name] for name in ("host", "cpu")}
+    machine["gpu"] = torch.cuda.get_device_name() if rates.gpu else None
+    for run in study.all_runs():
+        cost = run_cost(run, rates)
+        known[run.run_id] = {
+            **{"acting": cost.acting, "learning": cost.learning, "gpu_learning": cost.gpu_learning},
+            **{"memory_mb": memory_mb(run), "measured_on": machine},
+        }
+    write_json(path, {"runs": known})
 
 
 def env_steps_at(run: RunSpec, update: int) -> int:
@@ -231,7 +261,7 @@ def sentences(lines: list[Line], cores: int, gpus: int) -> list[str]:
         return [*notes, f"For comparison, the paper: {paper}.", f"Wall time here: {wall}, perfectly packed."]
     packed = max(total.acting / 3600 / cores, total.gpu_learning / 3600 / gpus)
     both = f"about {_hours(packed)} h on {cores} cores and {gpus} GPU{'s' if gpus > 1 else ''}"
-    wall = f"{both} (--set-resources train:gpu=1), {_hours(on_cores)} h on the cores alone"
+    wall = f"{both} (--set-resources train:device=cuda), {_hours(on_cores)} h on the cores alone"
     return [*notes, f"Wall time here: {wall}, perfectly packed."]
 
 

@@ -1,6 +1,7 @@
 """The engine on the real simulator: determinism, interruption, the version-gap law, and clear errors for faults."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from scipy import stats
 from gipo.engines import lockstep
 from gipo.engines.workers import WorkerPool
 from gipo.errors import GipoError
-from gipo.files import read_json
+from gipo.files import read_json, write_json
 from gipo.learner import Learner, make_model
 from gipo.runs.directory import RunDirectory
 from gipo.study import Study
@@ -61,6 +62,7 @@ def test_the_run_directory_holds_the_results_and_no_checkpoint(undisturbed):
         "policy.pt",
         "provenance.json",
         "run.log",
+        "kept",
     }
     provenance = read_json(path / "provenance.json")
     assert provenance["updates"] == 200
@@ -168,6 +170,56 @@ def test_a_corrupt_checkpoint_is_named(tmp_path, damage):
 def test_a_directory_of_another_run_is_refused(undisturbed):
     with pytest.raises(GipoError, match="holds another run"):
         train(make_spec(regime="fresh"), undisturbed[0])
+
+
+def take_away_results(path):
+    """What Snakemake does to every member of a failed group."""
+    for name in (*TABLES, "spec.json", "policy.pt", "provenance.json"):
+        (path / name).unlink()
+
+
+def test_results_that_were_taken_away_are_put_back_without_training(undisturbed, tmp_path, monkeypatch):
+    path = shutil.copytree(undisturbed[0], tmp_path / "run")
+    provenance = (path / "provenance.json").read_bytes()
+    take_away_results(path)
+    monkeypatch.setattr(lockstep, "Run", None)
+    lines = []
+    lockstep.train(make_spec(), path, report=lines.append)
+    assert "was finished by this code before" in lines[0]
+    assert {name: (path / name).read_bytes() for name in TABLES} == undisturbed[1]
+    assert (path / "provenance.json").read_bytes() == provenance
+    assert (path / "policy.pt").exists()
+
+
+@pytest.mark.parametrize("kept", ["other code", "another spec", "half"])
+def test_kept_results_of_another_making_are_not_put_back(undisturbed, tmp_path, kept):
+    path = shutil.copytree(undisturbed[0], tmp_path / "run")
+    take_away_results(path)
+    store = path / "kept"
+    if kept == "other code":
+        write_json(store / "provenance.json", read_json(store / "provenance.json") | {"code_digest": "another"})
+    elif kept == "another spec":
+        write_json(store / "spec.json", make_spec("fresh").model_dump(mode="json"))
+    else:
+        (store / "provenance.json").unlink()
+    lines = []
+    lockstep.train(make_spec(), path, report=lines.append)
+    assert "update 200/200" in lines[-1]
+    assert {name: (path / name).read_bytes() for name in TABLES} == undisturbed[1]
+
+
+def test_of_two_starts_at_once_one_trains_and_the_other_names_it(undisturbed, tmp_path):
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(STUDY))
+    command = [sys.executable, "-m", "gipo", "train", str(config), str(tmp_path / "run"), "--task=door-open-v3"]
+    command += ["--regime=stale", "--method=gipo-1-1", "--seed=5"]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = {process.pid: process.communicate()[1] for process in both}
+    done = [process.pid for process in both if process.returncode == 0]
+    refused = [process.pid for process in both if process.returncode == 1]
+    assert len(done) == len(refused) == 1
+    assert f"is in use by process {done[0]} on" in errors[refused[0]]
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in TABLES} == undisturbed[1]
 
 
 def test_a_finished_run_is_left_alone(undisturbed):

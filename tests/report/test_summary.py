@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -46,7 +47,9 @@ def test_cost_counts_overlapping_runs_once() -> None:
     )
     cost = summary.cost(table)
     assert cost["wall"] == "3.0 h"
-    assert cost["machines"] == [{"host": "host", "cpu": "CPU", "cores": 2, "runs": 3, "busy": "1.5 h"}]
+    assert cost["machines"] == [
+        {"host": "host", "cpu": "CPU", "cores": 2, "devices": "cpu", "runs": 3, "busy": "1.5 h"}
+    ]
     assert cost["cpu_hours"] == "3"
 
 
@@ -54,6 +57,16 @@ def test_machines_are_counted_apart() -> None:
     cost = summary.cost(runs({"host": "a"}, {"host": "b", "cores": 16, "interruptions": 2}))
     assert [(m["host"], m["runs"]) for m in cost["machines"]] == [("a", 2), ("b", 2)]
     assert cost["interruptions"] == 4
+
+
+def test_what_slurm_jobs_used_is_summed_over_the_efficiency_reports(tmp_path: Path) -> None:
+    assert summary.slurm(tmp_path) is None
+    head = "JobID,MainJobID,Elapsed_sec,TotalCPU_sec,NCPUS,MaxRSS_MB,RequestedMem_MB"
+    (tmp_path / "efficiency_report_a.csv").write_text(
+        f"{head}\n7.0,7,3600,7200,4,500,2000\n8.0,8,3600,3600,4,900,1000\n"
+    )
+    (tmp_path / "efficiency_report_b.csv").write_text(f"{head}\n9.0,9,1800,3600,4,100,1000\n")
+    assert summary.slurm(tmp_path) == {"jobs": "3", "core_hours": "10", "used": "40 %", "memory": "90 %"}
 
 
 def test_origin_names_every_commit_and_dirty_trees() -> None:

@@ -11,7 +11,7 @@ from gipo.figures import SWEEPS, of_study
 pytestmark = pytest.mark.slow
 
 SCALES = "laptop, libero, libero-smoke, metaworld-mini, paper, smoke, workstation"
-ONCE = dict.fromkeys(("gridworld", "weights", "track", "claims", "report", "all"), 1)
+ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "report", "all"), 1)
 
 
 @pytest.mark.parametrize(

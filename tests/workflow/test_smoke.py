@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from checkout import ROOT, Checkout, read_plan
+from factories import write_run
 from gipo.figures import of_study
+from gipo.runs.merge import merge
 from gipo.study import load_study
 
 pytestmark = pytest.mark.slow
@@ -52,12 +54,42 @@ def test_every_claim_has_its_row(finished: Path):
     assert scorecard["verdict"].isin(["reproduced", "partly", "not reproduced", "not tested at this scale"]).all()
 
 
-def test_every_run_is_recorded_in_mlflow(finished: Path):
+def recorded(results: Path) -> list[tuple[str, str]]:
+    """Run id and status of every record in MLflow."""
     query = """SELECT tags.value, runs.status FROM runs JOIN tags USING (run_uuid)
                WHERE tags.key = 'run_id' AND runs.lifecycle_stage = 'active'"""
-    store = sqlite3.connect(finished / "results" / "mlflow.db")
-    assert sorted(store.execute(query)) == [(run_id, "FINISHED") for run_id in sorted(RUN_IDS)]
+    store = sqlite3.connect(results / "mlflow.db")
+    records = sorted(store.execute(query))
     store.close()
+    return records
+
+
+def test_every_run_is_recorded_in_mlflow(finished: Path):
+    assert recorded(finished / "results") == [(run_id, "FINISHED") for run_id in sorted(RUN_IDS)]
+
+
+def test_a_lost_mlflow_store_is_made_again_whole_with_runs_of_other_scales(checkout: Checkout, again: Path):
+    results = again / "results"
+    (results / "mlflow.db").unlink()
+    other = write_run(results / "runs", seed=9)
+    assert checkout.plan(again).jobs == {"store": 1, "track": 1, "all": 1}
+    done = checkout.snakemake(again)
+    assert done.returncode == 0, done.stderr
+    names = {*RUN_IDS, str(other.relative_to(results / "runs"))}
+    assert recorded(results) == [(run_id, "FINISHED") for run_id in sorted(names)]
+    assert checkout.plan(again).jobs == {}
+
+
+def test_runs_of_another_machine_are_not_made_again(checkout: Checkout, finished: Path, tmp_path: Path):
+    merge([finished / "results"], tmp_path / "results", lambda line: None)
+    jobs = checkout.plan(tmp_path).jobs
+    assert "train" not in jobs
+    assert jobs["tables"] == 5
+
+
+def test_where_a_run_was_made_makes_nothing_stale(checkout: Checkout, finished: Path):
+    settings = ["--set-threads", "train=3", "--set-resources", "train:device=cuda", "train:checkpoint_seconds=600"]
+    assert read_plan(checkout.snakemake(finished, "--dry-run", *settings).stdout).jobs == {}
 
 
 def test_a_second_call_runs_nothing(checkout: Checkout, again: Path):

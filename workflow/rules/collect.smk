@@ -19,9 +19,18 @@ rule tables:
         "gipo collect {CONFIG} results results/{wildcards.scale}/{wildcards.grid} {params.sweep}"
 
 
+rule store:
+    """Every finished run of every scale, where the store was lost; `track` adds to it what is new."""
+    output:
+        "results/mlflow.db",
+    shell:
+        "gipo store results"
+
+
 rule track:
     input:
         sorted({path for grid in GRIDS.values() for path in finished(grid)}),
+        store=ancient(rules.store.output),
     output:
         "results/{scale}/tracked.json",
     params:

@@ -7,11 +7,14 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 import gipo
+from gipo.cluster.steps import side_by_side
 from gipo.envs.libero_assets import DEFAULT, VARIABLE
 from gipo.errors import GipoError
 from gipo.figures import NAMES, SUITES, SWEEPS, of_study
 from gipo.runs.code import code_digest, training_modules
 from gipo.study import load_study
+
+side_by_side(workflow)
 
 if unknown := set(config) - {"scale"}:
     raise WorkflowError(f"unknown config key {min(unknown)!r}; the only one is scale")

@@ -1,7 +1,8 @@
 """Training runs and the two reference policies, each in a directory named by its content.
 
 A run learns in one thread; with more (snakemake --set-threads train=3) the others collect meanwhile, to the same result.
-With a GPU (--set-resources train:gpu=1) it learns there.
+With a GPU (--set-resources train:device=cuda) it learns there. Where and how fast it is made is no parameter of a run:
+what a cluster made is not made again on a laptop.
 Checkpoints lie in the run directory but are no outputs: Snakemake deletes those before every attempt, and an interrupted
 run must find its checkpoint.
 """
@@ -17,13 +18,14 @@ rule train:
     threads: 1
     resources:
         mem_mb=4000,
-        gpu=0,
+        device="cpu",
+        checkpoint_seconds=60,
     params:
         code=lambda wildcards: CODE[wildcards.method],
-        device=lambda wildcards, resources: "cuda" if resources.gpu else "cpu",
     shell:
         "gipo train {CONFIG} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
-        " --method {wildcards.method} --seed {wildcards.seed} --workers $(( {threads} - 1 )) --device {params.device}"
+        " --method {wildcards.method} --seed {wildcards.seed} --workers $(( {threads} - 1 ))"
+        " --device {resources.device} --checkpoint-seconds {resources.checkpoint_seconds}"
 
 
 rule baseline:

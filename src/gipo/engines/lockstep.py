@@ -22,9 +22,10 @@ from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.errors import GipoError
 from gipo.lag import Regime, Replay
 from gipo.learner import Learner, make_model
-from gipo.runs import checkpoint
-from gipo.runs.code import training_modules
+from gipo.runs import checkpoint, kept
+from gipo.runs.code import code_digest, training_modules
 from gipo.runs.directory import RunDirectory
+from gipo.runs.lock import locked
 from gipo.runs.provenance import origin
 from gipo.runs.spec import RunSpec
 
@@ -49,25 +50,30 @@ def train(
         report: takes one line of progress every few seconds.
 
     Raises:
-        GipoError: there is no such device, the directory is another run's, its checkpoint is corrupt, a worker died,
-            the disk is full, or a loss is not finite.
+        GipoError: there is no such device, the directory is another run's or in use by another process, its checkpoint
+            is corrupt, a worker died, the disk is full, or a loss is not finite.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise GipoError("device = 'cuda': no CUDA GPU is visible to this process")
     torch.set_num_threads(1)
     directory = RunDirectory(path)
-    directory.write_spec(spec)
-    if directory.finished:
-        report(f"{spec.run_id} is finished already")
-        return
-    run = Run(spec, workers, torch.device(device))
-    try:
-        run.restore(directory, report)
-        run.loop(directory, checkpoint_seconds, report)
-    finally:
-        run.actors.close()
-    run.record.write(directory, run.behaviour.state_dict(), run.env_steps, run.learner.updates)
-    directory.checkpoint.unlink(missing_ok=True)
+    with locked(path, report):
+        directory.write_spec(spec)
+        if directory.finished:
+            report(f"{spec.run_id} is finished already")
+            return
+        if kept.restore(directory, code_digest(*training_modules(spec))):
+            report(f"{spec.run_id} was finished by this code before; its results are back in place")
+            return
+        run = Run(spec, workers, torch.device(device))
+        try:
+            run.restore(directory, report)
+            run.loop(directory, checkpoint_seconds, report)
+        finally:
+            run.actors.close()
+        run.record.write(directory, run.behaviour.state_dict(), run.env_steps, run.learner.updates)
+        kept.keep(directory)
+        directory.checkpoint.unlink(missing_ok=True)
 
 
 class Run:

@@ -61,6 +61,7 @@ def assemble(sources: Path, pictures: Path, scale_config: Path, command: str, ou
         scale=summary.scale(runs, every_run),
         sweeps=[(SWEEP_WORDS[name], summary.design(sweep)) for name, sweep in sweeps.items()],
         cost=summary.cost(every_run),
+        slurm=summary.slurm(sources.parent / "slurm"),
         settings=summary.settings(runs),
         details=details.by_topic(),
         origin=summary.origin(every_run),

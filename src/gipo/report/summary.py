@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,7 @@ def cost(runs: pd.DataFrame) -> dict[str, Any]:
     cpu_hours = 0.0
     for _, rows in runs.groupby("host"):
         machine = rows[["host", "cpu", "cores"]].iloc[0].to_dict()
+        machine["devices"] = ", ".join(sorted(set(rows["device"])))
         busy = _busy_seconds(rows)
         cpu_hours += busy * machine["cores"] / 3600
         machines.append(machine | {"runs": len(rows), "busy": _duration(busy)})
@@ -155,6 +157,22 @@ def cost(runs: pd.DataFrame) -> dict[str, Any]:
         "interruptions": int(runs["interruptions"].sum()),
         "first": min(runs["finished_at"])[:10],
         "last": max(runs["finished_at"])[:10],
+    }
+
+
+def slurm(folder: Path) -> dict[str, str] | None:
+    """What SLURM jobs asked for and used, from the efficiency reports of Snakemake; None where there are none."""
+    found = [pd.read_csv(path) for path in sorted(folder.glob("efficiency_report_*.csv"))]
+    if not found:
+        return None
+    steps = pd.concat(found)
+    asked = (steps["Elapsed_sec"] * steps["NCPUS"]).sum()
+    memory = (steps["MaxRSS_MB"] / steps["RequestedMem_MB"]).max()
+    return {
+        "jobs": f"{steps['MainJobID'].nunique():,}",
+        "core_hours": f"{asked / 3600:,.3g}",
+        "used": f"{100 * steps['TotalCPU_sec'].sum() / max(asked, 1):.0f} %",
+        "memory": f"{100 * memory:.0f} %",
     }
 
 
@@ -249,6 +267,7 @@ def run_rows(runs: pd.DataFrame) -> list[dict[str, str]]:
     return [
         {
             "run": row["run_id"],
+            "machine": row["host"],
             "updates": f"{row['updates']:,}",
             "env_steps": f"{row['env_steps']:,}",
             "wall": _duration(row["wall_seconds"]),

@@ -30,9 +30,10 @@ from gipo.engines.asynchronous.watchdog import hung, last_words
 from gipo.engines.record import Record
 from gipo.errors import GipoError
 from gipo.files import write_json
-from gipo.runs import checkpoint
+from gipo.runs import checkpoint, kept
 from gipo.runs.code import training_modules
 from gipo.runs.directory import RunDirectory
+from gipo.runs.lock import locked
 from gipo.runs.provenance import origin
 from gipo.runs.spec import RunSpec
 
@@ -72,26 +73,36 @@ def train(
         what = f"learner.batch_size = {spec.learner.batch_size}" if spec.openvla else "a small network"
         raise GipoError(f"learners = {learners}: {what} cannot be split over so many processes")
     directory = RunDirectory(path.resolve())
-    directory.write_spec(spec)
-    if directory.finished:
-        report(f"{spec.run_id} is finished already")
-        return
-    source = origin(*training_modules(spec))
+    machine = Machine(device, learners, checkpoints.resolve(), checkpoint_seconds, simulator_seconds)
+    with locked(directory.path, report):
+        directory.write_spec(spec)
+        source = origin(*training_modules(spec))
+        if directory.finished:
+            report(f"{spec.run_id} is finished already")
+        elif kept.restore(directory, source["code_digest"]):
+            report(f"{spec.run_id} was finished by this code before; its results are back in place")
+        else:
+            _train(spec, directory, machine, source, report)
+
+
+def _train(
+    spec: RunSpec, directory: RunDirectory, machine: Machine, source: dict[str, Any], report: Callable[[str], None]
+) -> None:
     if directory.checkpoint.exists() and checkpoint.load(directory.checkpoint)["code_digest"] != source["code_digest"]:
         report(f"{spec.run_id}: the checkpoint was written by other code; starting from update 0")
         directory.checkpoint.unlink()
         shutil.rmtree(directory.scratch, ignore_errors=True)
     with _cluster(spec):
-        machine = Machine(device, learners, checkpoints.resolve(), checkpoint_seconds, simulator_seconds)
         supervisor = Supervisor(spec, directory, machine, report)
         supervisor.run()
         summary = supervisor.summary()
     state = checkpoint.load(directory.checkpoint)
-    record = Record(source, torch.device(device))
+    record = Record(source, torch.device(machine.device))
     record.load_state(state["record"])
     record.evaluations = Snapshots(directory.path).evaluations()
     write_json(directory.engine, summary)
     record.write(directory, state["learner"]["model"], state["env_steps"], spec.learner.updates)
+    kept.keep(directory)
     directory.checkpoint.unlink()
     shutil.rmtree(directory.scratch)
 

@@ -1,0 +1,242 @@
+"""What can be wrong with a cluster, checked before a study: each check is one line with what to do about it."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gipo.cluster.requests import COLLECTOR_MB, UNPLANNED_MB
+from gipo.cluster.site import Site
+from gipo.errors import GipoError
+from gipo.files import read_json
+
+COMMANDS = ("sbatch", "squeue", "sinfo", "scancel", "scontrol")
+LEAST_FREE = 20e9
+"""Bytes. A run of the paper's scale has a checkpoint of 0.7 GB while it is trained."""
+MOST_SKEW = 5.0
+"""Seconds between two clocks: Snakemake compares file times, the run lock the file server's."""
+LONGEST_POLL = 200
+"""Seconds after which a finished job must still be known: Snakemake looks every three minutes at the least."""
+PATIENCE = 30.0
+"""Seconds until what a job wrote must be seen here."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor."""
+
+    ok: bool | None
+    """None: worth knowing, but no failure."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"{ {True: 'ok  ', False: 'FAIL', None: 'note'}[self.ok] }  {self.text}"
+
+
+def examine(site_file: Path, work: Path, seconds: float, report: Callable[[str], None]) -> None:
+    """Run every check.
+
+    Args:
+        site_file: the site.yaml in use.
+        work: directory in which `snakemake` is called; test jobs write below ``results/slurm``.
+        seconds: how long a test job may wait in the queue.
+        report: takes one line per check.
+
+    Raises:
+        GipoError: the site file is missing or wrong, or a check failed.
+    """
+    site = Site.load(site_file)
+    findings = []
+    for finding in _findings(site, site_file, work, seconds):
+        report(str(finding))
+        findings.append(finding)
+    if failed := sum(finding.ok is False for finding in findings):
+        raise GipoError(f"{failed} of {len(findings)} checks failed")
+
+
+def _findings(site: Site, site_file: Path, work: Path, seconds: float) -> Iterator[Finding]:
+    yield Finding(True, f"{site_file} is read")
+    yield from installation(site_file, work)
+    if missing := [command for command in COMMANDS if shutil.which(command) is None]:
+        yield Finding(False, f"not on PATH: {', '.join(missing)}; this is no machine that submits jobs")
+        return
+    partitions = list(partition_findings(site))
+    yield from partitions
+    yield from queue_findings(site, work)
+    if any(finding.ok is False for finding in partitions):
+        yield Finding(False, "no test job is sent before the partitions are right")
+        return
+    yield test_only(site)
+    yield from storage(work)
+    for partition in dict.fromkeys((site.train_partition, site.cpu_partition)):
+        yield from job_findings(partition, site, work, seconds)
+
+
+def installation(site_file: Path, work: Path) -> Iterator[Finding]:
+    """The executor plugin, and the place where Snakemake looks for the profile."""
+    try:
+        version = metadata.version("snakemake-executor-plugin-slurm")
+        yield Finding(True, f"snakemake-executor-plugin-slurm {version} is installed")
+    except metadata.PackageNotFoundError:
+        yield Finding(False, "snakemake-executor-plugin-slurm is not installed; `make slurm` does it")
+    link = work / "slurm" / "profile.yaml"
+    if link.exists() and link.samefile(site_file.with_name("profile.yaml")):
+        yield Finding(True, f"`snakemake --profile slurm` is found in {work}")
+    else:
+        yield Finding(False, f"`snakemake --profile slurm` finds no profile in {work}; `make slurm` links it")
+
+
+def partition_findings(site: Site) -> Iterator[Finding]:
+    """Whether the partitions exist and are up, and whether the one for training has the GPUs and the time."""
+    for name in dict.fromkeys((site.cpu_partition, site.train_partition)):
+        rows = [line.split("|") for line in _run("sinfo", "-h", "-p", name, "-o", "%R|%a|%l|%G|%D").stdout.split()]
+        if not rows:
+            known = ", ".join(sorted(set(_run("sinfo", "-h", "-o", "%R").stdout.split())))
+            yield Finding(False, f"no partition {name!r}; this cluster has: {known}")
+            continue
+        nodes = sum(int(row[4]) for row in rows)
+        up = all(row[1] == "up" for row in rows)
+        yield Finding(up, f"partition {name} is {rows[0][1]}, {nodes} nodes")
+        if name != site.train_partition:
+            continue
+        limit = min(minutes_of(row[2]) for row in rows)
+        yield Finding(limit >= site.max_minutes, f"its time limit {rows[0][2]} holds max_minutes = {site.max_minutes}")
+        if site.gres:
+            kind = re.sub(r":\d+$", "", site.gres)
+            found = sorted({row[3] for row in rows})
+            yield Finding(
+                any(kind in row[3] for row in rows), f"its nodes have {', '.join(found)}; asked is {site.gres}"
+            )
+
+
+def queue_findings(site: Site, work: Path) -> Iterator[Finding]:
+    """How long the controller remembers jobs, and jobs left over from an earlier Snakemake."""
+    age = re.search(r"^MinJobAge\s*=\s*(\d+)", _run("scontrol", "show", "config").stdout, re.MULTILINE)
+    needed = max(3 * site.poll_seconds, LONGEST_POLL)
+    if age is None:
+        yield Finding(None, "MinJobAge is unknown; Snakemake must still find a job in squeue minutes after its end")
+    else:
+        words = f"finished jobs stay in squeue for {age[1]} s (MinJobAge); {needed} s are needed"
+        yield Finding(int(age[1]) >= needed, words)
+    queue = _run("squeue", "-h", "-u", getpass.getuser(), "-o", "%j|%Z").stdout.splitlines()
+    left = sorted({name for name, _, place in (line.partition("|") for line in queue) if place == str(work)})
+    for name in left:
+        if name.startswith("gipo_"):
+            yield Finding(
+                None,
+                f"jobs of a Snakemake process are queued; if it is gone: scancel --name {name}, snakemake --unlock",
+            )
+
+
+def test_only(site: Site) -> Finding:
+    """Whether SLURM would take a full training job: account, partition, GPU, cores, memory and time at once."""
+    cores = site.cores_per_run * site.runs_at_once
+    memory = site.runs_at_once * (UNPLANNED_MB + (site.cores_per_run - 1) * COLLECTOR_MB)
+    asked = ["-p", site.train_partition, "-c", str(cores), f"--mem={memory}", "-t", str(site.max_minutes)]
+    asked += ["-A", site.account] if site.account else []
+    asked += [f"--gres={site.gres}"] if site.gres else []
+    done = _run("sbatch", "--test-only", *asked, "--wrap", "true")
+    answer = (done.stderr or done.stdout).strip().splitlines()[-1:]
+    return Finding(done.returncode == 0, f"a full training job: {' '.join(answer)}; asked: sbatch {' '.join(asked)}")
+
+
+def storage(work: Path) -> Iterator[Finding]:
+    """Free space, and the file server's clock beside this machine's."""
+    free = shutil.disk_usage(work).free
+    yield Finding(free >= LEAST_FREE, f"{free / 1e9:,.0f} GB are free in {work}; {LEAST_FREE / 1e9:.0f} GB are needed")
+    probe = _folder(work) / f"clock-{uuid.uuid4().hex}"
+    probe.touch()
+    skew = abs(probe.stat().st_mtime - time.time())
+    probe.unlink()
+    yield Finding(skew <= MOST_SKEW, f"clocks of this machine and of the file server are {skew:.1f} s apart")
+
+
+def job_findings(partition: str, site: Site, work: Path, seconds: float) -> Iterator[Finding]:
+    """Send a job of a minute and see what it saw."""
+    out = _folder(work) / f"{partition}-{uuid.uuid4().hex}.json"
+    log = out.with_suffix(".log")
+    asked = ["-p", partition, "-c", "1", "--mem=2000", "-t", "2", "-J", "gipo-doctor", "-o", str(log), "-D", str(work)]
+    asked += ["-A", site.account] if site.account else []
+    trains = partition == site.train_partition
+    asked += [f"--gres={site.gres}"] if trains and site.gres else []
+    gpu = trains and site.device == "cuda"
+    command = f"'{sys.executable}' -m gipo.cluster.probe '{out}'" + (" --gpu" if gpu else "")
+    sent = _run("sbatch", "--parsable", *asked, "--wrap", command)
+    if sent.returncode:
+        yield Finding(False, f"partition {partition}: the test job was refused: {sent.stderr.strip()}")
+        return
+    job = sent.stdout.strip().partition(";")[0]
+    started = time.monotonic()
+    while (state := _state(job)) in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"):
+        if time.monotonic() - started > seconds:
+            reason = _run("squeue", "-h", "-j", job, "-o", "%r").stdout.strip()
+            _run("scancel", job)
+            yield Finding(
+                False, f"partition {partition}: test job {job} was still {state} ({reason}) after {seconds:.0f} s"
+            )
+            return
+        time.sleep(1)
+    ended = time.monotonic()
+    while not out.exists() and time.monotonic() - ended < PATIENCE and state == "COMPLETED":
+        time.sleep(0.5)
+    if not out.exists():
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] if log.exists() else []
+        words = (
+            f"partition {partition}: test job {job} ended as {state or 'unknown'} and wrote nothing that is seen here"
+        )
+        yield Finding(False, " ".join([words, *lines]))
+        return
+    late = time.monotonic() - ended
+    yield from _seen(partition, read_json(out), out.stat().st_mtime, late, gpu)
+    out.unlink()
+    log.unlink(missing_ok=True)
+
+
+def _seen(partition: str, saw: dict[str, Any], written: float, late: float, gpu: bool) -> Iterator[Finding]:
+    """What the probe of a job says."""
+    host = saw["host"]
+    yield Finding(True, f"partition {partition}: a job on {host} wrote here; it was seen {late:.0f} s after its end")
+    skew = abs(saw["time"] - written)
+    yield Finding(skew <= MOST_SKEW, f"clocks of {host} and of the file server are {skew:.1f} s apart")
+    if gpu:
+        yield Finding(saw["gpu"] is not None, f"PyTorch on {host} sees {saw['gpu'] or 'no GPU; try another gres'}")
+    if saw["cores"] > 1:
+        text = f"a job of 1 core on {host} may use {saw['cores']}: runs_per_job beyond runs_at_once start at once"
+        yield Finding(None, text)
+
+
+def minutes_of(limit: str) -> float:
+    """A time limit as SLURM writes it, ``[days-]hours:minutes:seconds`` or ``infinite``, in minutes."""
+    if limit == "infinite":
+        return float("inf")
+    days, _, rest = limit.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    seconds = 0
+    for part in parts:
+        seconds = 60 * seconds + part
+    return 1440 * int(days or 0) + seconds / 60
+
+
+def _state(job: str) -> str:
+    """State of a job as squeue tells, empty where it is not known any more."""
+    return _run("squeue", "-h", "--states=all", "-j", job, "-o", "%T").stdout.strip()
+
+
+def _folder(work: Path) -> Path:
+    folder = work / "results" / "slurm"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True)

@@ -1,0 +1,67 @@
+"""Time and memory that a training run asks SLURM for, from what `gipo plan --save` predicted for it.
+
+Evaluated by the profile for every training run (profiles/slurm/profile.yaml), so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gipo.files import read_json
+
+PLAN = Path("results/plan.json")
+"""Predictions by run id, of all scales that were planned, below the working directory."""
+START_MINUTES = 10
+"""For what no prediction covers: two starts of Snakemake, imports from a busy file system, a restored checkpoint."""
+HEADROOM = 2.0
+"""Runs that share a node are slower than one that is measured alone."""
+LEARNER_MB = 1500
+"""Of a learner without its replay, and of the two Snakemakes above it; 1,000 was seen of one."""
+COLLECTOR_MB = 1000
+"""Of a process that collects."""
+UNPLANNED_MB = 5000
+"""Of a learner that no plan covers; enough for the paper's scale."""
+
+
+def minutes(wildcards: Mapping[str, str], threads: int, attempt: int, longest: int) -> int:
+    """Minutes of a run; `longest` where it is not planned.
+
+    Args:
+        wildcards: of the rule that trains.
+        threads: the first learns, the others collect; a single one does both.
+        attempt: the first is 1.
+        longest: the most that may be asked for.
+    """
+    if (predicted := _plan(PLAN, _changed(PLAN)).get(_run_id(wildcards))) is None:
+        return longest
+    learning = predicted["gpu_learning"] or predicted["learning"]
+    seconds = learning + predicted["acting"] / max(1, threads - 1)
+    return min(longest, attempt * (START_MINUTES + math.ceil(HEADROOM * seconds / 60)))
+
+
+def memory_mb(wildcards: Mapping[str, str], threads: int, attempt: int) -> int:
+    """Memory of a run in MB; arguments as in `minutes`."""
+    predicted = _plan(PLAN, _changed(PLAN)).get(_run_id(wildcards))
+    learner = int(predicted["memory_mb"]) if predicted else UNPLANNED_MB
+    return attempt * (learner + (threads - 1) * COLLECTOR_MB)
+
+
+def _run_id(wildcards: Mapping[str, str]) -> str:
+    names = ("task", "regime", "method", "seed", "digest")
+    task, regime, method, seed, digest = (wildcards[name] for name in names)
+    return f"{task}/{regime}/{method}/seed{seed}-{digest}"
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+@cache
+def _plan(path: Path, changed: int) -> dict[str, Any]:
+    """Runs of the plan; empty where there is none."""
+    runs: dict[str, Any] = read_json(path)["runs"] if changed else {}
+    return runs

@@ -1,0 +1,67 @@
+"""The site file: all that the profile of a new cluster is told."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from gipo.errors import GipoError
+from gipo.runs.spec import NonNegativeInt, PositiveInt, Section, explain
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,-]+$")]
+
+
+class Site(Section):
+    """A cluster, and how training runs share its jobs."""
+
+    account: Name | None = None
+    """Account that jobs are charged to (sbatch -A); null: your own default."""
+    cpu_partition: Name
+    """Where everything but training runs."""
+    train_partition: Name
+    """Where training runs."""
+    gres: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$")] | None = None
+    """What a training job asks for beside CPUs, e.g. ``gpu:h200:1``."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where a training run learns."""
+    max_minutes: PositiveInt = 2880
+    """Longest time limit that train_partition accepts."""
+    cores_per_run: PositiveInt = 3
+    """One learns, the others collect meanwhile."""
+    runs_at_once: PositiveInt = 4
+    """Runs side by side in one job; they share its GPU."""
+    runs_per_job: PositiveInt = 8
+    """Runs in one job, those beyond runs_at_once after the others."""
+    jobs: PositiveInt = 100
+    """Jobs in the queue at most."""
+    checkpoint_seconds: NonNegativeInt = 600
+    """Between two checkpoints of a run, and so the most that a lost job costs."""
+    retries: NonNegativeInt = 3
+    """Attempts after the first; each asks for that much more time and memory, and goes on from the checkpoints."""
+    poll_seconds: PositiveInt = 40
+    """From a submission to the first look at the queue."""
+
+    @classmethod
+    def load(cls, path: Path) -> Site:
+        """Read a site file.
+
+        Raises:
+            GipoError: it is missing or not YAML, or a key is unknown, missing or out of range; names file and key.
+        """
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise GipoError(f"cannot read {path}: {error.strerror}; `make slurm` writes one to be edited") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise GipoError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        except ValidationError as error:
+            raise GipoError(f"{path}: {explain(error)}") from error
+
+    @property
+    def longest_run(self) -> int:
+        """Minutes that one run may ask for, so that a whole job fits into max_minutes."""
+        return self.max_minutes // math.ceil(self.runs_per_job / self.runs_at_once)

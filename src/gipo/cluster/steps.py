@@ -1,0 +1,49 @@
+"""The members of a group of jobs side by side in one SLURM job.
+
+The step executor of the SLURM plugin starts a member and waits for it before it looks at the next (0.6.1). Runs that
+share a GPU would then come one after the other, and each alone leaves most of the GPU idle.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from typing import Any
+
+IDENTITY = ("SLURM_JOB_ID", "SLURM_JOBID")
+"""What a step must know of its job; what else SLURM says in the environment would be taken as options of the step."""
+
+
+def side_by_side(workflow: Any) -> None:
+    """Start as many members at once as the profile says, where this Snakemake is the one that SLURM started for a job.
+
+    Args:
+        workflow: Snakemake's, while it reads the Snakefile.
+    """
+    at_once = os.environ.get("GIPO_RUNS_AT_ONCE")  # set by profiles/slurm/profile.yaml
+    if not workflow.remote_exec or at_once is None or "SLURM_STEP_ID" in os.environ:
+        return
+    from snakemake_executor_plugin_slurm_jobstep import Executor
+
+    Executor.run_job = start
+    workflow.global_resources["_nodes"] = int(at_once)  # one node per step, says --jobs 1
+
+
+def start(executor: Any, job: Any) -> None:
+    """Start a job as a step that shares the memory and the GPU of all others, and report its end when it comes."""
+    from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k in IDENTITY}
+    command = f"srun --overlap --nodes=1 --ntasks=1 --cpus-per-task={job.threads} {executor.format_job_exec(job)}"
+    process = subprocess.Popen(command, shell=True, env=environment)
+    info = SubmittedJobInfo(job)
+    executor.report_job_submission(info)
+
+    def wait() -> None:
+        if process.wait() == 0:
+            executor.report_job_success(info)
+        else:
+            executor.report_job_error(info)
+
+    threading.Thread(target=wait, daemon=True).start()

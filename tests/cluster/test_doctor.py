@@ -1,0 +1,103 @@
+"""The doctor against commands with given answers; against a real SLURM it is tested with the workflow."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from gipo.cluster import doctor, probe
+from gipo.cluster.site import Site
+from gipo.errors import GipoError
+
+SITE = Site(cpu_partition="main", train_partition="gpu", gres="gpu:h200:1", max_minutes=600)
+
+
+@pytest.mark.parametrize(
+    ("limit", "minutes"),
+    [("infinite", float("inf")), ("30:00", 30), ("12:00:00", 720), ("2-00:00:00", 2880), ("1-12:30:00", 2190)],
+)
+def test_time_limits_are_read_as_slurm_writes_them(limit: str, minutes: float):
+    assert doctor.minutes_of(limit) == minutes
+
+
+@pytest.fixture
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder at the head of PATH, for commands with given answers."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def answer(folder: Path, command: str, script: str) -> None:
+    path = folder / command
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def texts(findings: object) -> dict[str, bool | None]:
+    return {finding.text: finding.ok for finding in findings}
+
+
+def test_partitions_that_fit(answers: Path):
+    answer(
+        answers,
+        "sinfo",
+        """case "$3" in main) echo 'main|up|1-00:00:00|(null)|4';; *) echo 'gpu|up|10:00:00|gpu:h200:8|2';; esac""",
+    )
+    found = texts(doctor.partition_findings(SITE))
+    assert found == {
+        "partition main is up, 4 nodes": True,
+        "partition gpu is up, 2 nodes": True,
+        "its time limit 10:00:00 holds max_minutes = 600": True,
+        "its nodes have gpu:h200:8; asked is gpu:h200:1": True,
+    }
+
+
+def test_partitions_that_do_not(answers: Path):
+    answer(
+        answers,
+        "sinfo",
+        """case "$*" in *main*) ;; *gpu*) echo 'gpu|down|08:00:00|gpu:a100:8|2';; *) echo 'gpu\nlong';; esac""",
+    )
+    found = texts(doctor.partition_findings(SITE))
+    assert set(found.values()) == {False}
+    assert next(iter(found)) == "no partition 'main'; this cluster has: gpu, long"
+    assert "its nodes have gpu:a100:8; asked is gpu:h200:1" in found
+
+
+@pytest.mark.parametrize(("seconds", "ok"), [("300", True), ("100", False)])
+def test_a_queue_that_forgets_too_soon_is_named(answers: Path, tmp_path: Path, seconds: str, ok: bool):
+    answer(answers, "scontrol", f"echo 'MinJobAge               = {seconds} sec'")
+    answer(answers, "squeue", "true")
+    assert list(texts(doctor.queue_findings(SITE, tmp_path)).values()) == [ok]
+
+
+def test_jobs_left_behind_are_named_with_what_ends_them(answers: Path, tmp_path: Path):
+    answer(answers, "scontrol", "echo 'MinJobAge = 3600 sec'")
+    answer(answers, "squeue", f"echo 'gipo_one|{tmp_path}'; echo 'gipo_two|/elsewhere'; echo 'other|{tmp_path}'")
+    left = [text for text, ok in texts(doctor.queue_findings(SITE, tmp_path)).items() if ok is None]
+    assert len(left) == 1
+    assert "scancel --name gipo_one, snakemake --unlock" in left[0]
+
+
+def test_a_node_is_judged_by_what_its_job_saw(tmp_path: Path):
+    saw = probe.look(tmp_path, gpu=False)
+    assert saw["cores"] == len(os.sched_getaffinity(0))
+    good = texts(doctor._seen("gpu", saw | {"gpu": "NVIDIA H200", "cores": 1}, time.time(), 2.0, gpu=True))
+    assert set(good.values()) == {True}
+    bad = texts(doctor._seen("gpu", saw | {"time": time.time() - 60}, time.time(), 2.0, gpu=True))
+    assert [text for text, ok in bad.items() if ok is False] == [
+        f"clocks of {saw['host']} and of the file server are 60.0 s apart",
+        f"PyTorch on {saw['host']} sees no GPU; try another gres",
+    ]
+
+
+def test_a_machine_without_slurm_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "site.yaml").write_text("cpu_partition: main\ntrain_partition: gpu\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lines: list[str] = []
+    with pytest.raises(GipoError, match=r"\d of \d checks failed"):
+        doctor.examine(tmp_path / "site.yaml", tmp_path, 1.0, lines.append)
+    assert "FAIL  not on PATH: sbatch, squeue, sinfo, scancel, scontrol; this is no machine that submits jobs" in lines

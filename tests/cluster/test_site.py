@@ -1,0 +1,148 @@
+"""The site file, what a run asks for, and what the profile makes of both."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+import yte
+from snakemake.iocontainers import Wildcards
+
+from checkout import ROOT
+from gipo.cluster import requests
+from gipo.cluster.site import Site
+from gipo.errors import GipoError
+from gipo.files import write_json
+from gipo.lag import Replay
+from gipo.plan import TRANSITION_BYTES, memory_mb, run_cost, save, scale_config
+from gipo.study import load_study
+from test_plan import rates_of
+
+PROFILE = ROOT / "profiles" / "slurm"
+STUDY = load_study(scale_config("paper"))
+RUN = STUDY.runs()[0]
+WILDCARDS = {
+    **RUN.model_dump(include={"task", "regime", "method"}),
+    **{"seed": str(RUN.seed), "digest": RUN.run_id.rpartition("-")[2]},
+}
+
+
+def test_the_example_is_a_site():
+    site = Site.load(PROFILE / "site.example.yaml")
+    assert (site.device, site.gres) == ("cuda", "gpu:h200:1")
+    assert site.longest_run == 2880 // 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cpu_partition: a\n", "train_partition is missing"),
+        ("cpu_partition: a\ntrain_partition: b\npartition: c\n", "unknown key partition"),
+        ("cpu_partition: a\ntrain_partition: b\njobs: 0\n", "jobs = 0: input should be greater than 0"),
+        ("cpu_partition: a; rm\ntrain_partition: b\n", "cpu_partition = 'a; rm'"),
+        ("a: [", "is not valid YAML"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, message: str):
+    (tmp_path / "site.yaml").write_text(text)
+    with pytest.raises(GipoError, match=message):
+        Site.load(tmp_path / "site.yaml")
+
+
+def test_a_missing_file_names_the_remedy(tmp_path: Path):
+    with pytest.raises(GipoError, match="`make slurm` writes one"):
+        Site.load(tmp_path / "site.yaml")
+
+
+@pytest.fixture
+def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a plan of the paper's scale: a millisecond per env step, ten per update."""
+    monkeypatch.chdir(tmp_path)
+    save(requests.PLAN, STUDY, rates_of(STUDY, step=1e-3, update=1e-2))
+    return tmp_path
+
+
+def test_time_follows_the_prediction_with_headroom_and_grows(planned: Path):
+    cost = run_cost(RUN, rates_of(STUDY, step=1e-3, update=1e-2))
+    collecting = cost.env_steps * 1e-3 / 60
+    learning = 100_000 * 1e-2 / 60
+    for threads, alone in ((1, collecting + learning), (3, collecting / 2 + learning)):
+        asked = requests.minutes(WILDCARDS, threads, 1, 10**6)
+        assert asked == pytest.approx(10 + 2 * alone, abs=1)
+        assert requests.minutes(WILDCARDS, threads, 3, 10**6) == 3 * asked
+        assert requests.minutes(WILDCARDS, threads, 3, asked + 5) == asked + 5
+
+
+def test_a_run_without_a_plan_asks_for_the_longest_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert requests.minutes(WILDCARDS, 1, 1, 1440) == 1440
+    assert requests.memory_mb(WILDCARDS, 1, 1) == requests.UNPLANNED_MB >= memory_mb(RUN)
+
+
+def test_plans_of_several_scales_add_up(planned: Path):
+    laptop = load_study(scale_config("laptop"))
+    save(requests.PLAN, laptop, rates_of(laptop, step=1e-3))
+    run = laptop.runs()[0]
+    theirs = WILDCARDS | {"digest": run.run_id.rpartition("-")[2]}
+    assert requests.minutes(theirs, 1, 1, 10**6) < requests.minutes(WILDCARDS, 1, 1, 10**6)
+
+
+def test_a_gpu_in_the_plan_replaces_the_cores_that_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    predicted = {"acting": 0.0, "learning": 60_000.0, "gpu_learning": 600.0, "memory_mb": 1000}
+    write_json(requests.PLAN, {"runs": {RUN.run_id: predicted}})
+    assert requests.minutes(WILDCARDS, 1, 1, 10**6) == 10 + 2 * 600 / 60
+    assert requests.memory_mb(WILDCARDS, threads=3, attempt=2) == 2 * (1000 + 2 * requests.COLLECTOR_MB)
+
+
+def test_memory_holds_the_replay_five_times():
+    replay = Replay(64 * 64, 64, observation_size=39, action_dimensions=4)
+    stores = [*vars(replay.segments).values(), replay.advantages, replay.targets, replay.versions]
+    per_transition = sum(store.nbytes for store in stores) / (64 * 64)
+    assert per_transition <= TRANSITION_BYTES < 1.1 * per_transition
+    assert memory_mb(RUN) == pytest.approx(requests.LEARNER_MB + 5 * 3.2 * TRANSITION_BYTES, abs=1)
+
+
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> dict:
+    """The profile as Snakemake reads it, with another site file."""
+    site = yaml.safe_load((PROFILE / "site.example.yaml").read_text()) | changes
+    (tmp_path / "profiles" / "slurm").mkdir(parents=True)
+    (tmp_path / "profiles" / "slurm" / "site.yaml").write_text(yaml.safe_dump(site))
+    monkeypatch.setattr("gipo.runs.provenance.CHECKOUT", tmp_path)
+    return yte.process_yaml((PROFILE / "profile.yaml").read_text(), require_use_yte=True)
+
+
+def test_the_profile_says_what_the_site_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rendered = profile(tmp_path, monkeypatch, account="lab", retries=2)
+    assert rendered["retries"] == 2
+    assert rendered["default-resources"]["slurm_account"] == "lab"
+    assert rendered["set-resources"]["train"]["gres"] == "gpu:h200:1"
+    assert rendered["set-resources"]["train"]["device"] == "cuda"
+    assert rendered["group-components"]["train-{task}-{regime}"] == 8
+
+
+def test_the_profile_without_account_and_gpu_names_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rendered = profile(tmp_path, monkeypatch, gres=None, device="cpu")
+    assert "slurm_account" not in rendered["default-resources"]
+    assert "gres" not in rendered["set-resources"]["train"]
+
+
+def test_its_expressions_give_a_runs_time_and_memory(tmp_path: Path, planned: Path, monkeypatch: pytest.MonkeyPatch):
+    train = profile(tmp_path, monkeypatch)["set-resources"]["train"]
+    wildcards = Wildcards(fromdict=WILDCARDS)
+    names = {"wildcards": wildcards, "threads": 3, "attempt": 2}
+    assert eval(train["runtime"], {}, names) == requests.minutes(WILDCARDS, 3, 2, 1440)
+    assert eval(train["mem_mb"], {}, names) == requests.memory_mb(WILDCARDS, 3, 2)
+
+
+def test_every_rule_that_the_profile_names_exists():
+    rendered = yaml.safe_load((PROFILE / "profile.yaml").read_text())
+    rules = "\n".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    for rule in {*rendered["groups"], *rendered["set-threads"], *rendered["set-resources"]}:
+        assert f"rule {rule}:" in rules
+
+
+def test_the_default_profile_has_no_key_of_the_slurm_profile():
+    """Its keys would replace them. Cores are only set where no profile is asked for."""
+    default = yaml.safe_load((ROOT / "profiles" / "default" / "profile.yaml").read_text())
+    slurm = yaml.safe_load((PROFILE / "profile.yaml").read_text())
+    assert set(default) & set(slurm) == {"__use_yte__", "__definitions__"}

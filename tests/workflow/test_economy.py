@@ -1,0 +1,113 @@
+"""After a full study at the paper's scale: what a figure, an edit, a seed or a task makes run again, by dry-runs.
+
+The results are empty files; Snakemake records how they came about as if it had made them (--touch).
+"""
+
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from checkout import ROOT, Checkout, read_plan
+from gipo.figures import NAMES, SWEEPS
+from gipo.plan import scale_config
+from gipo.study import load_study
+
+pytestmark = pytest.mark.slow
+
+STUDY = load_study(scale_config("paper"))
+TOUCH = """
+import sys
+from snakemake.executors import touch
+touch.Executor.SLEEPING_TIME = 0
+from snakemake.cli import main
+main(["--touch", "--forceall", "--quiet", "all", "--directory", sys.argv[1], "--cores", "2", "--config", "scale=paper"])
+"""
+
+
+@pytest.fixture(scope="session")
+def studied(checkout: Checkout, shared: Path) -> Path:
+    """Working directory in which the paper's scale ran to its report, as far as Snakemake can tell."""
+    directory = shared / "studied"
+    with FileLock(shared / "studied.lock"):
+        if not directory.exists():
+            results = directory / "results"
+            files = [results / name for name in outputs()]
+            for path in files:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+            done = checkout.run("python", "-c", TOUCH, str(directory))
+            assert done.returncode == 0, done.stderr
+    return directory
+
+
+def outputs() -> list[str]:
+    """Everything that the study leaves, by name."""
+    run_files = ("spec.json", "metrics.parquet", "evaluation.parquet", "policy.pt", "provenance.json")
+    grids = ["tables", *(f"sweeps/{name}" for name in STUDY.sweeps)]
+    names = [f"runs/{run.run_id}/{name}" for run in STUDY.all_runs() for name in run_files]
+    names += [f"baselines/{STUDY.baseline(task).baseline_id}/episodes.parquet" for task in STUDY.tasks]
+    names += [f"paper/{grid}/{t}.parquet" for grid in grids for t in ("runs", "metrics", "evaluations", "baselines")]
+    names += [f"paper/gridworld/{name}.csv" for name in ("policies", "case_study", "family", "family_claims")]
+    names += [f"paper/figures/{name}.{kind}" for name in NAMES for kind in ("svg", "png", "csv")]
+    return [
+        *names,
+        *(f"paper/{n}" for n in ("weights.csv", "scorecard.csv", "report.html", "tracked.json")),
+        "mlflow.db",
+    ]
+
+
+def test_nothing_is_left_to_do(checkout: Checkout, studied: Path):
+    assert checkout.plan(studied, scale="paper").jobs == {}
+
+
+def test_a_figure_asked_for_again_touches_only_itself(checkout: Checkout, studied: Path):
+    again = checkout.snakemake(studied, "fig7", "--forcerun", "figure", "--dry-run", scale="paper")
+    assert read_plan(again.stdout).jobs == {"figure": 1, "fig7": 1}
+    assert checkout.plan(studied, "fig7", scale="paper").jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "figures"),
+    [
+        ("src/gipo/engines/lockstep.py", '"""The lockstep engine:', '"""The deterministic engine:', set()),
+        ("src/gipo/learner.py", "import torch\n", "import torch  # the learner's\n", set()),
+        ("pyproject.toml", 'version = "0.1.0"', 'version = "0.1.1"', set()),
+        ("src/gipo/figures/fig7.py", "\ndef table(", "\nEDITED = True\n\n\ndef table(", {"fig7"}),
+    ],
+    ids=["docstring", "comment", "package", "figure"],
+)
+def test_an_edit_that_changes_no_run_trains_none(
+    edited: Checkout, studied: Path, file: str, old: str, new: str, figures: set[str]
+):
+    edited.edit(file, old, new)
+    plan = edited.plan(studied, scale="paper")
+    assert plan.figures == figures
+    assert plan.jobs == ({"figure": 1, "report": 1, "all": 1} if figures else {})
+
+
+ALL_FIGURES = set(NAMES) - {"fig1", "fig4"}
+
+
+def test_one_more_seed_trains_only_its_runs(edited: Checkout, studied: Path):
+    edited.edit("workflow/config/paper.yaml", "seeds: [0, 1, 2, 3, 4]", "seeds: [0, 1, 2, 3, 4, 5]")
+    plan = edited.plan(studied, scale="paper")
+    assert plan.jobs["train"] == 8 * 2 * 10 + 8 * 4 + 6 * 4
+    assert "baseline" not in plan.jobs
+    assert plan.figures == ALL_FIGURES
+
+
+def test_one_more_task_trains_only_its_runs(edited: Checkout, studied: Path):
+    edited.edit("workflow/config/paper.yaml", "  - push-v3\n", "  - push-v3\n  - reach-v3\n")
+    plan = edited.plan(studied, scale="paper")
+    assert plan.jobs["train"] == 2 * 10 * 5 + 4 * 5
+    assert plan.jobs["baseline"] == 1
+    assert plan.figures == ALL_FIGURES - {SWEEP_FIGURE["lag"], SWEEP_FIGURE["sigma"]}
+
+
+SWEEP_FIGURE = {sweep: figure for figure, sweep in SWEEPS.items()}
+
+
+def test_the_readme_is_no_input(edited: Checkout, studied: Path):
+    (edited.root / "README.md").write_text((ROOT / "README.md").read_text() + "\nOne more line.\n")
+    assert edited.plan(studied, scale="paper").jobs == {}
