@@ -332,7 +332,7 @@ def _steps_ratio(of: Array, over: Array) -> Array:
     ratios = []
     for one, other in zip(of, over, strict=True):
         level = min(_last(*one), _last(*other)) - 1e-9  # the mean of equal numbers may round up
-        ratios.append(_first(*one, level) / _first(*other, level))
+        ratios.append(_first(one[0], one[1], level) / _first(other[0], other[1], level))
     return np.array([np.exp(np.mean(np.log(ratios)))])
 
 

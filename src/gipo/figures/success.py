@@ -106,7 +106,8 @@ def draw(table: pd.DataFrame) -> Figure:
         ax.text(x, -0.95, style.suite_label(task), weight="bold", ha="center", va="center")
     previous = lines[0][0]
     for y, line in enumerate(lines):
-        _label(ax, *line, y)
+        kind, method, regime = line
+        _label(ax, kind, method, regime, y)
         for task, x in centres.items():
             if (*line, task) in cells:
                 _cell(ax, cells[*line, task], x, y)

@@ -81,7 +81,7 @@ def _where(run: FinishedRun) -> str:
 
 
 def _code(run: FinishedRun) -> str:
-    return code_digest(*training_modules(run.spec.objective.name))
+    return code_digest(*training_modules(run.spec))
 
 
 def _copy(run: FinishedRun, to: RunDirectory, report: Callable[[str], None]) -> None:
