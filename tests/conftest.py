@@ -1,16 +1,11 @@
 """Fixtures shared by all tests; `factories` has the functions behind them."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from factories import Study, write_study
-
-collect_ignore = [] if find_spec("transformers") else ["models/openvla_oft", "test_sharded.py"]
-collect_ignore += [] if find_spec("ray") else ["engines/asynchronous"]
-"""OpenVLA's libraries and Ray are in no lock yet."""
 
 settings.register_profile("suite", deadline=None, derandomize=True)  # a busy machine is no failure, nor is luck
 settings.load_profile("suite")
