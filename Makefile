@@ -55,9 +55,9 @@ clean:                         ## remove the environment; results stay
 	touch $@
 
 .venv/.slurm: .venv/.study envs/slurm.lock
-	$(BIN)/pip install --requirement envs/slurm.lock
+	$(BIN)/pip install --no-deps --requirement envs/slurm.lock
 	touch $@
 
 .venv/.test: .venv/.libero .venv/.slurm envs/dev.lock
-	$(BIN)/pip install --requirement envs/dev.lock
+	$(BIN)/pip install --no-deps --requirement envs/dev.lock
 	touch $@
