@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from gipo import objectives
 from gipo.envs.tasks import check_task
@@ -70,11 +70,21 @@ class StatisticsSpec(Section):
     resamples: PositiveInt = 2000
 
 
+def _kind(regime: object) -> str:
+    return "(actors)" if isinstance(regime, dict | Actors) else "(lifetime)"
+
+
 class Actors(Section):
     """A regime as the paper sets it for LIBERO: by its rollout actors, none of which waits for the learner."""
 
     actors: PositiveInt
     """Environments, each with a process of its own."""
+
+
+Regime = Annotated[
+    Annotated[PositiveFloat, Tag("(lifetime)")] | Annotated[Actors, Tag("(actors)")], Discriminator(_kind)
+]
+"""Replay lifetime L as a share of all learner updates, or how many actors there are."""
 
 
 class MethodSpec(ObjectiveSpec):
@@ -92,7 +102,7 @@ class Sweep(Section):
     """A further grid of runs, with tables and a figure of its own; what is left out is the main grid's."""
 
     tasks: Annotated[list[Label], Field(min_length=1)] | None = None
-    regimes: Annotated[dict[Label, PositiveFloat | Actors], BY_LABEL] | None = None
+    regimes: Annotated[dict[Label, Regime], BY_LABEL] | None = None
     methods: Annotated[dict[Label, MethodSpec], BY_LABEL] | None = None
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None
     learner: dict[str, bool | int | float | str] = Field(default_factory=dict)
@@ -109,8 +119,7 @@ class Study(Section):
     """One line for the report."""
     suite: Literal["metaworld", "libero"] = "metaworld"
     tasks: Annotated[list[Label], Field(min_length=1)]
-    regimes: Annotated[dict[Label, PositiveFloat | Actors], BY_LABEL]
-    """Replay lifetime L of each regime, as a share of all learner updates, or how many actors it has."""
+    regimes: Annotated[dict[Label, Regime], BY_LABEL]
     methods: Annotated[dict[Label, MethodSpec], BY_LABEL]
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
     env_steps_per_update: PositiveFloat | None = None

@@ -529,7 +529,7 @@ def test_a_claim_that_the_authors_log_contradicts_says_which_side_came_out(
 
 
 def test_unknown_quantity_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"expected one of score, gap_share, .*old_frac"):
+    with pytest.raises(ValueError, match=r"expected one of score, success, gap_share, .*old_frac"):
         Cell(quantity="luck", regime="stale")
 
 

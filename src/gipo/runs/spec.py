@@ -36,7 +36,7 @@ class Section(BaseModel):
 def explain(error: ValidationError) -> str:
     """The first mistake of a configuration in one line: key, value, what was expected."""
     first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("("))  # not the kind of a choice
     message = first["msg"].removeprefix("Value error, ")
     if not key:
         return message
