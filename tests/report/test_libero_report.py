@@ -40,7 +40,8 @@ def test_a_study_of_the_paper(tmp_path: Path):
         '<figure id="success">',
     ):
         assert words in page
-    for words in ("mean nothing about the paper", "Nothing here is about LIBERO", '<figure id="fig2">', "MetaWorld, libero"):
+    absent = ("mean nothing about the paper", "Nothing here is about LIBERO", '<figure id="fig2">', "MetaWorld, libero")
+    for words in absent:
         assert words not in page
 
 
