@@ -91,7 +91,7 @@ def alive(pids):
     return [pid for pid in pids if Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()]
 
 
-def gone(pids, seconds=60):
+def gone(pids, seconds=180):
     """Whether all of these processes have ended."""
     end = time.monotonic() + seconds
     while alive(pids) and time.monotonic() < end:
