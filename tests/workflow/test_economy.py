@@ -9,13 +9,14 @@ import pytest
 from filelock import FileLock
 
 from checkout import ROOT, Checkout, read_plan
-from gipo.figures import NAMES, SWEEPS
+from gipo.figures import SWEEPS, of_study
 from gipo.plan import scale_config
 from gipo.study import load_study
 
 pytestmark = pytest.mark.slow
 
 STUDY = load_study(scale_config("paper"))
+FIGURES = of_study("metaworld", STUDY.sweeps)
 TOUCH = """
 import sys
 from snakemake.executors import touch
@@ -49,7 +50,7 @@ def outputs() -> list[str]:
     names += [f"baselines/{STUDY.baseline(task).baseline_id}/episodes.parquet" for task in STUDY.tasks]
     names += [f"paper/{grid}/{t}.parquet" for grid in grids for t in ("runs", "metrics", "evaluations", "baselines")]
     names += [f"paper/gridworld/{name}.csv" for name in ("policies", "case_study", "family", "family_claims")]
-    names += [f"paper/figures/{name}.{kind}" for name in NAMES for kind in ("svg", "png", "csv")]
+    names += [f"paper/figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")]
     return [
         *names,
         *(f"paper/{n}" for n in ("weights.csv", "scorecard.csv", "report.html", "tracked.json")),
@@ -86,7 +87,7 @@ def test_an_edit_that_changes_no_run_trains_none(
     assert plan.jobs == ({"figure": 1, "report": 1, "all": 1} if figures else {})
 
 
-ALL_FIGURES = set(NAMES) - {"fig1", "fig4"}
+OF_RUNS = set(FIGURES) - {"fig1", "fig4"}
 
 
 def test_one_more_seed_trains_only_its_runs(edited: Checkout, studied: Path):
@@ -94,7 +95,7 @@ def test_one_more_seed_trains_only_its_runs(edited: Checkout, studied: Path):
     plan = edited.plan(studied, scale="paper")
     assert plan.jobs["train"] == 8 * 2 * 10 + 8 * 4 + 6 * 4
     assert "baseline" not in plan.jobs
-    assert plan.figures == ALL_FIGURES
+    assert plan.figures == OF_RUNS
 
 
 def test_one_more_task_trains_only_its_runs(edited: Checkout, studied: Path):
@@ -102,7 +103,7 @@ def test_one_more_task_trains_only_its_runs(edited: Checkout, studied: Path):
     plan = edited.plan(studied, scale="paper")
     assert plan.jobs["train"] == 2 * 10 * 5 + 4 * 5
     assert plan.jobs["baseline"] == 1
-    assert plan.figures == ALL_FIGURES - {SWEEP_FIGURE["lag"], SWEEP_FIGURE["sigma"]}
+    assert plan.figures == OF_RUNS - {SWEEP_FIGURE["lag"], SWEEP_FIGURE["sigma"]}
 
 
 SWEEP_FIGURE = {sweep: figure for figure, sweep in SWEEPS.items()}
