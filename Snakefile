@@ -2,6 +2,7 @@
 
     snakemake                              everything at scale laptop, up to the report
     snakemake --config scale=paper -n      what the paper's scale would run
+    snakemake --sdm apptainer              the same in pinned images, which are built first
     snakemake fig4                         one figure again (fig1 ... fig9 table1 iqm ranking vtrace lagsweep scorecard)
     snakemake --config scale=libero-smoke fig3  LIBERO's own: fig3 success
 
@@ -14,6 +15,7 @@ min_version("9.27")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/images.smk"
 
 
 report: "workflow/report.rst"
@@ -41,6 +43,9 @@ rule all:
         f"results/{SCALE}/report.html",
         f"results/{SCALE}/tracked.json",
         "results/mlflow.db",
+
+
+include: "workflow/rules/containers.smk"
 
 
 if STUDY.suite == "libero":

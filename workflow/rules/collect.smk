@@ -10,6 +10,8 @@ rule tables:
         ],
     output:
         expand("results/{{scale}}/{{grid}}/{name}.parquet", name=TABLES),
+    container:
+        image("report")
     params:
         code=code_digest("gipo.analysis.collect"),
         sweep=lambda wildcards: wildcards.grid.replace("tables", "").replace(
@@ -23,6 +25,8 @@ rule store:
     """Every finished run of every scale, where the store was lost; `track` adds to it what is new."""
     output:
         "results/mlflow.db",
+    container:
+        image("report")
     shell:
         "gipo store results"
 
@@ -33,6 +37,8 @@ rule track:
         store=ancient(rules.store.output),
     output:
         "results/{scale}/tracked.json",
+    container:
+        image("report")
     params:
         code=code_digest("gipo.runs.tracking"),
     shell:

@@ -16,8 +16,10 @@ from gipo.study import load_study
 
 side_by_side(workflow)
 
-if unknown := set(config) - {"scale"}:
-    raise WorkflowError(f"unknown config key {min(unknown)!r}; the only one is scale")
+if unknown := set(config) - {"scale", "base", "torch"}:
+    raise WorkflowError(
+        f"unknown config key {min(unknown)!r}; known: scale, and for images base and torch"
+    )
 
 SCALE = config.get("scale", "laptop")
 SCALES = {

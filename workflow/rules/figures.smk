@@ -18,6 +18,8 @@ rule figure:
         ),
         "results/{scale}/figures/{figure}.png",
         "results/{scale}/figures/{figure}.csv",
+    container:
+        image("report")
     params:
         code=lambda wildcards: code_digest(
             f"gipo.figures.{wildcards.figure}", "gipo.figures"

@@ -6,6 +6,8 @@ GRIDWORLD = ["policies", "case_study", "family", "family_claims"]
 rule gridworld:
     output:
         expand("results/{{scale}}/gridworld/{name}.csv", name=GRIDWORLD),
+    container:
+        image("report")
     params:
         code=code_digest("gipo.gridworld"),
         settings=STUDY.gridworld.model_dump(),
@@ -16,6 +18,8 @@ rule gridworld:
 rule weights:
     output:
         "results/{scale}/weights.csv",
+    container:
+        image("report")
     params:
         code=code_digest("gipo.weights"),
     shell:

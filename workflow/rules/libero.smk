@@ -9,6 +9,8 @@ rule pretrained:
     output:
         f"results/checkpoints/{{repository}}/{{revision}}/{SUMS}",
     localrule: True
+    container:
+        image("libero")
     shell:
         "gipo checkpoint {wildcards.repository} {wildcards.revision} results/checkpoints"
 
@@ -17,6 +19,8 @@ rule libero_assets:
     output:
         directory("results/assets/libero"),
     localrule: True
+    container:
+        image("libero")
     shell:
         "gipo libero-assets {output}"
 
@@ -31,6 +35,8 @@ rule train_libero:
         policy="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/policy.pt",
         engine="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/engine.json",
         provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
+    container:
+        image("libero")
     threads: lambda wildcards: run_of(wildcards).replay.environments + 4
     resources:
         mem_mb=lambda wildcards: (3000 if PUBLISHED else 1500)

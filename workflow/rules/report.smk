@@ -8,6 +8,8 @@ rule claims:
         rules.gridworld.output,
     output:
         "results/{scale}/scorecard.csv",
+    container:
+        image("report")
     params:
         code=code_digest(
             "gipo.analysis.claims", data=[PACKAGE / "analysis" / "claims.yaml"]
@@ -28,6 +30,8 @@ rule report:
         ),
     output:
         "results/{scale}/report.html",
+    container:
+        image("report")
     params:
         code=code_digest(
             "gipo.report",

@@ -15,6 +15,8 @@ rule train:
         evaluation="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/evaluation.parquet",
         policy="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/policy.pt",
         provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
+    container:
+        image("metaworld")
     threads: 1
     resources:
         mem_mb=4000,
@@ -31,6 +33,8 @@ rule train:
 rule baseline:
     output:
         "results/baselines/{task}-{digest}/episodes.parquet",
+    container:
+        image("metaworld")
     params:
         code=code_digest("gipo.envs.baselines", "gipo.tables"),
     shell:
