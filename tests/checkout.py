@@ -38,14 +38,17 @@ class Checkout:
         """Run a command of the virtual environment in this checkout."""
         return subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
 
-    def snakemake(self, directory: Path, *arguments: str, scale: str = "smoke") -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, directory: Path, *arguments: str, scale: str = "smoke", **config: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run snakemake; results go to ``directory/results``."""
-        settings = ("--directory", str(directory), "--cores", "2", "--config", f"scale={scale}")
-        return self.run("snakemake", *arguments, *settings)
+        config = {"scale": scale} | config
+        settings = ("--directory", str(directory), "--cores", "2", "--config")
+        return self.run("snakemake", *arguments, *settings, *(f"{key}={value}" for key, value in config.items()))
 
-    def plan(self, directory: Path, *targets: str, scale: str = "smoke") -> Plan:
+    def plan(self, directory: Path, *arguments: str, scale: str = "smoke", **config: str) -> Plan:
         """What a dry-run would do."""
-        done = self.snakemake(directory, *targets, "--dry-run", scale=scale)
+        done = self.snakemake(directory, *arguments, "--dry-run", scale=scale, **config)
         assert done.returncode == 0, done.stderr
         return read_plan(done.stdout)
 
@@ -56,11 +59,18 @@ class Checkout:
         (self.root / file).write_text(text.replace(old, new, 1))
 
 
+def beside(path: str) -> Path | None:
+    """``path`` beside this checkout or the one of which it is a worktree; None where it is not there."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--path-format=absolute", "--git-common-dir"]
+    repository = Path(subprocess.run(command, capture_output=True, text=True).stdout.strip()).parent
+    return next((root.parent / path for root in (ROOT, repository) if (root.parent / path).exists()), None)
+
+
 def copy_checkout(source: Path, to: Path) -> Checkout:
     """Copy what the workflow needs."""
-    for name in ("src", "workflow", "profiles"):
+    for name in ("src", "workflow", "profiles", "containers", "envs"):
         shutil.copytree(source / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in ("Snakefile", "pyproject.toml"):
+    for name in ("Snakefile", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy2(source / name, to)
     return Checkout(to)
 

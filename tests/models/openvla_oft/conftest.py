@@ -1,14 +1,13 @@
 """The numeric fixture, which is not in the repository, and a tiny random checkpoint, which is written here."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from checkout import ROOT
+from checkout import beside
 from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.model import OpenVLAOFT
 from gipo.models.openvla_oft.parity import Arrays
@@ -16,13 +15,9 @@ from gipo.models.openvla_oft.tiny import write_tiny
 
 
 def fixtures() -> Path | None:
-    """``$GIPO_FIXTURES``, or ``shared/fixtures`` beside this checkout or the one of which it is a worktree."""
-    if "GIPO_FIXTURES" in os.environ:
-        return Path(os.environ["GIPO_FIXTURES"])
-    command = ["git", "-C", str(ROOT), "rev-parse", "--path-format=absolute", "--git-common-dir"]
-    repository = Path(subprocess.run(command, capture_output=True, text=True).stdout.strip()).parent
-    found = (root.parent / "shared" / "fixtures" for root in (ROOT, repository))
-    return next((directory for directory in found if directory.is_dir()), None)
+    """``$GIPO_FIXTURES``, or else ``../shared/fixtures``."""
+    named = os.environ.get("GIPO_FIXTURES")
+    return Path(named) if named else beside("shared/fixtures")
 
 
 @pytest.fixture(scope="session")

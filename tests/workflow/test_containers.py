@@ -1,0 +1,138 @@
+"""Images built from nothing, and the smoke scale run in them: the same numbers, by the code of the checkout."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from checkout import ROOT, Checkout
+from gipo.figures import SWEEPS, of_study
+from gipo.tables import PROVENANCE
+
+pytestmark = pytest.mark.slow
+
+IN_IMAGES = ("--sdm", "apptainer")
+FIGURES = of_study("metaworld", SWEEPS.values())
+TRAINING = {"train": 15, "baseline": 1}
+REPORTING = {"tables": 5, "figure": len(FIGURES)} | dict.fromkeys(
+    ("gridworld", "weights", "store", "track", "claims", "report", "all"), 1
+)
+ON_RUNS = TRAINING | {name: count for name, count in REPORTING.items() if name not in ("gridworld", "weights", "store")}
+ON_RUNS["figure"] -= 2  # fig1 and fig4
+STORED_ANEW = {name: count for name, count in REPORTING.items() if name != "track"}  # store puts every run in itself
+
+
+def image(directory: Path, name: str) -> Path:
+    (found,) = (directory / "results" / "images").glob(f"{name}-*.sif")
+    return found
+
+
+def log(directory: Path) -> str:
+    return (directory / "log.txt").read_text()
+
+
+@pytest.fixture
+def without_images(contained: Path, tmp_path: Path) -> Path:
+    """The working directory of `contained` after its images were deleted, to be changed by one test."""
+    return shutil.copytree(contained, tmp_path / "without", ignore=shutil.ignore_patterns("images"))
+
+
+@pytest.fixture
+def again(contained: Path, without_images: Path) -> Path:
+    """The same with its images."""
+    (without_images / "results" / "images").symlink_to(contained / "results" / "images")
+    return without_images
+
+
+def test_results_are_those_of_the_machine_bit_for_bit(finished: Path, contained: Path):
+    compared: Counter[str] = Counter()
+    folders = [finished / "results" / name for name in ("runs", "baselines", "smoke")]
+    for path in (path for folder in folders for path in sorted(folder.rglob("*")) if path.parent.name != "kept"):
+        name = path.relative_to(finished)
+        if path.name == "runs.parquet":  # says where and how fast as well
+            one, other = (pd.read_parquet(root / name).drop(columns=list(PROVENANCE)) for root in (finished, contained))
+            pd.testing.assert_frame_equal(one, other, check_exact=True)
+        elif path.suffix in {".parquet", ".csv", ".pt"}:
+            assert (contained / name).read_bytes() == path.read_bytes(), name
+        else:
+            continue
+        compared[path.suffix] += 1
+    figures, gridworld, weights, scorecard = len(FIGURES), 4, 1, 1
+    assert compared == {".parquet": 15 * 2 + 1 + 5 * 4, ".csv": figures + gridworld + weights + scorecard, ".pt": 15}
+
+
+def test_every_job_ran_in_the_image_of_its_rule(contained: Path):
+    used = Counter(re.findall(r"^Activating singularity image results/images/(\w+)-\w+\.sif$", log(contained), re.M))
+    assert used == {"metaworld": sum(TRAINING.values()), "report": sum(REPORTING.values()) - 1}
+
+
+def test_nothing_is_left_over(contained: Path):
+    """The working directory is the home in an image."""
+    assert {path.name for path in contained.iterdir()} == {"results", ".snakemake", "log.txt"}
+
+
+@pytest.mark.parametrize("name", ["metaworld", "report"])
+def test_an_image_names_its_commit_and_lock_and_torch(contained: Path, name: str):
+    command = ["apptainer", "inspect", "--json", "--labels", str(image(contained, name))]
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    labels = json.loads(found)["data"]["attributes"]["labels"]
+    assert labels["org.opencontainers.image.revision"]
+    assert labels["gipo.lock.sha256"] == sha256((ROOT / "envs" / f"{name}.lock").read_bytes()).hexdigest()
+    assert labels["gipo.torch"].startswith("2.13.0")
+
+
+def test_an_image_is_the_command_line(contained: Path, tmp_path: Path):
+    """With the package that it holds: nothing of the checkout is seen from inside."""
+    command = ["apptainer", "run", "--containall", "--bind", f"{tmp_path}:/out", str(image(contained, "report"))]
+    subprocess.run([*command, "weights", "/out/weights.csv"], check=True)
+    weights = contained / "results" / "smoke" / "weights.csv"
+    assert (tmp_path / "weights.csv").read_bytes() == weights.read_bytes()
+
+
+def test_a_second_call_runs_nothing(checkout: Checkout, again: Path, sources: dict[str, str]):
+    assert checkout.plan(again, *IN_IMAGES, **sources).jobs == {}
+
+
+def test_jobs_run_the_code_of_the_checkout(edited: Checkout, again: Path, sources: dict[str, str]):
+    edited.edit("src/gipo/cli.py", '"%.10g"', '"%.3g"')
+    (again / "results" / "smoke" / "weights.csv").unlink()
+    done = edited.snakemake(again, "results/smoke/weights.csv", *IN_IMAGES, **sources)
+    assert done.returncode == 0, done.stderr
+    assert "rule image:" not in done.stderr
+    numbers = (again / "results" / "smoke" / "weights.csv").read_text()
+    assert max(len(digits) for digits in re.findall(r"\.(\d+)", numbers)) <= 6
+
+
+@pytest.mark.parametrize(
+    ("file", "jobs"),
+    [
+        ("envs/report.lock", STORED_ANEW),
+        ("containers/report.def", STORED_ANEW),
+        ("envs/metaworld.lock", ON_RUNS),
+        ("containers/base.def", TRAINING | REPORTING),
+        ("envs/dev.lock", {}),
+        ("src/gipo/__main__.py", {}),
+    ],
+)
+def test_a_change_makes_stale_what_rests_on_it(
+    edited: Checkout, again: Path, sources: dict[str, str], file: str, jobs: dict[str, int]
+):
+    with (edited.root / file).open("a") as stream:
+        stream.write("# a change\n")
+    assert edited.plan(again, *IN_IMAGES, **sources).jobs == jobs
+
+
+def test_deleted_images_make_nothing_stale(edited: Checkout, without_images: Path, sources: dict[str, str]):
+    assert edited.plan(without_images, *IN_IMAGES, **sources).jobs == {}
+    edited.edit("workflow/config/smoke.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]")
+    assert edited.plan(without_images, *IN_IMAGES, **sources).jobs["train"] == 4
+
+
+def test_images_are_a_target_of_their_own(checkout: Checkout, tmp_path: Path):
+    assert checkout.plan(tmp_path, "images").jobs == {"image": 4, "images": 1}
