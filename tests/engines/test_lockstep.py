@@ -14,27 +14,15 @@ import torch
 import yaml
 from scipy import stats
 
-from gipo.engines import lockstep
+from gipo.engines import attempt, lockstep
 from gipo.engines.workers import WorkerPool
 from gipo.errors import GipoError
 from gipo.files import read_json, write_json
 from gipo.learner import Learner, make_model
 from gipo.runs.directory import RunDirectory
 from gipo.study import Study
+from small_study import STUDY
 
-STUDY = {
-    "title": "Test",
-    "tasks": ["door-open-v3"],
-    "regimes": {"fresh": 0.0855, "stale": 0.874},
-    "methods": {"gipo-1-1": {"name": "gipo", "parameters": {"sigma_pos": 1.0, "sigma_neg": 1.0}}},
-    "seeds": [5],
-    "environment": {"bins": 8, "episode_steps": 30},
-    "network": {"hidden": 16, "value_hidden": 8},
-    "replay": {"capacity": 512, "segment_length": 8, "environments": 4, "group_size": 2, "warmup_steps": 64},
-    "learner": {"updates": 200, "batch_size": 32, "accumulation": 1, "warmup_updates": 10, "policy_start": 5},
-    "evaluation": {"every": 100, "episodes": 3},
-    "diagnostics": {"every": 10},
-}
 TABLES = ("metrics.parquet", "evaluation.parquet")
 
 
@@ -149,7 +137,7 @@ def test_a_run_interrupted_before_its_first_update_evaluates_the_start_once(undi
 
 def test_a_checkpoint_of_other_code_is_not_used(undisturbed, tmp_path, monkeypatch):
     interrupt_after(make_spec(), tmp_path, 50)
-    monkeypatch.setattr(lockstep, "origin", lambda *modules: read_json(undisturbed[0] / "provenance.json") | {
+    monkeypatch.setattr(attempt, "origin", lambda *modules: read_json(undisturbed[0] / "provenance.json") | {
         "code_digest": "another"
     })  # fmt: skip
     lines = []

@@ -16,17 +16,15 @@ from typing import Any
 import torch
 
 from gipo.engines.actors import Evaluator, Stream
+from gipo.engines.attempt import attempt, check_device
 from gipo.engines.record import Record
 from gipo.engines.workers import make_actors
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.errors import GipoError
 from gipo.lag import Regime, Replay
 from gipo.learner import Learner, make_model
-from gipo.runs import checkpoint, kept
-from gipo.runs.code import code_digest, training_modules
+from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
-from gipo.runs.lock import locked
-from gipo.runs.provenance import origin
 from gipo.runs.spec import RunSpec
 
 
@@ -53,36 +51,28 @@ def train(
         GipoError: there is no such device, the directory is another run's or in use by another process, its checkpoint
             is corrupt, a worker died, the disk is full, or a loss is not finite.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise GipoError("device = 'cuda': no CUDA GPU is visible to this process")
+    check_device(device)
     torch.set_num_threads(1)
-    directory = RunDirectory(path)
-    with locked(path, report):
-        directory.write_spec(spec)
-        if directory.finished:
-            report(f"{spec.run_id} is finished already")
-            return
-        if kept.restore(directory, code_digest(*training_modules(spec))):
-            report(f"{spec.run_id} was finished by this code before; its results are back in place")
-            return
-        run = Run(spec, workers, torch.device(device))
+
+    def work(directory: RunDirectory, source: dict[str, Any]) -> None:
+        run = Run(spec, source, workers, torch.device(device))
         try:
             run.restore(directory, report)
             run.loop(directory, checkpoint_seconds, report)
         finally:
             run.actors.close()
         run.record.write(directory, run.behaviour.state_dict(), run.env_steps, run.learner.updates)
-        kept.keep(directory)
-        directory.checkpoint.unlink(missing_ok=True)
+
+    attempt(spec, path, work, report)
 
 
 class Run:
     """The state of a run between two rounds, and the round."""
 
-    def __init__(self, spec: RunSpec, workers: int, device: torch.device) -> None:
+    def __init__(self, spec: RunSpec, source: dict[str, Any], workers: int, device: torch.device) -> None:
         replay = spec.replay
         self.spec = spec
-        self.record = Record(origin(*training_modules(spec)), device)
+        self.record = Record(source, device)
         self.regime = Regime(replay.capacity, spec.lifetime_updates, replay.warmup_steps)
         self.replay = Replay(replay.capacity, replay.segment_length, OBSERVATION_SIZE, ACTION_DIMENSIONS, device)
         self.learner = Learner(spec, self.replay)

@@ -27,14 +27,12 @@ from gipo.engines.asynchronous.rollout import Rollout
 from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.statistics import Statistics
 from gipo.engines.asynchronous.watchdog import hung, last_words
+from gipo.engines.attempt import attempt, check_device
 from gipo.engines.record import Record
 from gipo.errors import GipoError
 from gipo.files import write_json
-from gipo.runs import checkpoint, kept
-from gipo.runs.code import training_modules
+from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
-from gipo.runs.lock import locked
-from gipo.runs.provenance import origin
 from gipo.runs.spec import RunSpec
 
 
@@ -67,22 +65,12 @@ def train(
         GipoError: there is no such device, the batch cannot be split so, the directory is another run's, its checkpoint
             is corrupt, the disk is full, a loss is not finite, or a process died too often.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise GipoError("device = 'cuda': no CUDA GPU is visible to this process")
+    check_device(device)
     if spec.learner.batch_size % learners or (learners > 1 and not spec.openvla):
         what = f"learner.batch_size = {spec.learner.batch_size}" if spec.openvla else "a small network"
         raise GipoError(f"learners = {learners}: {what} cannot be split over so many processes")
-    directory = RunDirectory(path.resolve())
     machine = Machine(device, learners, checkpoints.resolve(), checkpoint_seconds, simulator_seconds)
-    with locked(directory.path, report):
-        directory.write_spec(spec)
-        source = origin(*training_modules(spec))
-        if directory.finished:
-            report(f"{spec.run_id} is finished already")
-        elif kept.restore(directory, source["code_digest"]):
-            report(f"{spec.run_id} was finished by this code before; its results are back in place")
-        else:
-            _train(spec, directory, machine, source, report)
+    attempt(spec, path, lambda directory, source: _train(spec, directory, machine, source, report), report)
 
 
 def _train(
@@ -91,6 +79,7 @@ def _train(
     if directory.checkpoint.exists() and checkpoint.load(directory.checkpoint)["code_digest"] != source["code_digest"]:
         report(f"{spec.run_id}: the checkpoint was written by other code; starting from update 0")
         directory.checkpoint.unlink()
+    if not directory.checkpoint.exists():
         shutil.rmtree(directory.scratch, ignore_errors=True)
     with _cluster(spec):
         supervisor = Supervisor(spec, directory, machine, report)
@@ -102,9 +91,6 @@ def _train(
     record.evaluations = Snapshots(directory.path).evaluations()
     write_json(directory.engine, summary)
     record.write(directory, state["learner"]["model"], state["env_steps"], spec.learner.updates)
-    kept.keep(directory)
-    directory.checkpoint.unlink()
-    shutil.rmtree(directory.scratch)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,59 @@
+"""One attempt at a run, by whichever engine: its directory locked, finished work left alone, results kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gipo.errors import GipoError
+from gipo.runs import kept
+from gipo.runs.code import training_modules
+from gipo.runs.directory import RunDirectory
+from gipo.runs.lock import locked
+from gipo.runs.provenance import origin
+from gipo.runs.spec import RunSpec
+
+
+def attempt(
+    spec: RunSpec, path: Path, work: Callable[[RunDirectory, dict[str, Any]], None], report: Callable[[str], None]
+) -> None:
+    """Bring a run to its end by ``work``, unless it is there; its checkpoint goes when its results are safe.
+
+    Args:
+        spec: the run.
+        path: its directory.
+        work: trains from the checkpoint where there is one and writes the results; given the directory and where the
+            results come from (`gipo.runs.provenance.origin`).
+        report: takes a line.
+
+    Raises:
+        GipoError: the directory is another run's or in use by another process, or what `work` raises.
+    """
+    directory = RunDirectory(path.resolve())
+    with locked(directory.path, report):
+        directory.write_spec(spec)
+        source = origin(*training_modules(spec))
+        if directory.finished:
+            report(f"{spec.run_id} is finished already")
+            return
+        if kept.restore(directory, source["code_digest"]):
+            report(f"{spec.run_id} was finished by this code before; its results are back in place")
+            return
+        work(directory, source)
+        kept.keep(directory)
+        directory.checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(directory.scratch, ignore_errors=True)
+
+
+def check_device(device: str) -> None:
+    """Refuse ``cuda`` where there is none.
+
+    Raises:
+        GipoError: no GPU is visible.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise GipoError("device = 'cuda': no CUDA GPU is visible to this process")
