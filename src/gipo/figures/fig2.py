@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter
 
 from gipo.analysis.collect import Tables
-from gipo.analysis.statistics import curves, mean_curve
 from gipo.figures import style, words
+from gipo.figures.learning import learning, legend, panel
 
 
 def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
@@ -25,43 +25,9 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
     tables = Tables.read(sources / "tables")
-    runs = tables.evaluations[["regime", "method"]].drop_duplicates()
-    curve = pd.concat(
-        [
-            _rows(tables.evaluations, regime, method, resamples)
-            for regime in style.order_regimes(runs["regime"])
-            for method in style.order(runs.loc[runs["regime"] == regime, "method"])
-        ]
-    )
+    curve = learning(tables.evaluations, "return", "mean_return", resamples)
     references = tables.baselines.pivot_table(index="task", columns="policy", values="return", aggfunc="mean")
     return curve.merge(references.reset_index(), on="task", how="left")
-
-
-def _rows(evaluations: pd.DataFrame, regime: str, method: str, resamples: int) -> pd.DataFrame:
-    runs = curves(evaluations, regime, method, "return")
-    band = mean_curve(runs.values, method, resamples)
-    seeds = len(runs.values)
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "task": task,
-                    "regime": regime,
-                    "method": method,
-                    "update": runs.updates,
-                    "env_steps": runs.env_steps[:, i].mean(axis=0),
-                    "mean_return": band.value[i],
-                    "low": band.low[i],
-                    "high": band.high[i],
-                    "tasks": len(runs.tasks),
-                    "seeds": seeds,
-                    "resamples": resamples,
-                    "note": band.note,
-                }
-            )
-            for i, task in enumerate(runs.tasks)
-        ]
-    )
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -74,7 +40,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for i, task in enumerate(tasks):
         for j, regime in enumerate(regimes):
             rows = table[(table["task"] == task) & (table["regime"] == regime)]
-            _panel(grid[i, j], rows)
+            panel(grid[i, j], rows, "update", "mean_return", ticks=5)
             if i == 0:
                 steps = EngFormatter(sep="", places=0)(table.loc[table["regime"] == regime, "env_steps"].max())
                 grid[i, j].set_title(f"{regime}  ({steps} env steps)")
@@ -82,20 +48,8 @@ def draw(table: pd.DataFrame) -> Figure:
         grid[i, 0].set_ylabel(f"{task}\nreturn")
     for ax in grid[-1]:
         ax.set_xlabel("learner updates")
-    entries = {text: line for ax in grid.flat for line, text in zip(*ax.get_legend_handles_labels(), strict=True)}
-    labels = [style.label(method) for method in style.order(table["method"])]
-    style.legend(figure, [entries[text] for text in labels], labels)
+    legend(figure, table)
     return figure
-
-
-def _panel(ax: Axes, rows: pd.DataFrame) -> None:
-    for method in style.order(rows["method"]):
-        one = rows[rows["method"] == method]
-        colour = style.colour(method)
-        ax.fill_between(one["update"], one["low"], one["high"], color=colour, alpha=0.15, lw=0)
-        ax.plot(one["update"], one["mean_return"], color=colour, ls=style.line(method), label=style.label(method))
-    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def _references(axes: list[Axes], rows: pd.DataFrame) -> None:
