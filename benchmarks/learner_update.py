@@ -26,7 +26,7 @@ from gipo.graphs import Step
 from gipo.learner import Learner
 from gipo.rates import made_up_learner, random_index
 from gipo.runs.spec import RunSpec
-from gipo.study import load_study
+from gipo.study import Study
 from timing import device_name, devices, in_turn, publish
 
 CONFIGS = Path(__file__).parent.parent / "workflow" / "config"
@@ -77,7 +77,7 @@ def make_products(run: RunSpec, device: torch.device) -> Callable[[], None]:
 
 
 def compare(size: str, device: torch.device) -> dict[str, float | str]:
-    run = load_study(CONFIGS / f"{size}.yaml").runs()[0]
+    run = Study.load(CONFIGS / f"{size}.yaml").runs()[0]
     learner = made_up_learner(run, device)
     calls = {"update": updating(learner), "products": make_products(run, device)}
     if device.type == "cuda":

@@ -19,7 +19,7 @@ from gipo.engines.workers import Actors, make_actors
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.lag import Segments
 from gipo.learner import make_model
-from gipo.study import load_study
+from gipo.study import Study
 from timing import in_turn, publish
 
 CONFIG = Path(__file__).parent.parent / "workflow" / "config" / "paper.yaml"
@@ -30,7 +30,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cores = len(os.sched_getaffinity(0))
     workers = [0, *(2**power for power in range(cores.bit_length()))]
-    paper = load_study(CONFIG).run("door-open-v3", "stale", "gipo-1-1", seed=0)
+    paper = Study.load(CONFIG).run("door-open-v3", "stale", "gipo-1-1", seed=0)
     environments = max(2, workers[-1]) * paper.replay.group_size
     run = paper.model_copy(update={"replay": paper.replay.model_copy(update={"environments": environments})})
     model = make_model(run, OBSERVATION_SIZE, ACTION_DIMENSIONS)

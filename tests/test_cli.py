@@ -15,7 +15,7 @@ import yaml
 import factories
 from checkout import ROOT
 from gipo.files import write_json
-from gipo.study import load_study
+from gipo.study import Study
 from gipo.tables import RUN_EVALUATION, RUN_METRICS, write_table
 
 CONFIGS = ROOT / "workflow" / "config"
@@ -160,7 +160,7 @@ def test_baseline_names_an_unknown_task(fails: Callable[..., None], tmp_path: Pa
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """Made-up results of the smoke scale where the study looks for them."""
-    study, root = load_study(Path(SMOKE)), tmp_path / "results"
+    study, root = Study.load(Path(SMOKE)), tmp_path / "results"
     rng = np.random.default_rng(0)
     for spec, directory in zip(study.runs(), study.run_directories(root), strict=True):
         write_json(directory / "spec.json", spec.model_dump(mode="json"))
@@ -190,7 +190,7 @@ def test_a_missing_baseline_is_named(fails: Callable[..., None], results: Path, 
 
 
 def test_a_truncated_table_is_named(fails: Callable[..., None], results: Path, tmp_path: Path):
-    file = load_study(Path(SMOKE)).run_directories(results)[-1] / "metrics.parquet"
+    file = Study.load(Path(SMOKE)).run_directories(results)[-1] / "metrics.parquet"
     file.write_bytes(file.read_bytes()[:-20])
     fails(["collect", SMOKE, results, tmp_path / "tables"], [str(file), "truncated or corrupt"])
     assert not (tmp_path / "tables").exists()

@@ -25,14 +25,14 @@ from gipo.plan import (
 )
 from gipo.rates import CPU, GridworldRate, LearnerRate, Rates, TaskRate, learner_rate, made_up_learner, random_index
 from gipo.runs.spec import RunSpec
-from gipo.study import Study, load_study
+from gipo.study import Study
 
 SCALES = sorted(path.stem for path in (ROOT / "workflow" / "config").glob("*.yaml"))
 METAWORLD = [scale for scale in SCALES if not scale.startswith("libero")]
 
 
 def load(scale: str) -> Study:
-    return load_study(scale_config(scale))
+    return Study.load(scale_config(scale))
 
 
 def rates_of(study: Study, gpu: bool = False, **seconds: float) -> Rates:

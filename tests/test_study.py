@@ -15,7 +15,7 @@ from checkout import ROOT
 from factories import make_spec
 from gipo.errors import GipoError
 from gipo.runs.spec import RunSpec
-from gipo.study import Study, load_study
+from gipo.study import Study
 
 SCALE: dict[str, Any] = {
     "title": "Test",
@@ -320,4 +320,4 @@ def test_a_run_that_is_not_in_the_study_is_named(which: str):
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "workflow" / "config").glob("*.yaml")))
 def test_the_scales_are_valid(name: str):
     path = ROOT / "workflow" / "config" / f"{name}.yaml"
-    assert load_study(path) == Study.model_validate(yaml.safe_load(path.read_text()))
+    assert Study.load(path) == Study.model_validate(yaml.safe_load(path.read_text()))

@@ -37,9 +37,9 @@ def train(
     checkpoints: Annotated[Path, typer.Option(help="Where pretrained models lie.")] = Path("results/checkpoints"),
 ) -> None:
     """Train one run."""
-    from gipo.study import load_study
+    from gipo.study import Study
 
-    spec = load_study(config).run(task, regime, method, seed)
+    spec = Study.load(config).run(task, regime, method, seed)
     if spec.openvla:
         from gipo.models.openvla_oft import published
 
@@ -59,10 +59,10 @@ def train(
 def baseline(config: Config, task: str, out: Out) -> None:
     """Play the random policy and the scripted expert."""
     from gipo.envs import baselines
-    from gipo.study import load_study
+    from gipo.study import Study
     from gipo.tables import BASELINES, write_table
 
-    spec = load_study(config).baseline(task)
+    spec = Study.load(config).baseline(task)
     episodes = baselines.measure(
         task,
         bins=spec.environment.bins,
@@ -90,9 +90,9 @@ def libero_assets(
 def gridworld(config: Config, out: Out) -> None:
     """The exact bias-variance study of figure 4."""
     from gipo import gridworld
-    from gipo.study import load_study
+    from gipo.study import Study
 
-    settings = load_study(config).gridworld
+    settings = Study.load(config).gridworld
     gridworld.write(out, pairs=settings.pairs, seed=settings.seed)
 
 
@@ -115,9 +115,9 @@ def collect(
 ) -> None:
     """Gather all runs of a study's grid into tidy tables."""
     from gipo.analysis import collect
-    from gipo.study import load_study
+    from gipo.study import Study
 
-    study = load_study(config)
+    study = Study.load(config)
     study = study.sweep(sweep) if sweep else study
     collect.collect(study.run_directories(results), study.baseline_directories(results), out)
 
@@ -127,9 +127,9 @@ def track(config: Config, results: Results, receipt: Out) -> None:
     """Record all runs of a study in results/mlflow.db; what is recorded already is left alone."""
     from gipo.files import write_json
     from gipo.runs import tracking
-    from gipo.study import load_study
+    from gipo.study import Study
 
-    directories = [results / "runs" / run.run_id for run in load_study(config).all_runs()]
+    directories = [results / "runs" / run.run_id for run in Study.load(config).all_runs()]
     tracking.track(directories, results / "mlflow.db")
     write_json(receipt, [str(directory) for directory in directories])
 
@@ -200,9 +200,9 @@ def plan(
     """What a scale would cost on this machine: jobs, env steps, updates and hours of every rule."""
     from gipo.plan import predict, predict_libero, save, scale_config, show, show_libero
     from gipo.rates import measure
-    from gipo.study import load_study
+    from gipo.study import Study
 
-    study = load_study(scale_config(scale))
+    study = Study.load(scale_config(scale))
     if study.suite == "libero":
         show_libero(predict_libero(study))
         return

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from gipo import objectives
@@ -276,32 +274,3 @@ class Study(Section):
     def baseline_directories(self, results: Path) -> list[Path]:
         """Where the reference policies' episodes of the main grid's tasks lie."""
         return [results / "baselines" / self.baseline(task).baseline_id for task in self.scored_by_baselines()]
-
-
-class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML whose keys stand only once; plain YAML lets the last one win without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Raise where a key is repeated."""
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def load_study(path: Path) -> Study:
-    """Read and check a scale config.
-
-    Raises:
-        GipoError: the file is missing or not YAML, or a key is unknown, missing or out of range; names file and key.
-    """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
-        return Study.model_validate(content)
-    except OSError as error:
-        raise GipoError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GipoError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        raise GipoError(f"{path}: {explain(error)}") from error

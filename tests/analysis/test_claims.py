@@ -162,7 +162,7 @@ class TestBadClaims:
         ("text", "message"),
         [
             ("a: 1", "expected a list"),
-            ("[", "cannot read claims"),
+            ("[", "is not valid YAML"),
             ("- 7", "claim 7, the whole"),
             (None, "cannot read"),
         ],

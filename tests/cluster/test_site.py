@@ -14,11 +14,11 @@ from gipo.errors import GipoError
 from gipo.files import write_json
 from gipo.lag import Replay
 from gipo.plan import TRANSITION_BYTES, memory_mb, run_cost, save, scale_config
-from gipo.study import load_study
+from gipo.study import Study
 from test_plan import rates_of
 
 PROFILE = ROOT / "profiles" / "slurm"
-STUDY = load_study(scale_config("paper"))
+STUDY = Study.load(scale_config("paper"))
 RUN = STUDY.runs()[0]
 WILDCARDS = {
     **RUN.model_dump(include={"task", "regime", "method"}),
@@ -79,7 +79,7 @@ def test_a_run_without_a_plan_asks_for_the_longest_time(tmp_path: Path, monkeypa
 
 
 def test_plans_of_several_scales_add_up(planned: Path):
-    laptop = load_study(scale_config("laptop"))
+    laptop = Study.load(scale_config("laptop"))
     save(requests.PLAN, laptop, rates_of(laptop, step=1e-3))
     run = laptop.runs()[0]
     theirs = WILDCARDS | {"digest": run.run_id.rpartition("-")[2]}

@@ -183,7 +183,7 @@ def test_a_file_that_is_no_list_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "details.yaml").write_text(text)
     with pytest.raises(GipoError, match=r"details\.yaml"):
         details.rows(tmp_path / "details.yaml")
-    with pytest.raises(GipoError, match=r"cannot read details from .*missing\.yaml"):
+    with pytest.raises(GipoError, match=r"cannot read .*missing\.yaml"):
         details.rows(tmp_path / "missing.yaml")
 
 

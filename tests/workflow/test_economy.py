@@ -11,11 +11,11 @@ from filelock import FileLock
 from checkout import ROOT, Checkout, read_plan
 from gipo.figures import SWEEPS, of_study
 from gipo.plan import scale_config
-from gipo.study import load_study
+from gipo.study import Study
 
 pytestmark = pytest.mark.slow
 
-STUDY = load_study(scale_config("paper"))
+STUDY = Study.load(scale_config("paper"))
 FIGURES = of_study("metaworld", STUDY.sweeps)
 TOUCH = """
 import sys

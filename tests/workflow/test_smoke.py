@@ -11,11 +11,11 @@ from checkout import ROOT, Checkout, read_plan
 from factories import write_run
 from gipo.figures import of_study
 from gipo.runs.merge import merge
-from gipo.study import load_study
+from gipo.study import Study
 
 pytestmark = pytest.mark.slow
 
-STUDY = load_study(ROOT / "workflow" / "config" / "smoke.yaml")
+STUDY = Study.load(ROOT / "workflow" / "config" / "smoke.yaml")
 RUN_IDS = {run.run_id for run in STUDY.all_runs()}
 
 

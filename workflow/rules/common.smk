@@ -11,8 +11,9 @@ from gipo.cluster.steps import side_by_side
 from gipo.envs.libero_assets import DEFAULT, VARIABLE
 from gipo.errors import GipoError
 from gipo.figures import NAMES, SUITES, SWEEPS, of_study
+from gipo.models.openvla_oft.published import SUMS
 from gipo.runs.code import code_digest, training_modules
-from gipo.study import load_study
+from gipo.study import Study
 
 side_by_side(workflow)
 
@@ -33,7 +34,7 @@ if SCALE not in SCALES:
 CONFIG = SCALES[SCALE]
 
 try:
-    STUDY = load_study(CONFIG)
+    STUDY = Study.load(CONFIG)
 except GipoError as error:
     raise WorkflowError(str(error)) from None
 
@@ -44,9 +45,9 @@ GRIDS = {"tables": STUDY} | {
 FIGURES = of_study(STUDY.suite, STUDY.sweeps)
 TABLES = ["runs", "metrics", "evaluations", "baselines"]
 PACKAGE = Path(gipo.__file__).parent
-CODE = {run.method: code_digest(*training_modules(run)) for run in RUNS}
+MODULES = {run.method: training_modules(run) for run in RUNS}
+CODE = {method: code_digest(*modules) for method, modules in MODULES.items()}
 PUBLISHED = any(not model.is_tiny for model in STUDY.checkpoints())
-SUMS = "SHA256SUMS"
 
 
 def labels(kind):
@@ -86,16 +87,12 @@ def run_of(wildcards):
     return STUDY.run(*labels)
 
 
-def needs(task):
-    """Checkpoint and assets of a task's runs; assets that are elsewhere are none of the workflow's."""
-    model = STUDY.openvla[task] if isinstance(STUDY.openvla, dict) else STUDY.openvla
+def needs(wildcards):
+    """Checkpoint and assets of a run; assets that are elsewhere are none of the workflow's."""
     assets = [] if os.environ.get(VARIABLE) else [str(DEFAULT)]
-    if model is None:
-        return assets
-    return [
-        f"results/checkpoints/{model.repository}/{model.revision}/{SUMS}",
-        *assets,
-    ]
+    if model := run_of(wildcards).openvla:
+        return [str(model.directory(Path("results/checkpoints")) / SUMS), *assets]
+    return assets
 
 
 def pictures(name):

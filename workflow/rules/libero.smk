@@ -27,7 +27,7 @@ rule libero_assets:
 
 rule train_libero:
     input:
-        lambda wildcards: ancient(needs(wildcards.task)),
+        lambda wildcards: ancient(needs(wildcards)),
     output:
         spec="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/spec.json",
         metrics="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/metrics.parquet",

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from gipo.analysis.measures import Measure
 from gipo.analysis.results import NotTestedError, Results
 from gipo.analysis.statistics import Estimate
 from gipo.errors import GipoError
-from gipo.files import atomic_path
+from gipo.files import atomic_path, read_yaml
 from gipo.runs.spec import Section
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
@@ -134,10 +133,7 @@ def load(path: Path = CLAIMS) -> list[Claim]:
         GipoError: The file is missing or not YAML, two claims share an id, or a claim is malformed; the message names
             the claim and the key.
     """
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise GipoError(f"cannot read claims from {path}: {error}") from error
+    entries = read_yaml(path)
     if not isinstance(entries, list):
         raise GipoError(f"{path}: expected a list of claims, found {type(entries).__name__}")
     claims = [_parse(entry, path) for entry in entries]

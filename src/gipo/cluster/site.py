@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from gipo.errors import GipoError
-from gipo.runs.spec import NonNegativeInt, PositiveInt, Section, explain
+from gipo.runs.spec import NonNegativeInt, PositiveInt, Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,-]+$")]
 
@@ -46,20 +45,11 @@ class Site(Section):
     """From a submission to the first look at the queue."""
 
     @classmethod
-    def load(cls, path: Path) -> Site:
-        """Read a site file.
-
-        Raises:
-            GipoError: it is missing or not YAML, or a key is unknown, missing or out of range; names file and key.
-        """
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise GipoError(f"cannot read {path}: {error.strerror}; `make slurm` writes one to be edited") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise GipoError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-        except ValidationError as error:
-            raise GipoError(f"{path}: {explain(error)}") from error
+    def load(cls, path: Path) -> Self:
+        """Read a site file; where it is missing, say what writes one."""
+        if not path.exists():
+            raise GipoError(f"{path} is missing; `make slurm` writes one to be edited")
+        return super().load(path)
 
     @property
     def longest_run(self) -> int:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jinja2
 import pandas as pd
-import yaml
 from markupsafe import Markup
 
 from gipo.analysis import design
@@ -14,7 +13,7 @@ from gipo.analysis.claims import NOT_TESTED, VERDICTS
 from gipo.analysis.collect import Tables
 from gipo.errors import GipoError
 from gipo.figures import SWEEPS, of_study, scorecard
-from gipo.files import atomic_path
+from gipo.files import atomic_path, read_yaml
 from gipo.report import details, embed, summary
 
 TEMPLATE = "report.html"
@@ -87,8 +86,8 @@ def _template() -> jinja2.Template:
 
 def _title(scale_config: Path) -> str:
     try:
-        return str(yaml.safe_load(scale_config.read_text(encoding="utf-8"))["title"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        return str(read_yaml(scale_config)["title"])
+    except (KeyError, TypeError) as error:
         raise GipoError(f"cannot read the title of the study from {scale_config}: {error!r}") from error
 
 

@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
 from markupsafe import Markup, escape
 from pydantic import Field, ValidationError
 
 from gipo.errors import GipoError
+from gipo.files import read_yaml
 from gipo.runs.spec import Section, explain
 
 DETAILS = Path(__file__).with_name("details.yaml")
@@ -110,10 +110,7 @@ def rows(path: Path = DETAILS) -> list[Row]:
         GipoError: The file is missing or not YAML, two rows share an id, a row is malformed, or its symbol does not
             exist; the message names row and key or symbol.
     """
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise GipoError(f"cannot read details from {path}: {error}") from error
+    entries = read_yaml(path)
     if not isinstance(entries, list):
         raise GipoError(f"{path}: expected a list of details, found {type(entries).__name__}")
     details = [_parse(entry, path) for entry in entries]

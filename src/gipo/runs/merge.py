@@ -49,7 +49,8 @@ def merge(sources: Sequence[Path], results: Path, report: Callable[[str], None] 
     if conflicts:
         more = f"\nand {len(conflicts) - NAMED} more" if len(conflicts) > NAMED else ""
         raise GipoError("the results of one run differ; nothing was copied\n" + "\n".join(conflicts[:NAMED]) + more)
-    if foreign := sum(run.provenance["code_digest"] != _code(run) for run in taken.values()):
+    today = {modules: code_digest(*modules) for modules in {training_modules(run.spec) for run in taken.values()}}
+    if foreign := sum(run.provenance["code_digest"] != today[training_modules(run.spec)] for run in taken.values()):
         report(f"{foreign} of them were made by other code or another Python than today's; the report names all")
     for name, run in taken.items():
         _copy(run, RunDirectory(results / "runs" / name), report)
@@ -78,10 +79,6 @@ def _where(run: FinishedRun) -> str:
     made = run.provenance
     commit = (made["git_commit"] or "unknown")[:10]
     return f"made on {made['host']} at {made['finished_at']} by commit {commit}, in {run.directory.path}"
-
-
-def _code(run: FinishedRun) -> str:
-    return code_digest(*training_modules(run.spec))
 
 
 def _copy(run: FinishedRun, to: RunDirectory, report: Callable[[str], None]) -> None:

@@ -9,10 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gipo.errors import GipoError
+from gipo.files import read_yaml
 
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
@@ -26,6 +30,18 @@ class Section(BaseModel):
     """A part of a configuration: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a YAML file.
+
+        Raises:
+            GipoError: it is missing or not YAML, or a key is unknown, missing or out of range; names file and key.
+        """
+        try:
+            return cls.model_validate(read_yaml(path))
+        except ValidationError as error:
+            raise GipoError(f"{path}: {explain(error)}") from error
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the content; absent parts do not count: a new optional one changes no old digest."""
@@ -90,6 +106,10 @@ class OpenVLASpec(Section):
     """Camera frames: that of the scene, and that of the hand."""
     proprio: bool = False
 
+    def directory(self, checkpoints: Path) -> Path:
+        """Where its files lie."""
+        return checkpoints / self.repository / self.revision
+
     @property
     def is_tiny(self) -> bool:
         """No published checkpoint: nothing about the paper follows from such a run."""
@@ -97,12 +117,10 @@ class OpenVLASpec(Section):
 
 
 class StatesSpec(Section):
-    """LIBERO on states and with a shaped reward: a check of the engine, from which nothing about the paper follows."""
+    """LIBERO on states, rewarded by `gipo.envs.libero_shaped`: checks the engine; nothing about the paper follows."""
 
     repeat: PositiveInt = 8
     """Simulator steps that an action is held for."""
-    reward: Literal["reach"] = "reach"
-    """See `gipo.envs.libero_shaped`."""
 
 
 class StoreSpec(Section):
