@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from gipo.engines.actors import sample_tokens
 from gipo.engines.asynchronous.staging import Staging
-from gipo.engines.asynchronous.suites import Array
+from gipo.engines.asynchronous.suites import Actor, Array
 from gipo.envs.libero import SPLIT, LiberoEnv, Observation, Start, episode_start
 from gipo.envs.libero_shaped import reach
 from gipo.envs.libero_tasks import libero_tasks
 from gipo.learner import Learner, make_model
-from gipo.models.mlp import MLPPolicy
 from gipo.models.openvla_oft.images import SIZE, preprocess
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.prompts import prompt_ids, read_tokenizer
@@ -42,8 +40,11 @@ class View(Protocol):
     def actions(self, tokens: Array) -> Array:
         """The chunk of actions [n, 7] that tokens [D] stand for."""
 
-    def make_model(self, device: torch.device) -> PackedPolicy | MLPPolicy:
-        """The untrained model."""
+    def make_actor(self, device: torch.device) -> Actor:
+        """The untrained model, acting."""
+
+    def make_learner(self, staging: Staging) -> Learner | ShardedLearner:
+        """The untrained model, learning."""
 
 
 class Frames:
@@ -54,15 +55,13 @@ class Frames:
     cameras = True
 
     def __init__(self, spec: RunSpec, openvla: OpenVLASpec, checkpoints: Path) -> None:
-        self.openvla = openvla
-        self.checkpoint = checkpoint = checkpoints / openvla.repository / openvla.revision
+        self.spec, self.openvla = spec, openvla
+        self.checkpoint = openvla.directory(checkpoints)
         tasks = libero_tasks(spec.task)
         self.layout = Layout(openvla.images)
         self.observation_size = self.layout.size
-        self.statistics = read_statistics(checkpoint, next(iter(tasks.values())).suite)
-        tokenizer = read_tokenizer(checkpoint)
+        self.statistics = read_statistics(self.checkpoint, next(iter(tasks.values())).suite)
         self.instructions = [task.instruction for task in tasks.values()]
-        self.prompts = [prompt_ids(tokenizer, instruction) for instruction in self.instructions]
 
     def show(self, simulator: LiberoEnv, observation: Observation) -> Array:
         """Images as the towers take them; blank after a success, when nothing follows."""
@@ -77,7 +76,18 @@ class Frames:
         """The checkpoint's own de-tokenisation, [8, 7]."""
         return env_actions(actions_of_tokens(tokens, self.statistics))
 
-    def make_model(self, device: torch.device) -> PackedPolicy:
+    def make_actor(self, device: torch.device) -> Actor:
+        """It takes what the learner trains: LoRA and value head."""
+        model = self._make_model(device)
+        return Actor(model, model.load_trained, device)
+
+    def make_learner(self, staging: Staging) -> ShardedLearner:
+        """On one process or several."""
+        from gipo.sharded import ShardedLearner
+
+        return ShardedLearner(self.spec, self._make_model(staging.device), staging)
+
+    def _make_model(self, device: torch.device) -> PackedPolicy:
         """The checkpoint with untrained LoRA and value head; bfloat16 on a GPU."""
         from gipo.models.openvla_oft.checkpoint import load
         from gipo.models.openvla_oft.packed import PackedPolicy
@@ -85,9 +95,10 @@ class Frames:
 
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         model = load(self.checkpoint, proprio=self.openvla.proprio, dtype=dtype, device=device)
-        return PackedPolicy(
-            OpenVLAOFTPolicy(model, self.openvla.rank), self.layout, self.prompts, self.openvla.proprio
-        ).to(device)
+        tokenizer = read_tokenizer(self.checkpoint)
+        prompts = [prompt_ids(tokenizer, instruction) for instruction in self.instructions]
+        policy = OpenVLAOFTPolicy(model, self.openvla.rank)
+        return PackedPolicy(policy, self.layout, prompts, self.openvla.proprio).to(device)
 
 
 class States:
@@ -115,9 +126,14 @@ class States:
         action = -1 + 2 * tokens.astype(np.float64) / (self.spec.environment.bins - 1)
         return np.tile(action, (self.repeat, 1))
 
-    def make_model(self, device: torch.device) -> MLPPolicy:
+    def make_actor(self, device: torch.device) -> Actor:
         """The state policy of the MetaWorld study."""
-        return make_model(self.spec, self.observation_size, self.action_dimensions).to(device)
+        model = make_model(self.spec, self.observation_size, self.action_dimensions).to(device)
+        return Actor(model, model.load_state_dict, device)
+
+    def make_learner(self, staging: Staging) -> Learner:
+        """Lockstep's."""
+        return Learner(self.spec, staging)
 
 
 def make_view(spec: RunSpec, checkpoints: Path) -> View:
@@ -174,35 +190,6 @@ class Environment:
         return observation, float(played.rewards.sum()), played.success, played.truncated, info
 
 
-class Actor:
-    """A model that acts."""
-
-    def __init__(self, model: PackedPolicy | MLPPolicy, device: torch.device) -> None:
-        self.model, self.device = model, device
-
-    def load(self, weights: dict[str, Array]) -> None:
-        """Take what the learner offers: what it trains."""
-        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
-        if isinstance(self.model, MLPPolicy):
-            self.model.load_state_dict(tensors)
-        else:
-            self.model.load_trained(tensors)
-
-    def act(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
-        """Tokens, their log-probabilities and values."""
-        logits, values = self._forward(observations)
-        return *sample_tokens(logits, uniforms), values
-
-    def best(self, observations: Array) -> Array:
-        """The most probable tokens, uint8 [N, D]."""
-        return self._forward(observations)[0].argmax(-1).astype(np.uint8)
-
-    @torch.inference_mode()
-    def _forward(self, observations: Array) -> tuple[Array, Array]:
-        logits, values = self.model(torch.from_numpy(observations).to(self.device))
-        return logits.cpu().numpy(), values.cpu().numpy()
-
-
 class Suite:
     """A LIBERO suite or one of its tasks; see `gipo.engines.asynchronous.suites.Suite`."""
 
@@ -218,16 +205,11 @@ class Suite:
 
     def make_actor(self, device: torch.device) -> Actor:
         """A model with weights to come."""
-        return Actor(self.view.make_model(device), device)
+        return self.view.make_actor(device)
 
     def make_learner(self, staging: Staging) -> Learner | ShardedLearner:
         """A learner of the untrained model."""
-        from gipo.sharded import ShardedLearner
-
-        model = self.view.make_model(staging.device)
-        if isinstance(model, MLPPolicy):
-            return Learner(self.spec, staging)
-        return ShardedLearner(self.spec, model, staging)
+        return self.view.make_learner(staging)
 
     def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
         """Episode e plays task e modulo their number from an evaluation state, by the most probable tokens."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
 
+from gipo.engines.actors import sample_tokens
 from gipo.engines.asynchronous.staging import Staging
 from gipo.runs.spec import RunSpec
 
@@ -32,17 +36,38 @@ class Environment(Protocol):
         """Play one token per action dimension; ``info`` has ``success_any``."""
 
 
-class Actor(Protocol):
-    """A model that acts."""
+class Actor:
+    """A model that acts.
+
+    Args:
+        model: gives logits [N, D, bins] and values [N] of observations [N, O]; on ``device``.
+        take: puts what the learner offers into the model.
+        device: where observations go.
+    """
+
+    def __init__(self, model: nn.Module, take: Callable[[dict[str, Tensor]], object], device: torch.device) -> None:
+        self.model, self.take, self.device = model, take, device
 
     def load(self, weights: dict[str, Array]) -> None:
         """Take what the learner offers."""
+        self.take({name: torch.from_numpy(array) for name, array in weights.items()})
 
     def act(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
         """Tokens uint8 [N, D], their log-probabilities [N, D] and values [N], float32, of observations [N, O].
 
         Uniforms in [0, 1), [N, D], draw the tokens.
         """
+        logits, values = self._forward(observations)
+        return *sample_tokens(logits, uniforms), values
+
+    def best(self, observations: Array) -> Array:
+        """The most probable tokens, uint8 [N, D]."""
+        return self._forward(observations)[0].argmax(-1).astype(np.uint8)
+
+    @torch.inference_mode()
+    def _forward(self, observations: Array) -> tuple[Array, Array]:
+        logits, values = self.model(torch.from_numpy(observations).to(self.device))
+        return logits.cpu().numpy(), values.cpu().numpy()
 
 
 class Suite(Protocol):

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from gipo.errors import GipoError
 from gipo.files import atomic_path
-from gipo.models.openvla_oft.tiny import write_tiny
 from gipo.runs.spec import TINY, OpenVLASpec
 
 SUMS = "SHA256SUMS"
@@ -29,11 +28,6 @@ NEEDED = (
 COMMIT = re.compile("[0-9a-f]{40}")
 
 
-def directory_of(checkpoints: Path, model: OpenVLASpec) -> Path:
-    """Where the files of a checkpoint lie."""
-    return checkpoints / model.repository / model.revision
-
-
 def fetch(checkpoints: Path, model: OpenVLASpec) -> None:
     """Bring a checkpoint, or make it if it is `TINY`, and write its checksums; what is there already is not fetched.
 
@@ -41,8 +35,10 @@ def fetch(checkpoints: Path, model: OpenVLASpec) -> None:
         GipoError: the revision is no commit, the hub cannot be reached or has no such checkpoint, or a file differs
             from the hub's checksum; the message has the command for a machine that reaches the hub.
     """
-    directory = directory_of(checkpoints, model)
+    directory = model.directory(checkpoints)
     if model.is_tiny:
+        from gipo.models.openvla_oft.tiny import write_tiny  # imports torch, which the workflow does without
+
         seed = re.fullmatch(r"seed-(\d+)", model.revision)
         if not seed:
             raise GipoError(f"revision of {TINY} is {model.revision!r}, expected seed-<n>")
@@ -65,7 +61,7 @@ def check(checkpoints: Path, model: OpenVLASpec) -> None:
     Raises:
         GipoError: it is not there, and how to get it; or a file is missing or another one.
     """
-    directory = directory_of(checkpoints, model)
+    directory = model.directory(checkpoints)
     try:
         lines = (directory / SUMS).read_text(encoding="utf-8").splitlines()
     except OSError as error:
