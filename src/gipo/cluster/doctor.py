@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gipo.cluster.requests import COLLECTOR_MB, UNPLANNED_MB
+from gipo.cluster.requests import UNPLANNED_MB, processes_mb
 from gipo.cluster.site import Site
 from gipo.errors import GipoError
 from gipo.files import read_json
@@ -141,10 +141,8 @@ def queue_findings(site: Site, work: Path) -> Iterator[Finding]:
 def test_only(site: Site) -> Finding:
     """Whether SLURM would take a full training job: account, partition, GPU, cores, memory and time at once."""
     cores = site.cores_per_run * site.runs_at_once
-    memory = site.runs_at_once * (UNPLANNED_MB + (site.cores_per_run - 1) * COLLECTOR_MB)
-    asked = ["-p", site.train_partition, "-c", str(cores), f"--mem={memory}", "-t", str(site.max_minutes)]
-    asked += ["-A", site.account] if site.account else []
-    asked += [f"--gres={site.gres}"] if site.gres else []
+    memory = site.runs_at_once * processes_mb(UNPLANNED_MB, site.cores_per_run)
+    asked = [*_place(site, site.train_partition), "-c", str(cores), f"--mem={memory}", "-t", str(site.max_minutes)]
     done = _run("sbatch", "--test-only", *asked, "--wrap", "true")
     answer = (done.stderr or done.stdout).strip().splitlines()[-1:]
     return Finding(done.returncode == 0, f"a full training job: {' '.join(answer)}; asked: sbatch {' '.join(asked)}")
@@ -165,11 +163,9 @@ def job_findings(partition: str, site: Site, work: Path, seconds: float) -> Iter
     """Send a job of a minute and see what it saw."""
     out = _folder(work) / f"{partition}-{uuid.uuid4().hex}.json"
     log = out.with_suffix(".log")
-    asked = ["-p", partition, "-c", "1", "--mem=2000", "-t", "2", "-J", "gipo-doctor", "-o", str(log), "-D", str(work)]
-    asked += ["-A", site.account] if site.account else []
-    trains = partition == site.train_partition
-    asked += [f"--gres={site.gres}"] if trains and site.gres else []
-    gpu = trains and site.device == "cuda"
+    asked = [*_place(site, partition), "-c", "1", "--mem=2000", "-t", "2", "-J", "gipo-doctor"]
+    asked += ["-o", str(log), "-D", str(work)]
+    gpu = partition == site.train_partition and site.device == "cuda"
     command = f"'{sys.executable}' -m gipo.cluster.probe '{out}'" + (" --gpu" if gpu else "")
     sent = _run("sbatch", "--parsable", *asked, "--wrap", command)
     if sent.returncode:
@@ -230,6 +226,14 @@ def minutes_of(limit: str) -> float:
 def _state(job: str) -> str:
     """State of a job as squeue tells, empty where it is not known any more."""
     return _run("squeue", "-h", "--states=all", "-j", job, "-o", "%T").stdout.strip()
+
+
+def _place(site: Site, partition: str) -> list[str]:
+    """Options of sbatch: partition, account and, where training runs, the GPU."""
+    place = ["-p", partition]
+    place += ["-A", site.account] if site.account else []
+    place += [f"--gres={site.gres}"] if site.gres and partition == site.train_partition else []
+    return place
 
 
 def _folder(work: Path) -> Path:

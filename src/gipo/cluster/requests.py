@@ -46,8 +46,12 @@ def minutes(wildcards: Mapping[str, str], threads: int, attempt: int, longest: i
 def memory_mb(wildcards: Mapping[str, str], threads: int, attempt: int) -> int:
     """Memory of a run in MB; arguments as in `minutes`."""
     predicted = _plan(PLAN, _changed(PLAN)).get(_run_id(wildcards))
-    learner = int(predicted["memory_mb"]) if predicted else UNPLANNED_MB
-    return attempt * (learner + (threads - 1) * COLLECTOR_MB)
+    return attempt * processes_mb(int(predicted["memory_mb"]) if predicted else UNPLANNED_MB, threads)
+
+
+def processes_mb(learner: int, threads: int) -> int:
+    """Memory of a learner of so many MB and of the processes that collect for it, MB."""
+    return learner + (threads - 1) * COLLECTOR_MB
 
 
 def _run_id(wildcards: Mapping[str, str]) -> str:
