@@ -11,17 +11,12 @@ import numpy as np
 import pytest
 
 from gipo.envs.libero import CAMERAS, FRAME_SIZE, NO_OP, PROPRIO_SIZE, WARM_UP, LiberoEnv, Played, Start, proprio
-from gipo.envs.libero_assets import assets_directory
 from gipo.envs.libero_import import RENDERERS, control_env, package
 from gipo.envs.libero_shaped import reach
 from gipo.errors import GipoError
+from libero_needs import skip_without_libero
 
-pytest.importorskip("libero", reason="LIBERO is not installed")
-pytest.importorskip("bddl", reason="bddl is not installed")
-try:
-    assets_directory()
-except GipoError as missing:
-    pytest.skip(str(missing), allow_module_level=True)
+skip_without_libero()
 
 pytestmark = pytest.mark.slow  # a scene takes seconds to build
 

@@ -1,6 +1,5 @@
 """Scale libero-smoke end to end: the real simulator, a tiny random model, Ray, to the report; then nothing to do."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -8,31 +7,21 @@ import pytest
 from filelock import FileLock
 
 from checkout import ROOT, Checkout
-from gipo.envs.libero_assets import VARIABLE, assets_directory, write_assets
-from gipo.errors import GipoError
+from gipo.envs.libero_assets import VARIABLE, assets_directory
 from gipo.figures import of_study
-from gipo.study import load_study
+from gipo.study import Study
+from libero_needs import skip_without_libero
 
+skip_without_libero()
 pytestmark = pytest.mark.slow
 
-STUDY = load_study(ROOT / "workflow" / "config" / "libero-smoke.yaml")
-NEEDED = ("libero", "robosuite", "bddl", "ray", "transformers", "peft")
-ARCHIVE = ROOT.parent / "shared" / "libero-assets.tar.xz"
-if missing := [name for name in NEEDED if find_spec(name) is None]:
-    pytest.skip(f"not installed: {', '.join(missing)}", allow_module_level=True)
+STUDY = Study.load(ROOT / "workflow" / "config" / "libero-smoke.yaml")
 
 
 @pytest.fixture(scope="module")
-def assets(shared: Path) -> Path:
-    """Where LIBERO's assets lie: where they are looked for, or unpacked from an archive beside this checkout."""
-    try:
-        return assets_directory()
-    except GipoError as error:
-        if not ARCHIVE.is_file():
-            pytest.skip(str(error))
-    with FileLock(shared / "libero-assets.lock"):
-        write_assets(shared / "libero-assets", ARCHIVE)
-    return shared / "libero-assets"
+def assets() -> Path:
+    """Where LIBERO's assets lie."""
+    return assets_directory().resolve()
 
 
 @pytest.fixture(scope="module")

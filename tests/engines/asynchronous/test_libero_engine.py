@@ -5,18 +5,14 @@ import pandas as pd
 import pytest
 
 from gipo.engines.asynchronous import supervisor
-from gipo.envs.libero_assets import assets_directory
 from gipo.errors import GipoError
 from gipo.files import read_json
 from gipo.models.openvla_oft.tiny import write_tiny
 from gipo.runs.directory import RunDirectory
 from gipo.study import Study
+from libero_needs import skip_without_libero
 
-pytest.importorskip("libero", reason="LIBERO is not installed")
-try:
-    assets_directory()
-except GipoError as missing:
-    pytest.skip(str(missing), allow_module_level=True)
+skip_without_libero()
 
 pytestmark = pytest.mark.slow
 
