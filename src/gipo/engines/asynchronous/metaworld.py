@@ -13,6 +13,7 @@ from gipo.engines.asynchronous.staging import Staging
 from gipo.engines.asynchronous.suites import Actor
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE, MetaWorldEnv
 from gipo.learner import Learner, make_model
+from gipo.models.mlp import MLPPolicy
 from gipo.runs.spec import RunSpec
 
 
@@ -41,6 +42,7 @@ class Suite:
 
     def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
         """The episodes that lockstep evaluates on, with the same random numbers."""
+        assert isinstance(actor.model, MLPPolicy)
         return list(self._evaluator.evaluate(actor.model, update))
 
     @cached_property
