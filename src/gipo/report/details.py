@@ -31,6 +31,7 @@ Topic = Literal[
     "Network and optimiser",
     "Environment",
     "Evaluation",
+    "LIBERO",
 ]
 Method = Literal["all", "No-Clip", "PPO-Clip", "SAPO", "GIPO"]
 Source = Literal["P", "C", "script", "AcceRL"]
@@ -39,10 +40,10 @@ TOPICS: tuple[Topic, ...] = get_args(Topic)
 """Headings, in order."""
 
 INTRODUCTION = """\
-The MetaWorld study in detail: what the paper says, what the authors' released code does and what is done here, with the
-line of code that does it and the key of the scale config (`workflow/config/*.yaml`) that changes it. Values in the
-column *here* are the defaults, which are those of scale `paper`; a scale config may override them, and a report shows
-what its runs had.
+What the paper says, what the authors' released code does and what is done here, with the line of code that does it and
+the key of the scale config (`workflow/config/*.yaml`) that changes it. Values in the column *here* are those of scale
+`paper`, which are the defaults, and under LIBERO, which has only what is other there, those of scale `libero`. A scale
+config may have others, and a report shows what its runs had.
 
 - **[P]** the paper (arXiv 2603.03955) and its public summaries.
 - **[C]** the authors' released training code and logs. *script*: the single-file MetaWorld script in
