@@ -119,9 +119,14 @@ def test_the_profile_says_what_the_site_says(tmp_path: Path, monkeypatch: pytest
     assert rendered["set-resources"]["train"]["device"] == "cuda"
     assert rendered["group-components"]["train-{task}-{regime}"] == 8
 
+    assert (rendered["software-deployment-method"], rendered["apptainer-args"]) == ("apptainer", "--nv")
 
-def test_the_profile_without_account_and_gpu_names_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    rendered = profile(tmp_path, monkeypatch, gres=None, device="cpu")
+
+def test_the_profile_names_no_account_gpu_and_images_where_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rendered = profile(tmp_path, monkeypatch, gres=None, device="cpu", containers=False)
+    assert not {"software-deployment-method", "apptainer-args"} & set(rendered)
     assert "slurm_account" not in rendered["default-resources"]
     assert "gres" not in rendered["set-resources"]["train"]
 

@@ -29,7 +29,8 @@ PARENTS = {
 
 CONTAINERS = Path(workflow.basedir, "containers")
 BASE = config.get("base", "docker://debian:bookworm-slim")
-TORCH = config.get("torch", "cpu")
+ON_GPU = "--nv" in workflow.deployment_settings.apptainer_args
+TORCH = config.get("torch", "pypi" if ON_GPU else "cpu")
 
 if TORCH not in ("cpu", "pypi"):
     raise WorkflowError(f"torch is {TORCH!r}, expected cpu or pypi")

@@ -67,6 +67,9 @@ def examine(site_file: Path, work: Path, seconds: float, report: Callable[[str],
 def _findings(site: Site, site_file: Path, work: Path, seconds: float) -> Iterator[Finding]:
     yield Finding(True, f"{site_file} is read")
     yield from installation(site_file, work)
+    if site.containers:
+        found = shutil.which("apptainer") is not None
+        yield Finding(found, "apptainer is on PATH" if found else "apptainer is not on PATH: set containers: false")
     if missing := [command for command in COMMANDS if shutil.which(command) is None]:
         yield Finding(False, f"not on PATH: {', '.join(missing)}; this is no machine that submits jobs")
         return
@@ -194,6 +197,8 @@ def job_findings(partition: str, site: Site, work: Path, seconds: float) -> Iter
         return
     late = time.monotonic() - ended
     yield from _seen(partition, read_json(out), out.stat().st_mtime, late, gpu)
+    if site.containers:
+        yield from _images(read_json(out))
     out.unlink()
     log.unlink(missing_ok=True)
 
@@ -209,6 +214,14 @@ def _seen(partition: str, saw: dict[str, Any], written: float, late: float, gpu:
     if saw["cores"] > 1:
         text = f"a job of 1 core on {host} may use {saw['cores']}: runs_per_job beyond runs_at_once start at once"
         yield Finding(None, text)
+
+
+def _images(saw: dict[str, Any]) -> Iterator[Finding]:
+    """How the images that are there start on a node."""
+    for image, complaint in saw["images"].items():
+        yield Finding(not complaint, complaint or f"image {image} starts on {saw['host']}")
+    if not saw["images"]:
+        yield Finding(None, "no image is there to be started; `snakemake images` builds them before a study does")
 
 
 def minutes_of(limit: str) -> float:

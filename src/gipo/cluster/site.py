@@ -27,6 +27,8 @@ class Site(Section):
     """What a training job asks for beside CPUs, e.g. ``gpu:h200:1``."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where a training run learns."""
+    containers: bool = False
+    """Whether jobs run in Apptainer images, which are built when Snakemake starts."""
     max_minutes: PositiveInt = 2880
     """Longest time limit that train_partition accepts."""
     cores_per_run: PositiveInt = 3
