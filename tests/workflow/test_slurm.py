@@ -7,7 +7,6 @@ Needs a cluster at hand: sbatch on PATH, or a tool beside the checkout that star
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -17,13 +16,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from checkout import ROOT, Checkout, copy_checkout, read_plan
+from checkout import Checkout, copy_checkout, read_plan
 from gipo.files import read_json
 from gipo.tables import PROVENANCE
+from slurm_needs import missing_slurm, on_slurm
 
 pytestmark = pytest.mark.slow
 
-STARTER = ROOT.parent / "shared" / "tools" / "start-slurm"
 SITE = """
 cpu_partition: main
 train_partition: gpu
@@ -38,25 +37,11 @@ poll_seconds: 3
 
 
 @pytest.fixture(scope="module")
-def slurm() -> None:
-    """A SLURM that takes jobs, with the partitions and GPUs of `SITE`."""
-    if shutil.which("sbatch") is None and not STARTER.exists():
-        pytest.skip("no SLURM: no sbatch on PATH")
-    if STARTER.exists():
-        subprocess.run([STARTER], check=True, capture_output=True)
-    pytest.importorskip("snakemake_executor_plugin_slurm", reason="`make slurm` installs the executor plugin")
-    found = subprocess.run(["sinfo", "-h", "-p", "gpu", "-o", "%G"], capture_output=True, text=True).stdout
-    if "gpu:h200" not in found:
-        pytest.skip("this SLURM has no partition gpu with gpu:h200")
-
-
-@pytest.fixture(scope="module")
-def cluster(slurm: None, checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout that is set up for this cluster, as `make slurm` does it."""
-    copy = copy_checkout(checkout.root, tmp_path_factory.mktemp("cluster") / "checkout")
-    (copy.root / "profiles" / "slurm" / "site.yaml").write_text(SITE)
-    (copy.root / "slurm").symlink_to("profiles/slurm")
-    return copy
+def cluster(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout that is set up for this cluster."""
+    if reason := missing_slurm():
+        pytest.skip(reason)
+    return on_slurm(copy_checkout(checkout.root, tmp_path_factory.mktemp("cluster") / "checkout"), SITE)
 
 
 class Study:
