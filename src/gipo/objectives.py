@@ -23,16 +23,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from gipo.errors import GipoError
 
+if TYPE_CHECKING:  # whoever checks a config, as the workflow does at every start, need not wait for torch
+    from torch import Tensor
+
 KERNELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "gaussian": lambda log_ratio, sigma: torch.exp(-0.5 * (log_ratio / sigma).square()),
-    "laplacian": lambda log_ratio, sigma: torch.exp(-(log_ratio / sigma).abs()),
+    "gaussian": lambda log_ratio, sigma: (-0.5 * (log_ratio / sigma).square()).exp(),
+    "laplacian": lambda log_ratio, sigma: (-(log_ratio / sigma).abs()).exp(),
     "cauchy": lambda log_ratio, sigma: 1 / (1 + (log_ratio / sigma).square()),
 }
 """Trust weights ``omega(rho; sigma)``: eq. 5 of the paper and the two other kernels of the released code [C]."""
@@ -119,7 +119,7 @@ class NoClip(Objective):
 
     def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
         """``rho``."""
-        return torch.broadcast_tensors(_rho(log_ratio), advantage)[0]
+        return _spread(_rho(log_ratio), advantage)
 
 
 @register("ppo_clip")
@@ -135,13 +135,13 @@ class PPOClip(Objective):
     def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
         """Eq. 3, negated."""
         rho = _wide(log_ratio).exp()
-        return -torch.minimum(rho * advantage, rho.clamp(1 - self.eps, 1 + self.eps) * advantage)
+        return -(rho * advantage).minimum(rho.clamp(1 - self.eps, 1 + self.eps) * advantage)
 
     def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
         """``rho``, but 0 where ``A > 0, rho > 1 + eps`` or ``A < 0, rho < 1 - eps``: the dead samples."""
         rho = _rho(log_ratio)
         dead = ((advantage > 0) & (rho > 1 + self.eps)) | ((advantage < 0) & (rho < 1 - self.eps))
-        return torch.where(dead, 0, rho)
+        return _spread(rho, advantage).masked_fill(dead, 0)
 
 
 @register("sapo")
@@ -159,13 +159,13 @@ class SAPO(Objective):
     def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
         """``-g A``."""
         tau = _by_sign(advantage, self.tau_pos, self.tau_neg)
-        return -(4 / tau) * torch.sigmoid(tau * (_wide(log_ratio).exp() - 1)) * advantage
+        return -(4 / tau) * (tau * (_wide(log_ratio).exp() - 1)).sigmoid() * advantage
 
     def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
         """``4 p (1 - p) rho`` with ``p = sigmoid(tau (rho - 1))``."""
         rho = _rho(log_ratio)
         gate = _by_sign(advantage, self.tau_pos, self.tau_neg) * (rho - 1)
-        return 4 * torch.sigmoid(gate) * torch.sigmoid(-gate) * rho
+        return 4 * gate.sigmoid() * (-gate).sigmoid() * rho
 
 
 @register("gipo")
@@ -222,7 +222,7 @@ class CISPO(Objective):
 
     def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
         """``clip(rho, 1 - eps_low, 1 + eps_high)``."""
-        return torch.broadcast_tensors(_rho(log_ratio).clamp(1 - self.eps_low, 1 + self.eps_high), advantage)[0]
+        return _spread(_rho(log_ratio).clamp(1 - self.eps_low, 1 + self.eps_high), advantage)
 
 
 @register("soft_clip")
@@ -245,15 +245,15 @@ class SoftClip(Objective):
 
     def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
         """``max(rho, 1 / rho)^-alpha rho``."""
-        return torch.broadcast_tensors(self._weight(log_ratio) * _rho(log_ratio), advantage)[0]
+        return _spread(self._weight(log_ratio) * _rho(log_ratio), advantage)
 
     def _weight(self, log_ratio: Tensor) -> Tensor:
-        return torch.exp(-self.alpha * _wide(log_ratio.detach()).abs())
+        return (-self.alpha * _wide(log_ratio.detach()).abs()).exp()
 
 
 def _wide(x: Tensor) -> Tensor:
     """Half precision as float32, wider types as they are."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    return x.float() if x.itemsize < 4 else x
 
 
 def _rho(log_ratio: Tensor) -> Tensor:
@@ -263,7 +263,13 @@ def _rho(log_ratio: Tensor) -> Tensor:
 
 def _by_sign(advantage: Tensor, positive: float, negative: float) -> Tensor:
     """``positive`` where ``A > 0``, ``negative`` where ``A <= 0``."""
-    return torch.full_like(_wide(advantage), negative).masked_fill(advantage > 0, positive)
+    wide = _wide(advantage)
+    return wide.new_full(wide.shape, negative).masked_fill(advantage > 0, positive)
+
+
+def _spread(multiplier: Tensor, advantage: Tensor) -> Tensor:
+    """The multiplier in the shape that it and the advantage broadcast to."""
+    return multiplier.broadcast_to((multiplier * advantage).shape)
 
 
 def _require(objective: Objective, name: str, value: float, above: float, below: float = math.inf) -> None:

@@ -172,7 +172,7 @@ def test_a_study_without_verdicts(editable: Path, tmp_path: Path) -> None:
         ("figures/fig2.svg", r"cannot read .*fig2\.svg"),
         ("figures/iqm.csv", r"cannot read .*iqm\.csv"),
         ("tables/runs.parquet", r"cannot read .*runs\.parquet"),
-        ("scale.yaml", r"title of the study from .*scale\.yaml"),
+        ("scale.yaml", r"cannot read .*scale\.yaml"),
     ],
 )
 def test_a_missing_input_is_named_and_no_report_is_written(

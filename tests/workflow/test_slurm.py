@@ -10,11 +10,12 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from checkout import Checkout, copy_checkout, read_plan
 from gipo.files import read_json
@@ -37,11 +38,15 @@ poll_seconds: 3
 
 
 @pytest.fixture(scope="module")
-def cluster(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def cluster(checkout: Checkout, shared: Path) -> Checkout:
     """A checkout that is set up for this cluster."""
     if reason := missing_slurm():
         pytest.skip(reason)
-    return on_slurm(copy_checkout(checkout.root, tmp_path_factory.mktemp("cluster") / "checkout"), SITE)
+    copy = Checkout(shared / "cluster")
+    with FileLock(shared / "cluster.lock"):
+        if not copy.root.exists():
+            on_slurm(copy_checkout(checkout.root, copy.root), SITE)
+    return copy
 
 
 class Study:
@@ -104,8 +109,22 @@ def mine(root: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def disturbed(cluster: Checkout) -> Iterator[Checkout]:
-    """A study in which everything happened that a cluster does to jobs, run to its end."""
+def disturbed(cluster: Checkout, shared: Path) -> Checkout:
+    """A checkout in which everything happened to a study that a cluster does to jobs, run to its end."""
+    done = cluster.root / "disturbed"
+    with FileLock(shared / "disturbed.lock"):
+        if not done.exists():
+            try:
+                disturb(cluster)
+            finally:
+                for job in mine(cluster.root):
+                    ask("scancel", job)
+            done.touch()
+    return cluster
+
+
+def disturb(cluster: Checkout) -> None:
+    """Run the study: stop Snakemake, start it again, cancel one job, let one end by its time limit, requeue one."""
     first = Study(cluster)
     first.wait_for(lambda: first.training(but=set()))
     first.process.send_signal(signal.SIGINT)  # the frozen run dies with its job
@@ -125,9 +144,6 @@ def disturbed(cluster: Checkout) -> Iterator[Checkout]:
     for job, state in ((cancelled, "CANCELLED"), (overdue, "TIMEOUT")):
         assert ask("sacct", "-X", "-n", "-P", "-j", job, "-o", "state").startswith(state)
     assert "Restarts=1" in ask("scontrol", "show", "job", requeued)
-    yield cluster
-    for job in mine(cluster.root):
-        ask("scancel", job)
 
 
 def wait_until_empty(root: Path) -> None:
