@@ -151,7 +151,7 @@ def test_every_process_may_die_and_the_run_goes_on(tmp_path):
 
 
 def test_no_process_outlives_the_run_and_it_resumes(tmp_path):
-    command = Command(tmp_path, learner={"updates": 6000}, evaluation={"every": 3000})
+    command = Command(tmp_path, learner={"updates": 4000}, evaluation={"every": 2000})
     for with_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         command.start()
         command.progressed()
