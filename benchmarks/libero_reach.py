@@ -2,9 +2,9 @@
 
     python benchmarks/libero_reach.py [out.csv]
 
-Two seeds of libero_reach.yaml, one after the other, on two cores. The reward, up to 1 per simulator step and 220 per
-episode, is for a gripper near the object that the task is about; whether the task is solved does not count. So nothing
-about the paper follows. Per row, a seed and a number of learner updates:
+The runs of libero_reach.yaml, one after the other, a quarter of an hour each on two cores. The reward, up to 1 per
+simulator step and 220 per episode, is for a gripper near the object that the task is about; whether the task is solved
+does not count. So nothing about the paper follows. Per row, a seed and a number of learner updates:
 
 - return_mean, return_low, return_high: mean, least and largest return of the same evaluation episodes, actions greedy;
 - minutes: wall time of the whole run.

@@ -26,7 +26,7 @@ from gipo.envs.libero_import import control_env, package
 from timing import publish
 
 TASKS = ("libero_spatial_0", "libero_object_0", "libero_goal_0", "libero_10_0")
-EPISODES, CHUNKS, CHUNK = 3, 4, 8
+EPISODES, CHUNKS, CHUNK = 2, 4, 8
 
 
 class Stock:
@@ -39,6 +39,7 @@ class Stock:
 
     def reset(self, start: Start) -> dict[str, np.ndarray]:
         """Rebuild the scene and play the warm-up; returns the observation of its last step."""
+        self._make_current()  # or the scene that goes would free our textures in the place of its own
         self._env.env.object_property_initializers.clear()
         self._env.seed(start.seed)
         self._env.reset()
@@ -47,7 +48,7 @@ class Stock:
 
     def step_chunk(self, actions: np.ndarray) -> dict[str, np.ndarray]:
         """Play all actions; returns the last observation."""
-        self._env.sim._render_context_offscreen.gl_ctx.make_current()  # two environments, and robosuite assumes one
+        self._make_current()
         for action in actions:
             sampled, *_ = self._env.step(action)
         return sampled
@@ -56,8 +57,13 @@ class Stock:
         """State of the simulator."""
         return self._env.get_sim_state()
 
+    def _make_current(self) -> None:
+        """Direct OpenGL to this environment: there are two, and robosuite assumes one."""
+        self._env.sim._render_context_offscreen.gl_ctx.make_current()
+
     def close(self) -> None:
         """Free the simulator."""
+        self._make_current()
         self._env.close()
 
 

@@ -70,6 +70,7 @@ def build(image: str, out: Path, arguments: dict[str, str]) -> None:
     if lock.exists():
         arguments["LOCK_SHA256"] = hashlib.sha256(lock.read_bytes()).hexdigest()
     command = ["apptainer", "build", "--force"]  # labels of the image below give way too
+    command += ["--warn-unused-build-args"]  # an image on metaworld's has that one's torch
     for name, value in arguments.items():
         command += ["--build-arg", f"{name}={value}"]
     command += [str(unfinished), f"containers/{image}.def"]
