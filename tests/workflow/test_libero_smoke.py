@@ -49,7 +49,7 @@ def test_every_run_was_a_job_of_slurm(finished: Checkout):
     if reason := missing_slurm():
         pytest.skip(reason)
     logs = list(finished.root.glob(".snakemake/slurm_logs/rule_train_libero/**/*.log"))
-    assert len(logs) == len(STUDY.all_runs())
+    assert len(logs) >= len(STUDY.all_runs())  # more where one was tried again
 
 
 def test_every_run_leaves_its_results(finished: Checkout):
