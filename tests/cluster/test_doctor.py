@@ -84,9 +84,7 @@ def test_jobs_left_behind_are_named_with_what_ends_them(answers: Path, tmp_path:
 
 def test_a_node_is_judged_by_what_its_job_saw(answers: Path, tmp_path: Path):
     answer(answers, "apptainer", "case $2 in *bad.sif) echo 'FATAL: no squashfs' >&2; exit 255;; esac")
-    for name in ("bad.sif", "good.sif"):
-        (tmp_path / name).touch()
-    saw = probe.look(tmp_path, gpu=False)
+    saw = probe.look([tmp_path / "bad.sif", tmp_path / "good.sif"], gpu=False)
     assert texts(doctor._images(saw)) == {
         "bad.sif does not start: FATAL: no squashfs": False,
         f"image good.sif starts on {saw['host']}": True,

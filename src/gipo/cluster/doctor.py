@@ -170,6 +170,7 @@ def job_findings(partition: str, site: Site, work: Path, seconds: float) -> Iter
     asked += ["-o", str(log), "-D", str(work)]
     gpu = partition == site.train_partition and site.device == "cuda"
     command = f"'{sys.executable}' -m gipo.cluster.probe '{out}'" + (" --gpu" if gpu else "")
+    command += " --images" if site.containers else ""
     sent = _run("sbatch", "--parsable", *asked, "--wrap", command)
     if sent.returncode:
         yield Finding(False, f"partition {partition}: the test job was refused: {sent.stderr.strip()}")
@@ -196,9 +197,10 @@ def job_findings(partition: str, site: Site, work: Path, seconds: float) -> Iter
         yield Finding(False, " ".join([words, *lines]))
         return
     late = time.monotonic() - ended
-    yield from _seen(partition, read_json(out), out.stat().st_mtime, late, gpu)
+    saw = read_json(out)
+    yield from _seen(partition, saw, out.stat().st_mtime, late, gpu)
     if site.containers:
-        yield from _images(read_json(out))
+        yield from _images(saw)
     out.unlink()
     log.unlink(missing_ok=True)
 

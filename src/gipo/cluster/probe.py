@@ -1,4 +1,4 @@
-"""What a job sees of its node: ``python -m gipo.cluster.probe FILE [--gpu]``, run by the doctor inside a job."""
+"""What a job sees of its node: ``python -m gipo.cluster.probe FILE [--gpu] [--images]``, run by the doctor in a job."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 from gipo.files import write_json
 
 
-def look(images: Path, gpu: bool) -> dict[str, Any]:
-    """Host, clock and cores; the name of the GPU, None where PyTorch sees none; how each image in a folder starts."""
+def look(images: list[Path], gpu: bool) -> dict[str, Any]:
+    """Host, clock and cores; the name of the GPU, None where PyTorch sees none; how each image starts."""
     name = None
     if gpu:
         import torch
@@ -25,7 +25,7 @@ def look(images: Path, gpu: bool) -> dict[str, Any]:
         "time": time.time(),
         "cores": len(os.sched_getaffinity(0)),
         "gpu": name,
-        "images": {image.name: start(image) for image in sorted(images.glob("*.sif"))},
+        "images": {image.name: start(image) for image in images},
     }
 
 
@@ -39,4 +39,5 @@ def start(image: Path) -> str:
 
 
 if __name__ == "__main__":
-    write_json(Path(sys.argv[1]), look(Path("results/images"), "--gpu" in sys.argv))
+    found = sorted(Path("results/images").glob("*.sif")) if "--images" in sys.argv else []
+    write_json(Path(sys.argv[1]), look(found, "--gpu" in sys.argv))

@@ -36,10 +36,10 @@ def attempt(
     directory = RunDirectory(path.resolve())
     with locked(directory.path, report):
         directory.write_spec(spec)
-        source = origin(*training_modules(spec))
         if directory.finished:
             report(f"{spec.run_id} is finished already")
             return
+        source = origin(*training_modules(spec))
         if kept.restore(directory, source["code_digest"]):
             report(f"{spec.run_id} was finished by this code before; its results are back in place")
             return
