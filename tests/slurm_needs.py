@@ -2,11 +2,13 @@
 
 import shutil
 import subprocess
+from functools import cache
 from importlib.util import find_spec
 
 from checkout import Checkout, beside
 
 
+@cache
 def missing_slurm() -> str:
     """Empty if there is a SLURM that takes jobs in a partition ``gpu`` with GPUs ``gpu:h200``, or else what lacks."""
     starter = beside("shared/tools/start-slurm")

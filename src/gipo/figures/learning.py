@@ -15,7 +15,7 @@ def learning(evaluations: pd.DataFrame, column: str, name: str, resamples: int) 
     """Mean of a column over seeds at every evaluation, with its interval, for every regime, method and task.
 
     Args:
-        evaluations: `gipo.tables.EVALUATIONS`.
+        evaluations: of `gipo.analysis.collect.Tables`.
         column: what is evaluated, ``return`` or ``success_any``.
         name: what its mean is called in the table.
         resamples: bootstrap resamples.
