@@ -1,6 +1,6 @@
 """Build one image of this checkout.
 
-    python containers/build.py base base.sif [--from docker://debian:bookworm-slim]
+    python containers/build.py base base.sif [--from http://deb.debian.org/debian]
     python containers/build.py metaworld metaworld.sif --on base.sif [--torch cpu]
 
 `snakemake images` calls this. Labels of an image are set here: the commit, and the SHA-256 of its lock. What pip is
@@ -41,8 +41,7 @@ def main() -> None:
     parser.add_argument(
         "--from",
         dest="source",
-        default="docker://debian:bookworm-slim",
-        help="of the base: docker://IMAGE, or the URL of a Debian mirror for debootstrap",
+        help="of the base, instead of what its definition names: docker://IMAGE, or the URL of a Debian mirror",
     )
     parser.add_argument("--on", type=Path, help="of all others: the image below")
     parser.add_argument("--torch", choices=TORCH_INDEX, default="cpu", help="build of torch; pypi is the one for CUDA")
@@ -54,8 +53,10 @@ def main() -> None:
     build(options.image, options.out.absolute(), arguments)
 
 
-def base_arguments(source: str) -> dict[str, str]:
+def base_arguments(source: str | None) -> dict[str, str]:
     """Build arguments of base.def."""
+    if source is None:
+        return {}
     kind, _, place = source.partition("://")
     if kind == "docker":
         return {"BOOTSTRAP": "docker", "FROM": place}

@@ -28,17 +28,18 @@ PARENTS = {
 """Images, and the one that each is built on."""
 
 CONTAINERS = Path(workflow.basedir, "containers")
-BASE = config.get("base", "docker://debian:bookworm-slim")
+BASE = config.get("base")
 ON_GPU = "--nv" in workflow.deployment_settings.apptainer_args
 TORCH = config.get("torch", "pypi" if ON_GPU else "cpu")
 
 if TORCH not in ("cpu", "pypi"):
     raise WorkflowError(f"torch is {TORCH!r}, expected cpu or pypi")
-if not re.fullmatch(r"(docker|https?)://\S+", BASE):
+if BASE and not re.fullmatch(r"(docker|https?)://\S+", BASE):
     raise WorkflowError(f"base is {BASE!r}, expected docker://... or a Debian mirror")
 
 BUILD = shlex.join(
-    ["python", str(CONTAINERS / "build.py"), "--from", BASE, "--torch", TORCH]
+    ["python", str(CONTAINERS / "build.py"), "--torch", TORCH]
+    + (["--from", BASE] if BASE else [])
 )
 
 
@@ -70,7 +71,7 @@ def build_missing(jobs):
     if missing:
         command = [sys.executable, "-m", "snakemake", *missing, "--cores", "all"]
         command += ["--snakefile", workflow.main_snakefile, "--config"]
-        command += [f"scale={SCALE}", f"base={BASE}", f"torch={TORCH}"]
+        command += [f"scale={SCALE}", f"torch={TORCH}", *([f"base={BASE}"] if BASE else [])]
         if subprocess.run(command).returncode:
             raise WorkflowError(f"could not build {', '.join(missing)}")
 
