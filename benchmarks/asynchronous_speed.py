@@ -98,7 +98,7 @@ def one_after_the_other(spec: RunSpec, checkpoints: Path, scratch: Path) -> None
     torch.set_num_threads(THREADS)
 
     async def work() -> None:
-        inference.actor.load({name: tensor.numpy() for name, tensor in learner.weights().items()})
+        inference.actor.load(learner.weights())
         suite.evaluate(inference.actor, 0)
         rollout.begin()
         while learner.updates < spec.learner.updates:
@@ -108,7 +108,7 @@ def one_after_the_other(spec: RunSpec, checkpoints: Path, scratch: Path) -> None
                 batch.pop("env_steps")
                 staging.fill(batch)
                 learner.metrics(*learner.update(staging.index))
-            inference.actor.load({name: tensor.numpy() for name, tensor in learner.weights().items()})
+            inference.actor.load(learner.weights())
             inference.version = learner.updates
         suite.evaluate(inference.actor, learner.updates)
 

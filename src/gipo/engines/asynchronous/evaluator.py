@@ -34,7 +34,7 @@ class EvaluatorProcess:
         while not self.snapshots.is_evaluated(self.spec.learner.updates):
             if snapshot := self.snapshots.take():
                 state = checkpoint.load(snapshot)
-                self.actor.load({name: tensor.numpy() for name, tensor in state["policy"].items()})
+                self.actor.load(state["policy"])
                 now = {"update": state["update"], "env_steps": state["env_steps"]}
                 rows = self.suite.evaluate(self.actor, state["update"])
                 self.snapshots.evaluated(snapshot, [now | row for row in rows])

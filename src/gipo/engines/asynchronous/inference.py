@@ -105,7 +105,7 @@ class Inference:
     def _forward(self, observations: Array) -> Acts:
         version, weights = self.newest
         if version != self.version:
-            self.actor.load(weights)
+            self.actor.load({name: torch.from_numpy(array) for name, array in weights.items()})
             self.version = version
         uniforms = self.random.random((len(observations), self.action_dimensions), dtype=np.float32)
         self.batches += 1

@@ -41,16 +41,12 @@ class Actor:
 
     Args:
         model: gives logits [N, D, bins] and values [N] of observations [N, O]; on ``device``.
-        take: puts what the learner offers into the model.
+        load: puts what the learner offers into the model.
         device: where observations go.
     """
 
-    def __init__(self, model: nn.Module, take: Callable[[dict[str, Tensor]], object], device: torch.device) -> None:
-        self.model, self.take, self.device = model, take, device
-
-    def load(self, weights: dict[str, Array]) -> None:
-        """Take what the learner offers."""
-        self.take({name: torch.from_numpy(array) for name, array in weights.items()})
+    def __init__(self, model: nn.Module, load: Callable[[dict[str, Tensor]], object], device: torch.device) -> None:
+        self.model, self.load, self.device = model, load, device
 
     def act(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
         """Tokens uint8 [N, D], their log-probabilities [N, D] and values [N], float32, of observations [N, O].
