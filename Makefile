@@ -9,9 +9,9 @@ reproduce: .venv/.study $(if $(filter libero%,$(SCALE)),.venv/.libero)  ## run a
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --config scale=$(SCALE)
 	@echo "Report: results/$(SCALE)/report.html"
 
-test: .venv/.test              ## all tests, style, types and layers
+test: .venv/.test              ## style, types, layers and tests: make test [SLOW=1]
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory check
-	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist worksteal
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist worksteal $(if $(SLOW),-m "")
 
 check: .venv/.test             ## style, types and layers only
 	$(BIN)/ruff check
