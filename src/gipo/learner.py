@@ -46,6 +46,10 @@ class Losses:
     targets: Tensor  # [B]
     versions: Tensor  # int64 [B]
 
+    def detached(self) -> Losses:
+        """The same numbers without the graph that led to them."""
+        return Losses(**{name: tensor.detach() for name, tensor in vars(self).items()})
+
 
 class ParameterVector:
     """Parameters and their gradients as one contiguous vector each, of which they become views.
@@ -91,9 +95,9 @@ class UpdateRule:
             value=(values - batch.targets).square().mean(),
             entropy=entropies.mean(),
             kl=kl,
-            log_ratios=log_ratios.detach(),
+            log_ratios=log_ratios,
             advantages=advantages,
-            values=values.detach(),
+            values=values,
             targets=batch.targets,
             versions=batch.versions,
         )
@@ -210,7 +214,8 @@ class Learner(UpdateRule):
             index: flat positions in the replay, int64 [accumulation, batch_size].
 
         Returns:
-            Losses of the last micro-batch, and the gradient norms before clipping; valid until the next update.
+            Losses of the last micro-batch, without their graph, and the gradient norms before clipping; valid until the
+            next update.
         """
         self.index.copy_(index)
         result = self._steps[self.set_rates()]()
@@ -225,7 +230,7 @@ class Learner(UpdateRule):
         for positions in self.index:
             losses = self.losses(self.replay.gather(positions))
             (self.total(losses, moves_policy) / len(self.index)).backward()
-            parts.append(losses)
+            parts.append(losses.detached())
         norms = {
             "grad_norm_policy": self.policy.gradient.norm(),
             "grad_norm_value": self.value.gradient.norm(),
@@ -234,9 +239,9 @@ class Learner(UpdateRule):
         self.policy.vector.grad = self.policy.gradient.mul_(clip) if moves_policy else None
         self.value.vector.grad = self.value.gradient.mul_(clip)
         self.optimizer.step()
-        terms = torch.stack([torch.stack([part.policy, part.value, part.kl]) for part in parts]).detach()
+        terms = torch.stack([torch.stack([part.policy, part.value, part.kl]) for part in parts])
         self.health.record(torch.cat([terms.sum(0), torch.stack(list(norms.values()))]))
-        return losses, norms
+        return parts[-1], norms
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the model's tensors in main memory."""

@@ -124,8 +124,8 @@ class ShardedLearner(UpdateRule):
 
     def _of_the_whole(self, losses: Losses) -> Losses:
         """Losses of a micro-batch over all processes, without their graph."""
-        own = {field.name: getattr(losses, field.name).detach() for field in fields(losses)}
-        return Losses(**{name: self._gathered(part) if part.ndim else self._mean(part) for name, part in own.items()})
+        own = vars(losses.detached()).items()
+        return Losses(**{name: self._gathered(part) if part.ndim else self._mean(part) for name, part in own})
 
     def _gathered(self, share: Tensor) -> Tensor:
         """Rows of all processes."""
