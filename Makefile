@@ -11,7 +11,7 @@ reproduce: .venv/.study $(if $(filter libero%,$(SCALE)),.venv/.libero)  ## run a
 
 test: .venv/.test              ## style, types, layers and tests: make test [SLOW=1]
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory check
-	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist worksteal $(if $(SLOW),-m "")
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(SLOW),-m "")
 
 check: .venv/.test             ## style, types and layers only
 	$(BIN)/ruff check

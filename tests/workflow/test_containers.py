@@ -1,6 +1,7 @@
 """Images built from nothing, and the smoke scale run in them: the same numbers, by the code of the checkout."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from checkout import ROOT, Checkout
+from checkout import ROOT, Checkout, beside
 from gipo.figures import SWEEPS, of_study
 from gipo.tables import PROVENANCE
 
@@ -35,6 +36,32 @@ def image(directory: Path, name: str) -> Path:
 
 def log(directory: Path) -> str:
     return (directory / "log.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def sources() -> dict[str, str]:
+    """Config keys with which images can be built here; without apptainer and means to install it, a skip."""
+    installer = beside("shared/tools/install-apptainer")
+    if installer is None or os.geteuid() != 0:
+        if shutil.which("apptainer") is None:
+            pytest.skip("no apptainer on PATH, and no ../shared/tools/install-apptainer that root could run")
+        return {}
+    subprocess.run([installer], check=True)
+    mirror = subprocess.run([installer, "mirror"], check=True, capture_output=True, text=True).stdout.strip()
+    return {"base": mirror, "torch": "pypi"}  # a machine without a registry has torch in pip's own places
+
+
+@pytest.fixture(scope="module")
+def contained(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory, sources: dict[str, str]) -> Path:
+    """Working directory in which the smoke scale ran in images, built from nothing; not to be changed.
+
+    What Snakemake printed is in log.txt.
+    """
+    directory = tmp_path_factory.mktemp("contained")
+    done = checkout.snakemake(directory, *IN_IMAGES, **sources)
+    assert done.returncode == 0, done.stderr
+    (directory / "log.txt").write_text(done.stderr)
+    return directory
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ The results are empty files; Snakemake records how they came about as if it had 
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from checkout import ROOT, Checkout, read_plan
 from gipo.figures import SWEEPS, of_study
@@ -26,19 +25,16 @@ main(["--touch", "--forceall", "--quiet", "all", "--directory", sys.argv[1], "--
 """
 
 
-@pytest.fixture(scope="session")
-def studied(checkout: Checkout, shared: Path) -> Path:
+@pytest.fixture(scope="module")
+def studied(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Working directory in which the paper's scale ran to its report, as far as Snakemake can tell."""
-    directory = shared / "studied"
-    with FileLock(shared / "studied.lock"):
-        if not directory.exists():
-            results = directory / "results"
-            files = [results / name for name in outputs()]
-            for path in files:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()
-            done = checkout.run("python", "-c", TOUCH, str(directory))
-            assert done.returncode == 0, done.stderr
+    directory = tmp_path_factory.mktemp("studied")
+    for name in outputs():
+        path = directory / "results" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    done = checkout.run("python", "-c", TOUCH, str(directory))
+    assert done.returncode == 0, done.stderr
     return directory
 
 

@@ -1,10 +1,7 @@
 """Scale libero-smoke end to end: the real simulator, a tiny random model, Ray, to the report; then nothing to do."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
-from filelock import FileLock
 
 from checkout import ROOT, Checkout, copy_checkout
 from gipo.envs.libero_assets import VARIABLE, assets_directory
@@ -29,19 +26,17 @@ poll_seconds: 3
 
 
 @pytest.fixture(scope="module")
-def finished(checkout: Checkout, shared: Path) -> Checkout:
+def finished(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout in which the scale ran to its report, in jobs of SLURM where there is one; not to be changed."""
-    place = Checkout(shared / "libero")
-    with FileLock(shared / "libero.lock"), pytest.MonkeyPatch.context() as patch:
+    place = copy_checkout(checkout.root, tmp_path_factory.mktemp("libero") / "checkout")
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(assets_directory()))
-        if not (place.root / "results" / "libero-smoke" / "report.html").exists():
-            copy_checkout(checkout.root, place.root)
-            if missing_slurm():
-                done = place.snakemake(place.root, scale=SCALE)
-            else:
-                on_slurm(place, SITE)
-                done = place.run("snakemake", "--profile", "slurm", "--config", f"scale={SCALE}")
-            assert done.returncode == 0, done.stderr
+        if missing_slurm():
+            done = place.snakemake(place.root, scale=SCALE)
+        else:
+            on_slurm(place, SITE)
+            done = place.run("snakemake", "--profile", "slurm", "--config", f"scale={SCALE}")
+    assert done.returncode == 0, done.stderr
     return place
 
 

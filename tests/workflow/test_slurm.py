@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from filelock import FileLock
 
 from checkout import Checkout, copy_checkout, read_plan
 from gipo.files import read_json
@@ -38,15 +37,11 @@ poll_seconds: 3
 
 
 @pytest.fixture(scope="module")
-def cluster(checkout: Checkout, shared: Path) -> Checkout:
+def cluster(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout that is set up for this cluster."""
     if reason := missing_slurm():
         pytest.skip(reason)
-    copy = Checkout(shared / "cluster")
-    with FileLock(shared / "cluster.lock"):
-        if not copy.root.exists():
-            on_slurm(copy_checkout(checkout.root, copy.root), SITE)
-    return copy
+    return on_slurm(copy_checkout(checkout.root, tmp_path_factory.mktemp("slurm") / "cluster"), SITE)
 
 
 class Study:
@@ -109,17 +104,13 @@ def mine(root: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def disturbed(cluster: Checkout, shared: Path) -> Checkout:
+def disturbed(cluster: Checkout) -> Checkout:
     """A checkout in which everything happened to a study that a cluster does to jobs, run to its end."""
-    done = cluster.root / "disturbed"
-    with FileLock(shared / "disturbed.lock"):
-        if not done.exists():
-            try:
-                disturb(cluster)
-            finally:
-                for job in mine(cluster.root):
-                    ask("scancel", job)
-            done.touch()
+    try:
+        disturb(cluster)
+    finally:
+        for job in mine(cluster.root):
+            ask("scancel", job)
     return cluster
 
 

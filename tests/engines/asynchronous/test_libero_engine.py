@@ -24,7 +24,7 @@ STUDY = {
     "regimes": {"stale": 0.874},
     "methods": {"gipo-1-1": {"name": "gipo", "parameters": {"sigma_pos": 1.0, "sigma_neg": 1.0}}},
     "seeds": [0],
-    "replay": {"capacity": 64, "segment_length": 4, "environments": 2, "group_size": 1, "warmup_steps": 8},
+    "replay": {"capacity": 64, "segment_length": 4, "environments": 1, "group_size": 1, "warmup_steps": 4},
     "learner": {"updates": 6, "batch_size": 4, "accumulation": 2, "warmup_updates": 1, "policy_start": 1},
     "evaluation": {"every": 6, "episodes": 1},
     "diagnostics": {"every": 1},
