@@ -7,7 +7,8 @@ Physics, success and frames are LIBERO's own. What it does and nobody needs is l
   while they are not wanted (`Shutter`), so a frame shows what it would have shown: robosuite samples at a sub-step of
   its own choice, not at the end of a step.
 - *Soft reset.* LIBERO builds the scene anew in every reset; here its state is put back. What robosuite's own soft reset
-  forgets is restored as well: the gripper's last command, and which sites are visible, such as a burner that glowed.
+  forgets is restored as well: the gripper's last command, which sites are visible, such as a burner that glowed, and
+  what MuJoCo's solver starts from, the accelerations in the new scene.
 
 Frames, observations and the simulator's state stay the same, bit for bit (tests/envs/test_libero.py).
 """
@@ -135,6 +136,7 @@ class LiberoEnv:
         self._shutter = Shutter(self._domain) if cameras else None
         self._init_states = _init_states(self.task.suite, self.task.name)
         self._sites = self._domain.sim.model.site_rgba.copy()
+        self._domain.sim.reset = self._renew
         self._bodies = {**self._domain.objects_dict, **self._domain.fixtures_dict}
         self._step = self.task.horizon
         self._succeeded = False
@@ -148,7 +150,6 @@ class LiberoEnv:
         """
         if not 0 <= start.init_state < len(self._init_states):
             raise GipoError(f"init_state is {start.init_state}, expected 0 to {len(self._init_states) - 1}")
-        self._domain.sim.model.site_rgba[:] = self._sites
         self._place(start.seed)
         gripper = self._domain.robots[0].gripper
         gripper.current_action = np.zeros(gripper.dof)
@@ -242,6 +243,16 @@ class LiberoEnv:
                     continue
         finally:
             np.random.set_state(others)  # noqa: NPY002
+
+    def _renew(self) -> None:
+        """In place of the simulator's reset: what a scene built anew would hold, its fixtures at the origin."""
+        sim = self._domain.sim
+        for fixture in self._domain.fixtures_dict.values():
+            body = sim.model.body_name2id(fixture.root_body)
+            sim.model.body_pos[body], sim.model.body_quat[body] = (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0)
+        sim.model.site_rgba[:] = self._sites
+        type(sim).reset(sim)
+        sim.forward()
 
     def _advance(self, action: Floats, seen: bool) -> bool:
         """One step; whether it solved the task."""
