@@ -253,6 +253,7 @@ class LiberoEnv:
         sim.model.site_rgba[:] = self._sites
         type(sim).reset(sim)
         sim.forward()
+        sim.forward()  # as the new scene's renderer does; the solver starts where it ended before
 
     def _advance(self, action: Floats, seen: bool) -> bool:
         """One step; whether it solved the task."""
