@@ -71,7 +71,8 @@ def build_missing(jobs):
     if missing:
         command = [sys.executable, "-m", "snakemake", *missing, "--cores", "all"]
         command += ["--snakefile", workflow.main_snakefile, "--config"]
-        command += [f"scale={SCALE}", f"torch={TORCH}", *([f"base={BASE}"] if BASE else [])]
+        settings = {"scale": SCALE, "torch": TORCH} | ({"base": BASE} if BASE else {})
+        command += [f"{key}={value}" for key, value in settings.items()]
         if subprocess.run(command).returncode:
             raise WorkflowError(f"could not build {', '.join(missing)}")
 
