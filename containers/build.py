@@ -29,8 +29,8 @@ SETTINGS = ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy
 
 LATER_WINS = ("global", "install", ":env:")
 
-OURS = ("APPTAINER_BIND", "APPTAINER_BINDPATH", "APPTAINERENV_PYTHONPATH", "PYTHONPATH")
-"""For jobs in an image; a build must see neither this checkout's code nor its place."""
+OUTSIDE = ("APPTAINER_BIND", "APPTAINER_BINDPATH", "APPTAINERENV_PYTHONPATH", "PYTHONPATH", "MUJOCO_GL")
+"""A build must see neither this checkout's code nor its place, nor how this machine draws."""
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def build(image: str, out: Path, arguments: dict[str, str]) -> None:
     for name, value in arguments.items():
         command += ["--build-arg", f"{name}={value}"]
     command += [str(unfinished), f"containers/{image}.def"]
-    environment = {name: value for name, value in os.environ.items() if name not in OURS}
+    environment = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
     with tempfile.TemporaryDirectory(prefix="gipo-pip-", dir="/tmp") as stage:  # %post sees /tmp
         variables = pip_variables(pip_settings(), Path(stage))
         environment |= {f"APPTAINERENV_{name}": value for name, value in variables.items()}

@@ -122,6 +122,12 @@ def test_an_image_is_the_command_line(contained: Path, tmp_path: Path):
     assert (tmp_path / "weights.csv").read_bytes() == weights.read_bytes()
 
 
+def test_how_the_machine_draws_stays_outside(contained: Path):
+    """MetaWorld's image has nothing that draws, and ``MUJOCO_GL`` is set wherever simulators are used."""
+    command = ["apptainer", "exec", str(image(contained, "metaworld")), "python", "-c", "import mujoco"]
+    subprocess.run(command, check=True, env=os.environ | {"MUJOCO_GL": "egl"})
+
+
 def test_a_second_call_runs_nothing(checkout: Checkout, again: Path, sources: dict[str, str]):
     assert checkout.plan(again, *IN_IMAGES, **sources).jobs == {}
 
