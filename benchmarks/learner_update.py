@@ -8,8 +8,8 @@ all its micro-batches (paper: 4 x 512). Per row:
 - update_ms, products_ms, ratio: the reference multiplies the same matrices as the network's forward and backward pass
   and does nothing else, so the ratio is the price of everything around them: sampling, softmax, objective, autograd,
   clipping, AdamW;
-- eager_ms, captured_gain: on a GPU, the same update without its CUDA graph (`gipo.graphs.Step`), and how many times as
-  long it takes; empty on a CPU, where there is no graph;
+- eager_ms, captured_gain: on a GPU, the same update without its CUDA graph (`gipo.cuda_graph.Step`), and how many times
+  as long it takes; empty on a CPU, where there is no graph;
 - metrics_ms, diagnostics_share: one logged row of diagnostics, and what it adds to the time of updates at the config's
   logging interval, as a share.
 """
@@ -21,8 +21,8 @@ from pathlib import Path
 
 import torch
 
+from gipo.cuda_graph import Step
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
-from gipo.graphs import Step
 from gipo.learner import Learner
 from gipo.rates import made_up_learner, random_index
 from gipo.runs.spec import RunSpec

@@ -6,7 +6,7 @@ from pathlib import Path
 from factories import Study, write_sweeps
 from gipo import gridworld
 from gipo.analysis.collect import collect
-from gipo.weights import trust_weights
+from gipo.trust_weights import trust_weights
 
 
 def write_scale(study: Study, root: Path) -> Path:

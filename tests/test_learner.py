@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from gipo.errors import GipoError
-from gipo.lag import Replay, Segments
 from gipo.learner import Learner, schedule
+from gipo.replay import Replay, Segments
 from gipo.runs.spec import RunSpec
 
 O, D, BINS = 39, 4, 8  # noqa: E741

@@ -9,7 +9,6 @@ import torch
 from checkout import ROOT
 from gipo.errors import GipoError
 from gipo.figures import SWEEPS, of_study
-from gipo.lag import Regime
 from gipo.plan import (
     Cost,
     Line,
@@ -24,6 +23,7 @@ from gipo.plan import (
     show_libero,
 )
 from gipo.rates import CPU, GridworldRate, LearnerRate, Rates, TaskRate, learner_rate, made_up_learner, random_index
+from gipo.replay import Regime
 from gipo.runs.spec import RunSpec
 from gipo.study import Study
 

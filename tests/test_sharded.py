@@ -7,13 +7,13 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from gipo.lag import Batch
 from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.packed import PackedPolicy
 from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
 from gipo.models.openvla_oft.prompts import prompt_ids, read_tokenizer
 from gipo.models.openvla_oft.tiny import write_tiny
+from gipo.replay import Batch
 from gipo.runs.spec import RunSpec
 from gipo.sharded import ShardedLearner
 

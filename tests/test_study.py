@@ -144,8 +144,11 @@ def test_an_absent_part_changes_no_known_digest():
     ("content", "message"),
     [
         ({"suite": "libero", "task": "libero_goal_7", "states": {}}, "needs the asynchronous engine"),
-        ({"suite": "libero", "task": "libero_goal_7", "asynchronous": {}}, "libero has neither"),
-        ({"states": {}, "asynchronous": {}}, "metaworld has states"),
+        (
+            {"suite": "libero", "task": "libero_goal_7", "asynchronous": {}},
+            "libero needs one of openvla and states; given: none",
+        ),
+        ({"states": {}, "asynchronous": {}}, "metaworld needs neither openvla nor states; given: states"),
         ({"replay": spec().replay.model_dump() | {"lifetime": None}}, "needs the asynchronous engine"),
     ],
 )
@@ -273,7 +276,7 @@ def test_liberos_tasks_have_no_baseline():
 
 
 def test_a_libero_study_has_no_sweeps():
-    with pytest.raises(ValueError, match="sweeps have figures for suite metaworld only"):
+    with pytest.raises(ValueError, match="suite libero has: none"):
         Study.model_validate(SCALE | LIBERO | {"sweeps": {"ranking": {}}})
 
 

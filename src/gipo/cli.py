@@ -100,7 +100,7 @@ def gridworld(config: Config, out: Out) -> None:
 def weights(out: Out) -> None:
     """Trust weights of every objective over the ratio (figure 1)."""
     from gipo.files import atomic_path
-    from gipo.weights import trust_weights
+    from gipo.trust_weights import trust_weights
 
     with atomic_path(out) as path:
         trust_weights().to_csv(path, index=False, float_format="%.10g")
@@ -234,8 +234,9 @@ def checkpoint(
     """Fetch an OpenVLA-OFT checkpoint and write down its checksums."""
     from pydantic import ValidationError
 
+    from gipo.config import explain
     from gipo.models.openvla_oft import published
-    from gipo.runs.spec import OpenVLASpec, explain
+    from gipo.runs.spec import OpenVLASpec
 
     try:
         model = OpenVLASpec(repository=repository, revision=revision)

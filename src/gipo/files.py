@@ -2,12 +2,10 @@
 
 import json
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from gipo.errors import GipoError
 
@@ -54,29 +52,3 @@ def read_json(path: Path) -> Any:
         raise GipoError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:  # also UnicodeDecodeError
         raise GipoError(f"{path} is corrupt, expected JSON: {error}") from error
-
-
-class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML whose keys stand only once; plain YAML lets the last one win without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Raise where a key is repeated."""
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file.
-
-    Raises:
-        GipoError: The file is missing, unreadable or not YAML, or a key stands in it twice; the message names it.
-    """
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
-    except OSError as error:
-        raise GipoError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GipoError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from gipo import diagnostics, objectives, targets
+from gipo.cuda_graph import Step
 from gipo.errors import GipoError
-from gipo.graphs import Step
-from gipo.lag import Batch, Segments
 from gipo.models.categorical import log_prob_and_entropy
 from gipo.models.mlp import MLPPolicy
+from gipo.replay import Batch, Segments
 from gipo.runs.spec import LearnerSpec, RunSpec
 from gipo.tables import STATISTICS
 

@@ -20,8 +20,8 @@ from gipo.cluster.requests import LEARNER_MB
 from gipo.errors import GipoError
 from gipo.figures import of_study
 from gipo.files import read_json, write_json
-from gipo.lag import Regime
 from gipo.rates import LearnerRate, Rates
+from gipo.replay import Regime
 from gipo.runs.provenance import CHECKOUT, origin
 from gipo.runs.spec import RunSpec
 from gipo.study import BaselineSpec, Study
@@ -37,7 +37,7 @@ GOALS = 50
 
 
 TRANSITION_BYTES = 210
-"""Of a transition in the replay (`gipo.lag.Replay`), with its part of the segment."""
+"""Of a transition in the replay (`gipo.replay.Replay`), with its part of the segment."""
 
 
 @dataclass(frozen=True)

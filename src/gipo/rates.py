@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from gipo import gridworld
+from gipo.cuda_graph import Step
 from gipo.engines.actors import make_environment, sample_tokens
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
-from gipo.graphs import Step
 from gipo.gridworld import family
-from gipo.lag import Replay, Segments
 from gipo.learner import Learner, make_model
+from gipo.replay import Replay, Segments
 from gipo.runs.code import training_modules
 from gipo.runs.provenance import origin
 from gipo.runs.spec import LearnerSpec, RunSpec

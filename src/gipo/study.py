@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
-from gipo import objectives
-from gipo.envs.tasks import check_task
+from gipo import objectives, suites
+from gipo.config import Label, NonNegativeInt, PositiveFloat, PositiveInt, Section, explain
 from gipo.errors import GipoError
 from gipo.runs.spec import (
     AsynchronousSpec,
     DiagnosticsSpec,
     EnvironmentSpec,
     EvaluationSpec,
-    Label,
     LearnerSpec,
     NetworkSpec,
-    NonNegativeInt,
     ObjectiveSpec,
     OpenVLASpec,
-    PositiveFloat,
-    PositiveInt,
     ReplaySpec,
     RunSpec,
-    Section,
     StatesSpec,
     StoreSpec,
-    explain,
+    SuiteName,
 )
 
 BY_LABEL = Field(min_length=1, json_schema_extra={"additionalProperties": False})
@@ -92,10 +87,6 @@ class MethodSpec(ObjectiveSpec):
     """Keys of the learner's section that this method changes, e.g. ``{estimator: vtrace}``."""
 
 
-SweepName = Literal["lag", "sigma", "ranking", "vtrace"]
-"""Sweeps that have a figure: lagsweep, fig9, ranking, vtrace."""
-
-
 class Sweep(Section):
     """A further grid of runs, with tables and a figure of its own; what is left out is the main grid's."""
 
@@ -110,19 +101,23 @@ class Sweep(Section):
     is fixed and the inflow follows."""
 
 
+_SWEEPS = sorted({name for suite in suites.names() for name in suites.get(suite).sweeps})
+
+
 class Study(Section):
     """Every task x regime x method x seed of the main grid and of the sweeps, with the settings that all runs share."""
 
     title: str
     """One line for the report."""
-    suite: Literal["metaworld", "libero"] = "metaworld"
+    suite: SuiteName = "metaworld"
     tasks: Annotated[list[Label], Field(min_length=1)]
     regimes: Annotated[dict[Label, Regime], BY_LABEL]
     methods: Annotated[dict[Label, MethodSpec], BY_LABEL]
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
     env_steps_per_update: PositiveFloat | None = None
     """As in `Sweep`."""
-    sweeps: dict[SweepName, Sweep] = Field(default_factory=dict)
+    sweeps: dict[str, Sweep] = Field(default_factory=dict, json_schema_extra={"propertyNames": {"enum": _SWEEPS}})
+    """By name; the suite says which there are (`gipo.suites.Suite.sweeps`)."""
     environment: EnvironmentSpec = EnvironmentSpec()
     network: NetworkSpec = NetworkSpec()
     openvla: OpenVLASpec | Annotated[dict[Label, OpenVLASpec], BY_LABEL] | None = None
@@ -141,7 +136,7 @@ class Study(Section):
     def _names_are_known(self) -> Study:
         for task in self.tasks:
             try:
-                check_task(task, self.suite)
+                suites.get(self.suite).check_task(task)
             except GipoError as error:
                 raise ValueError(str(error)) from error
         for name, values in (("tasks", self.tasks), ("seeds", self.seeds)):
@@ -149,8 +144,10 @@ class Study(Section):
                 raise ValueError(f"{name} = {values} names one twice")
         if isinstance(self.openvla, dict) and set(self.openvla) != set(self.tasks):
             raise ValueError(f"openvla is for {', '.join(self.openvla)}, expected tasks: {', '.join(self.tasks)}")
-        if self.suite == "libero" and self.sweeps:
-            raise ValueError("sweeps have figures for suite metaworld only")
+        known = suites.get(self.suite).sweeps
+        if unknown := sorted(set(self.sweeps) - set(known)):
+            names = ", ".join(known) or "none"
+            raise ValueError(f"unknown key sweeps.{unknown[0]}; suite {self.suite} has: {names}")
         for label, method in self.methods.items():
             try:
                 objectives.make(method.name, **method.parameters)
@@ -260,8 +257,8 @@ class Study(Section):
         return list({(model.repository, model.revision): model for model in models}.values())
 
     def scored_by_baselines(self) -> list[str]:
-        """Tasks whose score is between two reference policies; LIBERO's is the success rate."""
-        return self.tasks if self.suite == "metaworld" else []
+        """Tasks whose score lies between two reference policies."""
+        return self.tasks if suites.get(self.suite).score == "baselines" else []
 
     def baseline(self, task: str) -> BaselineSpec:
         """The reference policies of one task."""

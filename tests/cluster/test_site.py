@@ -12,8 +12,8 @@ from gipo.cluster import requests
 from gipo.cluster.site import Site
 from gipo.errors import GipoError
 from gipo.files import write_json
-from gipo.lag import Replay
 from gipo.plan import TRANSITION_BYTES, memory_mb, run_cost, save, scale_config
+from gipo.replay import Replay
 from gipo.study import Study
 from test_plan import rates_of
 

@@ -16,8 +16,8 @@ from scipy.spatial.transform import Rotation as ScipyRotation
 from gipo.envs.baselines import measure
 from gipo.envs.metaworld import MetaWorldEnv, episode_seed, expert
 from gipo.envs.sawyer import GOAL_SEED, Rotation, fast_class, goals, light_model, norm
-from gipo.envs.tasks import METAWORLD_TASKS
 from gipo.errors import GipoError
+from gipo.suites.metaworld import METAWORLD_TASKS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Constant"),  # of the scripted policies

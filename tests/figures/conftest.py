@@ -8,7 +8,7 @@ import pytest
 
 from factories import Study, write_study
 from gipo.analysis.collect import collect
-from gipo.weights import trust_weights
+from gipo.trust_weights import trust_weights
 from scales import collect_sweeps
 
 

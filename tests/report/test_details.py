@@ -136,7 +136,7 @@ def test_rows_come_in_the_order_of_the_topics(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("symbol", "code"),
     [
-        ("gipo.lag:Segments.rewards", "rewards: Tensor"),
+        ("gipo.replay:Segments.rewards", "rewards: Tensor"),
         ("gipo.objectives:KERNELS", "KERNELS: dict"),
         ("gipo.envs.sawyer:GOAL_SEED", "GOAL_SEED ="),
         ("gipo.gridworld:write", "def write("),

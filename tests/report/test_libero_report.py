@@ -9,7 +9,7 @@ from gipo import figures, gridworld
 from gipo.analysis.claims import write_scorecard
 from gipo.analysis.collect import collect
 from gipo.report import assemble
-from gipo.weights import trust_weights
+from gipo.trust_weights import trust_weights
 
 pytestmark = pytest.mark.slow  # builds every figure once
 

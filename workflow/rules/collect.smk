@@ -18,7 +18,7 @@ rule tables:
             "sweeps/", "--sweep "
         ),
     shell:
-        "gipo collect {CONFIG} results results/{wildcards.scale}/{wildcards.grid} {params.sweep}"
+        "gipo collect {CONFIG:q} results results/{wildcards.scale}/{wildcards.grid} {params.sweep}"
 
 
 rule store:
@@ -42,4 +42,4 @@ rule track:
     params:
         code=code_digest("gipo.runs.tracking"),
     shell:
-        "gipo track {CONFIG} results {output}"
+        "gipo track {CONFIG:q} results {output}"

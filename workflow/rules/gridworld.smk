@@ -12,7 +12,7 @@ rule gridworld:
         code=code_digest("gipo.gridworld"),
         settings=STUDY.gridworld.model_dump(),
     shell:
-        "gipo gridworld {CONFIG} results/{wildcards.scale}/gridworld"
+        "gipo gridworld {CONFIG:q} results/{wildcards.scale}/gridworld"
 
 
 rule weights:
@@ -21,6 +21,6 @@ rule weights:
     container:
         image("report")
     params:
-        code=code_digest("gipo.weights"),
+        code=code_digest("gipo.trust_weights"),
     shell:
         "gipo weights {output}"

@@ -47,5 +47,5 @@ rule train_libero:
         device=lambda wildcards, resources: "cuda" if resources.gpu else "cpu",
         learners=lambda wildcards, resources: run_of(wildcards).learners(resources.gpu),
     shell:
-        "gipo train {CONFIG} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
+        "gipo train {CONFIG:q} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
         " --method {wildcards.method} --seed {wildcards.seed} --device {params.device} --learners {params.learners}"

@@ -42,4 +42,4 @@ rule report:
         ),
         title=STUDY.title,
     shell:
-        "gipo report {CONFIG} results/{wildcards.scale} {output}"
+        "gipo report {CONFIG:q} results/{wildcards.scale} {output}"

@@ -25,7 +25,7 @@ rule train:
     params:
         code=lambda wildcards: CODE[wildcards.method],
     shell:
-        "gipo train {CONFIG} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
+        "gipo train {CONFIG:q} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
         " --method {wildcards.method} --seed {wildcards.seed} --workers $(( {threads} - 1 ))"
         " --device {resources.device} --checkpoint-seconds {resources.checkpoint_seconds}"
 
@@ -38,4 +38,4 @@ rule baseline:
     params:
         code=code_digest("gipo.envs.baselines", "gipo.tables"),
     shell:
-        "gipo baseline {CONFIG} {wildcards.task} {output}"
+        "gipo baseline {CONFIG:q} {wildcards.task} {output}"

@@ -12,9 +12,9 @@ from pydantic import Field, ValidationError, model_validator
 from gipo.analysis.measures import Measure
 from gipo.analysis.results import NotTestedError, Results
 from gipo.analysis.statistics import Estimate
+from gipo.config import Section, read_yaml
 from gipo.errors import GipoError
-from gipo.files import atomic_path, read_yaml
-from gipo.runs.spec import Section
+from gipo.files import atomic_path
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from gipo import suites
 from gipo.errors import GipoError
 from gipo.runs.finished import FinishedRun
 from gipo.runs.spec import RunSpec
@@ -69,7 +70,7 @@ def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], out: Path) 
         if _cell(one) == _cell(other):
             raise GipoError(f"two runs of one seed, expected one: {one.directory.path} and {other.directory.path}")
     baselines = _baselines(baseline_dirs)
-    tasks = sorted({run.spec.task for run in runs if run.spec.suite == "metaworld"})
+    tasks = sorted({run.spec.task for run in runs if suites.get(run.spec.suite).score == "baselines"})
     if tasks and baselines.empty:
         raise GipoError("no baselines to collect: expected one baseline directory for each task")
     references = {task: _reference(baselines, task) for task in tasks}

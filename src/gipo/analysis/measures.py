@@ -19,8 +19,8 @@ from gipo.analysis import design, statistics
 from gipo.analysis.exact import Asymmetry, BoundUse, CaseStudy, Family, Theory
 from gipo.analysis.results import MeasureBase, NotTestedError, Results, Sweep
 from gipo.analysis.statistics import Array, Curves, Estimate
+from gipo.config import Section
 from gipo.errors import GipoError
-from gipo.runs.spec import Section
 from gipo.tables import STATISTICS
 
 EVALUATED = {"score": "score", "success": "success_any"}

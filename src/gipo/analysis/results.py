@@ -14,7 +14,7 @@ from gipo.analysis import design
 from gipo.analysis.collect import Tables
 from gipo.analysis.reading import read_csv
 from gipo.analysis.statistics import Estimate
-from gipo.runs.spec import Section
+from gipo.config import Section
 
 Sweep = Literal["lag", "sigma", "ranking", "vtrace"]
 """A grid beside the main one that a scale may have, by the name of its directory below ``sweeps``."""

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from gipo.config import NonNegativeInt, PositiveInt, Section
 from gipo.errors import GipoError
-from gipo.runs.spec import NonNegativeInt, PositiveInt, Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,-]+$")]
 

@@ -55,7 +55,7 @@ class ActorGroup:
         self.observations = np.stack([self._begin_episode(i) for i in range(len(members))])
 
     def collect(self, model: MLPPolicy, round_number: int) -> Arrays:
-        """One segment of every environment, with actions sampled from ``model``; fields of `gipo.lag.Segments`."""
+        """One segment of every environment, with actions sampled from ``model``; fields of `gipo.replay.Segments`."""
         count, steps = len(self.environments), self.spec.replay.segment_length
         uniforms = self.spec.generator(Stream.ACTIONS, self.group, round_number).random(
             (steps, count, ACTION_DIMENSIONS), dtype=np.float32

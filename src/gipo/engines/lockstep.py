@@ -21,8 +21,8 @@ from gipo.engines.record import Record
 from gipo.engines.workers import make_actors
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.errors import GipoError
-from gipo.lag import Regime, Replay
 from gipo.learner import Learner, make_model
+from gipo.replay import Regime, Replay
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
 from gipo.runs.spec import RunSpec

@@ -14,9 +14,9 @@ import torch
 from gipo.engines.actors import ActorGroup, Arrays
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.errors import GipoError
-from gipo.lag import Segments
 from gipo.learner import make_model
 from gipo.models.mlp import MLPPolicy
+from gipo.replay import Segments
 from gipo.runs.spec import RunSpec
 
 

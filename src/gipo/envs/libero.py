@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gipo.envs.libero_import import control_env, package, renderer
-from gipo.envs.libero_tasks import INIT_STATES, libero_task
 from gipo.errors import GipoError
+from gipo.suites.libero_tasks import INIT_STATES, libero_task
 
 Floats = npt.NDArray[np.float64]
 Frame = npt.NDArray[np.uint8]
@@ -109,7 +109,7 @@ class LiberoEnv:
     each holds up to 2 GB, which `close` frees.
 
     Args:
-        task: one of `gipo.envs.libero_tasks.LIBERO_TASKS`.
+        task: one of `gipo.suites.libero_tasks.LIBERO_TASKS`.
         cameras: whether observations have frames.
         reward: in place of LIBERO's own, which is 1 in a step that solves the task and 0 in others.
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, MultiDiscrete
 
+from gipo import suites
 from gipo.envs.sawyer import fast_class, goals
-from gipo.envs.tasks import check_task
 from gipo.errors import GipoError
 
 Floats = npt.NDArray[np.float64]
@@ -39,7 +39,7 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
     ``success_last`` (now; at the last step it is what the authors' code counts).
 
     Args:
-        task: one of `gipo.envs.tasks.METAWORLD_TASKS`.
+        task: one of `gipo.suites.metaworld.METAWORLD_TASKS`.
         bins: tokens per action dimension.
         episode_steps: time limit.
 
@@ -50,7 +50,7 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
     metadata: ClassVar[dict[str, list[str]]] = {"render_modes": []}
 
     def __init__(self, task: str, *, bins: int = 256, episode_steps: int = 500) -> None:
-        check_task(task)
+        suites.get("metaworld").check_task(task)
         self.task, self.bins, self.episode_steps = task, bins, episode_steps
         self.action_space = MultiDiscrete([bins] * ACTION_DIMENSIONS)
         self._levels = -1 + 2 * np.arange(bins, dtype=np.float64) / (bins - 1)

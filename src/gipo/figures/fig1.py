@@ -19,7 +19,7 @@ TOP = 4.0
 
 
 def table(sources: Path) -> pd.DataFrame:
-    """Trust weights as `gipo.weights` computed them from the objectives.
+    """Trust weights as `gipo.trust_weights` computed them from the objectives.
 
     Raises:
         GipoError: ``weights.csv`` is missing, or lacks a column.

@@ -11,9 +11,10 @@ from markupsafe import Markup
 from gipo.analysis import design
 from gipo.analysis.claims import NOT_TESTED, VERDICTS
 from gipo.analysis.collect import Tables
+from gipo.config import read_yaml
 from gipo.errors import GipoError
 from gipo.figures import SWEEPS, of_study, scorecard
-from gipo.files import atomic_path, read_yaml
+from gipo.files import atomic_path
 from gipo.report import details, embed, summary
 
 TEMPLATE = "report.html"

@@ -17,9 +17,8 @@ from typing import Any, Literal, get_args
 from markupsafe import Markup, escape
 from pydantic import Field, ValidationError
 
+from gipo.config import Section, explain, read_yaml
 from gipo.errors import GipoError
-from gipo.files import read_yaml
-from gipo.runs.spec import Section, explain
 
 DETAILS = Path(__file__).with_name("details.yaml")
 PACKAGE = Path(__file__).parents[1]

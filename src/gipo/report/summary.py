@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gipo.analysis import design as designs
+from gipo.config import Section
 from gipo.figures import style
 from gipo.runs.spec import (
     AsynchronousSpec,
@@ -19,7 +20,6 @@ from gipo.runs.spec import (
     LearnerSpec,
     NetworkSpec,
     OpenVLASpec,
-    Section,
     StoreSpec,
 )
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from gipo.config import explain
 from gipo.errors import GipoError
 from gipo.files import read_json, write_json
-from gipo.runs.spec import RunSpec, explain
+from gipo.runs.spec import RunSpec
 
 
 @dataclass(frozen=True)

@@ -6,68 +6,31 @@ Defaults are the paper's MetaWorld setting (paper-facts section 3); a scale conf
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from gipo import suites
+from gipo.config import (
+    Label,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    UnitInterval,
+)
 from gipo.errors import GipoError
-from gipo.files import read_yaml
-
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
-NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-UnitInterval = Annotated[float, Field(ge=0, le=1)]
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class Section(BaseModel):
-    """A part of a configuration: immutable, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a YAML file.
-
-        Raises:
-            GipoError: it is missing or not YAML, or a key is unknown, missing or out of range; names file and key.
-        """
-        try:
-            return cls.model_validate(read_yaml(path))
-        except ValidationError as error:
-            raise GipoError(f"{path}: {explain(error)}") from error
-
-    def digest(self) -> str:
-        """Hexadecimal SHA-256 of the content; absent parts do not count: a new optional one changes no old digest."""
-        content = {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def explain(error: ValidationError) -> str:
-    """The first mistake of a configuration in one line: key, value, what was expected."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("("))  # not the kind of a choice
-    message = first["msg"].removeprefix("Value error, ")
-    if not key:
-        return message
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {key}"
-    if first["type"] == "missing":
-        return f"{key} is missing"
-    return f"{key} = {first['input']!r}: {message[0].lower()}{message[1:]}"
 
 
 class ObjectiveSpec(Section):
     """A policy objective: its registered name, or ``module:name``, and its parameters (see `gipo.objectives.make`)."""
 
     name: str
-    parameters: dict[str, Annotated[float, Field(strict=True)] | str] = {}
+    parameters: dict[str, Annotated[float, Field(strict=True)] | str] = Field(default_factory=dict)
 
 
 class EnvironmentSpec(Section):
@@ -87,6 +50,9 @@ class NetworkSpec(Section):
     detach_value: bool = True
     """The value loss does not train the encoder [C]; false: it does."""
 
+
+POLICIES = ("openvla", "states")
+"""Sections of a run that choose another policy than `NetworkSpec` on the suite's own observations."""
 
 TINY = "tiny-random"
 """Repository of a checkpoint that is no published one, see `gipo.models.openvla_oft.tiny`."""
@@ -212,10 +178,21 @@ class AsynchronousSpec(Section):
     """Targets from the newest policy's values once a segment is whole; false: from those it was played with [C]."""
 
 
+def _known_suite(name: str) -> str:
+    try:
+        return suites.get(name).name
+    except GipoError as error:
+        raise ValueError(str(error)) from error
+
+
+SuiteName = Annotated[str, AfterValidator(_known_suite)]
+"""Name of a suite in the catalogue, `gipo.suites`."""
+
+
 class RunSpec(Section):
     """One training run. Its identity is the digest of its content."""
 
-    suite: Literal["metaworld", "libero"] = "metaworld"
+    suite: SuiteName = "metaworld"
     task: Label
     regime: Label
     method: Label
@@ -238,15 +215,16 @@ class RunSpec(Section):
     def _engine_can(self) -> RunSpec:
         if self.asynchronous and self.learner.refresh_every:
             raise ValueError("learner.refresh_every (and with it estimator vtrace) needs the lockstep engine")
+        suite = suites.get(self.suite)
         if not self.asynchronous:
-            if self.suite == "libero":
-                raise ValueError("suite libero needs the asynchronous engine")
+            if not suite.lockstep:
+                raise ValueError(f"suite {self.suite} needs the asynchronous engine")
             if self.replay.lifetime is None:
                 raise ValueError("a regime by its number of actors needs the asynchronous engine")
-        policies = [name for name in ("openvla", "states") if getattr(self, name)]
-        if len(policies) != (self.suite == "libero"):
-            has = " and ".join(policies) or "neither"
-            raise ValueError(f"{self.suite} has {has}; libero needs one of openvla and states, metaworld neither")
+        given = [name for name in POLICIES if getattr(self, name)]
+        if len(given) != bool(suite.policies) or not set(given) <= set(suite.policies):
+            needs = f"one of {' and '.join(suite.policies)}" if suite.policies else f"neither {' nor '.join(POLICIES)}"
+            raise ValueError(f"suite {self.suite} needs {needs}; given: {' and '.join(given) or 'none'}")
         return self
 
     @model_validator(mode="after")

@@ -18,8 +18,8 @@ from gipo.engines.asynchronous.rollout import Rollout
 from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.watchdog import hung, last_words
 from gipo.errors import GipoError
-from gipo.lag import Replay, Segments
 from gipo.learner import Learner, make_model
+from gipo.replay import Replay, Segments
 
 NOWHERE = Path("checkpoints-that-a-small-network-needs-not")
 

@@ -12,7 +12,6 @@ from gipo.engines.asynchronous.staging import Staging
 from gipo.engines.asynchronous.suites import Actor, Array
 from gipo.envs.libero import SPLIT, LiberoEnv, Observation, Start, episode_start
 from gipo.envs.libero_shaped import reach
-from gipo.envs.libero_tasks import libero_tasks
 from gipo.learner import Learner, make_model
 from gipo.models.openvla_oft.images import SIZE, preprocess
 from gipo.models.openvla_oft.layout import Layout
@@ -20,6 +19,7 @@ from gipo.models.openvla_oft.prompts import prompt_ids, read_tokenizer
 from gipo.models.openvla_oft.statistics import read_statistics
 from gipo.models.openvla_oft.tokens import SLOTS, actions_of_tokens, env_actions, normalise_proprio
 from gipo.runs.spec import OpenVLASpec, RunSpec, StatesSpec
+from gipo.suites.libero_tasks import libero_tasks
 
 if TYPE_CHECKING:  # costs seconds to import, in processes that have no model
     from gipo.models.openvla_oft.packed import PackedPolicy

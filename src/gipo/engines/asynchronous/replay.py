@@ -12,8 +12,8 @@ import torch
 from gipo import targets
 from gipo.engines.actors import Arrays, Stream
 from gipo.engines.asynchronous.suites import make_suite
-from gipo.lag import Regime, Replay, Segments
 from gipo.learner import ends
+from gipo.replay import Regime, Replay, Segments
 from gipo.runs.spec import RunSpec
 
 
@@ -71,7 +71,7 @@ class ReplayServer:
             updates: how many, U.
 
         Returns:
-            Fields of `gipo.lag.Batch`, [U * accumulation * batch_size, ...], and ``env_steps``.
+            Fields of `gipo.replay.Batch`, [U * accumulation * batch_size, ...], and ``env_steps``.
         """
         learner = self.spec.learner
         async with self.changed:

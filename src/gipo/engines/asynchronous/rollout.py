@@ -65,7 +65,7 @@ class Rollout:
         self.acts = self._act(self.observations)
 
     def collect(self) -> Arrays:
-        """One segment of every environment: `gipo.lag.Segments`, and versions, values and successors' values [S, T]."""
+        """One segment of every environment: `gipo.replay.Segments`, versions, values and successors' values [S, T]."""
         shape = (len(self.environments), self.spec.replay.segment_length)
         dimensions = self.acts.tokens.shape[1:]
         segment: Arrays = {

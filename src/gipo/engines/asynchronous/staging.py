@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gipo.engines.asynchronous.ranks import Ranks
-from gipo.lag import Batch
+from gipo.replay import Batch
 from gipo.runs.spec import LearnerSpec
 
 
@@ -51,7 +51,7 @@ class Staging:
         return self.ranks.size * sum(tensor.nbytes for tensor in vars(self.batch).values())
 
     def fill(self, arrays: dict[str, npt.NDArray[Any]] | None) -> None:
-        """Take the transitions of the next update, fields of `gipo.lag.Batch`; the first process brings all."""
+        """Take the transitions of the next update, fields of `gipo.replay.Batch`; the first process brings all."""
         for name, tensor in vars(self.batch).items():
             whole = None
             if arrays is not None:

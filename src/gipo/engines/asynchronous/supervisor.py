@@ -17,6 +17,7 @@ import ray
 import torch
 from ray.exceptions import RayActorError, RayTaskError
 
+from gipo.engines.asynchronous.counters import Counters
 from gipo.engines.asynchronous.evaluator import EvaluatorProcess
 from gipo.engines.asynchronous.inference import Inference
 from gipo.engines.asynchronous.learner import Follower, LearnerProcess
@@ -25,7 +26,6 @@ from gipo.engines.asynchronous.ranks import Ranks
 from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
 from gipo.engines.asynchronous.snapshots import Snapshots
-from gipo.engines.asynchronous.statistics import Statistics
 from gipo.engines.asynchronous.watchdog import hung, last_words
 from gipo.engines.attempt import attempt, check_device
 from gipo.engines.record import Record
@@ -164,7 +164,7 @@ class Supervisor:
         arguments: tuple[Any, ...]
         match role.split("-"):
             case ["statistics"]:
-                actor, arguments = Statistics, ()
+                actor, arguments = Counters, ()
             case ["replay"]:
                 actor, arguments = ReplayServer, (spec, machine.checkpoints, self.directory.scratch / "replay")
             case ["learner"]:

@@ -10,10 +10,10 @@ from huggingface_hub.errors import StrictDataclassError
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 from transformers import LlamaConfig
 
+from gipo.config import explain
 from gipo.errors import GipoError
 from gipo.files import read_json
 from gipo.models.openvla_oft.tokens import END_ID
-from gipo.runs.spec import explain
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gipo.config import explain
 from gipo.errors import GipoError
 from gipo.files import read_json
-from gipo.runs.spec import explain
 
 Floats = npt.NDArray[np.float64]
 Seven = Field(min_length=7, max_length=7)

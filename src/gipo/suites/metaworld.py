@@ -1,9 +1,6 @@
-"""Names of the tasks, known without a simulator so that a config is checked at once."""
+"""MetaWorld: manipulation of one object each, seen as 39 numbers."""
 
-import difflib
-
-from gipo.envs.libero_tasks import HORIZONS, LIBERO_TASKS
-from gipo.errors import GipoError
+from gipo.suites import Suite, Sweep
 
 # fmt: off
 METAWORLD_TASKS = (
@@ -20,10 +17,17 @@ METAWORLD_TASKS = (
 # fmt: on
 """All tasks of MetaWorld 3."""
 
-
-def check_task(task: str, suite: str = "metaworld") -> None:
-    """Raise a `GipoError` with the closest name unless ``task`` is one of the suite's; for LIBERO, or a whole suite."""
-    names = METAWORLD_TASKS if suite == "metaworld" else (*HORIZONS, *LIBERO_TASKS)
-    if task not in names:
-        close = difflib.get_close_matches(task, names, n=1)
-        raise GipoError(f"unknown task {task!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+SUITE = Suite(
+    name="metaworld",
+    title="MetaWorld",
+    tasks=METAWORLD_TASKS,
+    score="baselines",
+    headline="stale-gipo-over-ppo",
+    figures=("fig2", "table1", "fig6", "fig7", "fig8"),
+    sweeps={
+        "sigma": Sweep("fig9", "GIPO's sigmas"),
+        "ranking": Sweep("ranking", "all configurations on stale data"),
+        "vtrace": Sweep("vtrace", "V-trace and GAE, both with recomputed targets"),
+        "lag": Sweep("lagsweep", "replay lifetime at a fixed inflow of data"),
+    },
+)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gipo.weights import METHODS, trust_weights
+from gipo.trust_weights import METHODS, trust_weights
 
 
 def weight(method: str, parameters: dict[str, float], rho: np.ndarray, positive: bool) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from statistics import fmean
 
 
-class Statistics:
+class Counters:
     """Counts; keeps the latest episodes only."""
 
     LATEST = 100

@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from gipo.graphs import Step
-from gipo.lag import Replay
+from gipo.cuda_graph import Step
 from gipo.learner import Learner
+from gipo.replay import Replay
 from test_learner import D, O, make_learner, make_segments, make_spec
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -7,8 +7,8 @@ import pytest
 
 from gipo.envs.libero import SPLIT, Start, episode_start
 from gipo.envs.libero_import import package
-from gipo.envs.libero_tasks import HORIZONS, INIT_STATES, LIBERO_TASKS, libero_task
 from gipo.errors import GipoError
+from gipo.suites.libero_tasks import HORIZONS, INIT_STATES, LIBERO_TASKS, libero_task
 
 KEYS = list(itertools.product(range(3), SPLIT, range(100)))
 

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from gipo.errors import GipoError
-from gipo.lag import Regime, Replay, Segments
+from gipo.replay import Regime, Replay, Segments
 
 T, O, D = 4, 3, 2  # noqa: E741
 

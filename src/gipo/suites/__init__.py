@@ -1,0 +1,86 @@
+"""The catalogue of benchmark suites: what is known of each without its simulator, and without torch.
+
+A suite ``<name>`` is a module ``gipo.suites.<name>`` with ``SUITE``, its entry here, and a module
+``gipo.engines.suites.<name>``, what engines need of it when a run is made.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+from gipo.errors import GipoError
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A grid of runs beside the main one that a study of the suite may have."""
+
+    figure: str
+    """Figure that shows it."""
+    words: str
+    """What it varies."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One benchmark suite."""
+
+    name: str
+    """As in a scale config."""
+    title: str
+    """As its authors write it."""
+    tasks: tuple[str, ...]
+    """Names that a study may ask for."""
+    score: Literal["baselines", "success"]
+    """Score of an episode: 0 the random policy, 1 the scripted expert; or 1 for a success."""
+    headline: str
+    """Id of the claim that stands above the others."""
+    figures: tuple[str, ...] = ()
+    """Figures of the main grid that only this suite has."""
+    sweeps: Mapping[str, Sweep] = field(default_factory=dict)
+    policies: tuple[str, ...] = ()
+    """Sections of a run that choose its policy, one of which it needs; none: the policy is its network."""
+    lockstep: bool = True
+    """Whether the lockstep engine can run it."""
+    task_titles: Mapping[str, str] = field(default_factory=dict)
+    """Tasks that the paper writes otherwise, in its order."""
+
+    def check_task(self, task: str) -> None:
+        """Raise a `GipoError` with the closest name unless ``task`` is one of the suite's."""
+        if task not in self.tasks:
+            close = difflib.get_close_matches(task, self.tasks, n=1)
+            raise GipoError(f"unknown task {task!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+
+    def task_title(self, task: str) -> str:
+        """Name of a task as the paper writes it."""
+        return self.task_titles.get(task, task)
+
+    def order_tasks(self, tasks: Iterable[str]) -> list[str]:
+        """Distinct tasks: those of `task_titles` in its order, then the others by name."""
+        present = set(tasks)
+        return [task for task in self.task_titles if task in present] + sorted(present - set(self.task_titles))
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all suites, sorted."""
+    modules = [module.name for module in pkgutil.iter_modules(__path__)]
+    return tuple(sorted(name for name in modules if hasattr(importlib.import_module(f"{__name__}.{name}"), "SUITE")))
+
+
+def get(name: str) -> Suite:
+    """The suite of that name.
+
+    Raises:
+        GipoError: there is none.
+    """
+    if name not in names():
+        raise GipoError(f"unknown suite {name!r}; known: {', '.join(names())}")
+    suite: Suite = importlib.import_module(f"{__name__}.{name}").SUITE
+    return suite

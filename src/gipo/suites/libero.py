@@ -1,0 +1,21 @@
+"""LIBERO: four suites of ten tasks each, seen as camera frames and told in words."""
+
+from gipo.suites import Suite
+from gipo.suites.libero_tasks import HORIZONS, LIBERO_TASKS
+
+SUITE = Suite(
+    name="libero",
+    title="LIBERO",
+    tasks=(*HORIZONS, *LIBERO_TASKS),
+    score="success",
+    headline="libero-steps",
+    figures=("fig3", "success"),
+    policies=("openvla", "states"),
+    lockstep=False,
+    task_titles={
+        "libero_spatial": "LIBERO-Spatial",
+        "libero_object": "LIBERO-Object",
+        "libero_goal": "LIBERO-Goal",
+        "libero_10": "LIBERO-Long",
+    },
+)
