@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -101,7 +101,7 @@ class Sweep(Section):
     is fixed and the inflow follows."""
 
 
-_SWEEPS = sorted({name for suite in suites.names() for name in suites.get(suite).sweeps})
+_SWEEPS: list[Any] = sorted({name for suite in suites.names() for name in suites.get(suite).sweeps})
 
 
 class Study(Section):
