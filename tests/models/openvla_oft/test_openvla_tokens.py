@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from gipo.errors import GipoError
 from gipo.models.openvla_oft import tokens
-from gipo.models.openvla_oft.statistics import Statistics, read_statistics
+from gipo.models.openvla_oft.normalisation import Statistics, read_statistics
 from gipo.models.openvla_oft.tiny import SUITES
 
 VALUES = st.floats(-1, 1, width=64)

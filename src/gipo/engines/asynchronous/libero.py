@@ -15,8 +15,8 @@ from gipo.envs.libero_shaped import reach
 from gipo.learner import Learner, make_model
 from gipo.models.openvla_oft.images import SIZE, preprocess
 from gipo.models.openvla_oft.layout import Layout
+from gipo.models.openvla_oft.normalisation import read_statistics
 from gipo.models.openvla_oft.prompts import prompt_ids, read_tokenizer
-from gipo.models.openvla_oft.statistics import read_statistics
 from gipo.models.openvla_oft.tokens import SLOTS, actions_of_tokens, env_actions, normalise_proprio
 from gipo.runs.spec import OpenVLASpec, RunSpec, StatesSpec
 from gipo.suites.libero_tasks import libero_tasks

@@ -25,8 +25,8 @@ from gipo.files import read_json
 from gipo.models.openvla_oft import images, tokens
 from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.model import STOP_ID, OpenVLAOFT, Sequence, read
+from gipo.models.openvla_oft.normalisation import Statistics, read_statistics
 from gipo.models.openvla_oft.prompts import SPACE_ID, prompt, prompt_ids, read_tokenizer
-from gipo.models.openvla_oft.statistics import Statistics, read_statistics
 from gipo.models.openvla_oft.vision import CHANNELS, pixel_values
 
 Arrays = Mapping[str, npt.NDArray[Any]]

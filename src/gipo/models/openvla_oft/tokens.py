@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gipo.models.openvla_oft.statistics import Statistics
+from gipo.models.openvla_oft.normalisation import Statistics
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
