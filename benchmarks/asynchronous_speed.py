@@ -86,15 +86,15 @@ class InProcess:
         """Nobody counts."""
 
 
-def one_after_the_other(spec: RunSpec, checkpoints: Path, scratch: Path) -> None:
+def one_after_the_other(spec: RunSpec, pretrained: Path, scratch: Path) -> None:
     """Collect, store, sample, update, in turn."""
-    suite = make_suite(spec, checkpoints)
-    staging, learner = make_learner(spec, "cpu", checkpoints, Ranks(0, 1, scratch / "meeting"))
+    suite = make_suite(spec, pretrained)
+    staging, learner = make_learner(spec, "cpu", pretrained, Ranks(0, 1, scratch / "meeting"))
     inference = InProcess(spec, suite.make_actor(CPU), suite.action_dimensions)
     together = spec.model_copy(update={"replay": spec.replay.model_copy(update={"group_size": 2})})
-    rollout = Rollout(together, checkpoints, 0, 0, scratch / "watchdog", 120.0)
+    rollout = Rollout(together, pretrained, 0, 0, scratch / "watchdog", 120.0)
     rollout.inference = rollout.statistics = inference
-    replay = ReplayServer(spec, checkpoints, scratch / "replay")
+    replay = ReplayServer(spec, pretrained, scratch / "replay")
     torch.set_num_threads(THREADS)
 
     async def work() -> None:
@@ -115,9 +115,9 @@ def one_after_the_other(spec: RunSpec, checkpoints: Path, scratch: Path) -> None
     asyncio.run(work())
 
 
-def asynchronously(spec: RunSpec, checkpoints: Path, path: Path) -> None:
+def asynchronously(spec: RunSpec, pretrained: Path, path: Path) -> None:
     """The engine."""
-    supervisor.train(spec, path, checkpoints=checkpoints, report=lambda line: None)
+    supervisor.train(spec, path, pretrained=pretrained, report=lambda line: None)
 
 
 def seconds(work: Callable[[RunSpec, Path, Path], None], *arguments: Any) -> float:

@@ -23,11 +23,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.config import ModelConfig, TowerSize
 from gipo.models.openvla_oft.model import OpenVLAOFT
 from gipo.models.openvla_oft.packed import Layout, PackedPolicy
 from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
+from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.tiny import write_tiny
 from gipo.replay import Batch
 from gipo.runs.spec import ObjectiveSpec, OpenVLASpec, RunSpec

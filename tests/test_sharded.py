@@ -7,10 +7,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.packed import PackedPolicy
 from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
+from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.prompts import prompt_ids, read_tokenizer
 from gipo.models.openvla_oft.tiny import write_tiny
 from gipo.replay import Batch

@@ -264,8 +264,8 @@ def test_each_task_may_have_a_checkpoint_of_its_own():
     assert {run.task: run.openvla.repository for run in one.runs()} == {
         task: model["repository"] for task, model in models.items()
     }
-    assert len(one.checkpoints()) == 2
-    assert len(libero().checkpoints()) == 1
+    assert len(one.pretrained()) == 2
+    assert len(libero().pretrained()) == 1
     with pytest.raises(ValueError, match="openvla is for libero_10, expected tasks: libero_spatial, libero_10"):
         libero(openvla={"libero_10": models["libero_10"]})
 

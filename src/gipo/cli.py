@@ -34,7 +34,7 @@ def train(
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where replay and learner live.")] = "cpu",
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
     learners: Annotated[int, typer.Option(min=1, help="Processes of the asynchronous learner, a GPU each.")] = 1,
-    checkpoints: Annotated[Path, typer.Option(help="Where pretrained models lie.")] = Path("results/checkpoints"),
+    pretrained: Annotated[Path, typer.Option(help="Where pretrained models lie.")] = Path("results/pretrained"),
 ) -> None:
     """Train one run."""
     from gipo.study import Study
@@ -43,12 +43,12 @@ def train(
     if spec.openvla:
         from gipo.models.openvla_oft import published
 
-        published.check(checkpoints, spec.openvla)
+        published.check(pretrained, spec.openvla)
     machine: dict[str, Any] = {"device": device, "checkpoint_seconds": checkpoint_seconds, "report": _say}
     if spec.asynchronous:
         from gipo.engines.asynchronous import supervisor
 
-        supervisor.train(spec, directory, learners=learners, checkpoints=checkpoints, **machine)
+        supervisor.train(spec, directory, learners=learners, pretrained=pretrained, **machine)
     else:
         from gipo.engines import lockstep
 
@@ -226,12 +226,12 @@ def parity(
 
 
 @cli.command()
-def checkpoint(
+def pretrained(
     repository: Annotated[str, typer.Argument(help="On the Hugging Face hub; or tiny-random, which needs no network.")],
     revision: Annotated[str, typer.Argument(help="Commit, 40 hexadecimal digits; of tiny-random: seed-<n>.")],
-    checkpoints: Annotated[Path, typer.Argument(help="Where pretrained models lie.")] = Path("results/checkpoints"),
+    directory: Annotated[Path, typer.Argument(help="Where pretrained models lie.")] = Path("results/pretrained"),
 ) -> None:
-    """Fetch an OpenVLA-OFT checkpoint and write down its checksums."""
+    """Fetch a pretrained OpenVLA-OFT and write down its checksums."""
     from pydantic import ValidationError
 
     from gipo.config import explain
@@ -242,15 +242,15 @@ def checkpoint(
         model = OpenVLASpec(repository=repository, revision=revision)
     except ValidationError as error:
         raise GipoError(explain(error)) from error
-    published.fetch(checkpoints, model)
+    published.fetch(directory, model)
 
 
 @cli.command()
-def tiny_checkpoint(
+def tiny_model(
     directory: Annotated[Path, typer.Argument(help="Where to write it.")],
     seed: Annotated[int, typer.Option(help="Seed of its weights.")] = 0,
 ) -> None:
-    """Write a tiny random OpenVLA-OFT checkpoint in the published format, for smoke runs."""
+    """Write a tiny random OpenVLA-OFT in the published format, for smoke runs."""
     from gipo.models.openvla_oft.tiny import write_tiny
 
     write_tiny(directory, seed)

@@ -98,7 +98,7 @@ def predict_libero(study: Study) -> list[Line]:
     runs = study.runs()
     gpu = sum(LIBERO_GPUS * LIBERO_HOURS * 3600.0 for run in runs if run.openvla and not run.openvla.is_tiny)
     cost = Cost(updates=sum(run.learner.updates for run in runs), gpu_learning=gpu)
-    models = [Line("pretrained", len(study.checkpoints()))] if study.checkpoints() else []
+    models = [Line("pretrained", len(study.pretrained()))] if study.pretrained() else []
     return [
         *models,
         Line("libero_assets", 1),

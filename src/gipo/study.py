@@ -121,7 +121,7 @@ class Study(Section):
     environment: EnvironmentSpec = EnvironmentSpec()
     network: NetworkSpec = NetworkSpec()
     openvla: OpenVLASpec | Annotated[dict[Label, OpenVLASpec], BY_LABEL] | None = None
-    """One checkpoint for all tasks, or one for each."""
+    """One pretrained model for all tasks, or one for each."""
     states: StatesSpec | None = None
     replay: StoreSpec = StoreSpec()
     learner: LearnerSpec = LearnerSpec()
@@ -251,8 +251,8 @@ class Study(Section):
         capacity = max(1, round(regime * run_steps / round_steps)) * round_steps
         return ReplaySpec(**store | {"capacity": capacity}, lifetime=capacity / run_steps)
 
-    def checkpoints(self) -> list[OpenVLASpec]:
-        """Every pretrained checkpoint that a run starts from."""
+    def pretrained(self) -> list[OpenVLASpec]:
+        """Every pretrained model that a run starts from."""
         models = [run.openvla for run in self.runs() if run.openvla]
         return list({(model.repository, model.revision): model for model in models}.values())
 

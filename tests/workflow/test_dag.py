@@ -36,14 +36,14 @@ def test_a_scale_runs_its_grids_and_everything_else_once(
     assert plan.figures == figures
 
 
-@pytest.mark.parametrize(("scale", "train", "checkpoints"), [("libero", 4 * 2 * 3 * 3, 4), ("libero-smoke", 2, 1)])
+@pytest.mark.parametrize(("scale", "train", "models"), [("libero", 4 * 2 * 3 * 3, 4), ("libero-smoke", 2, 1)])
 def test_a_libero_scale_needs_models_and_assets_and_no_baseline(
-    checkout: Checkout, tmp_path: Path, scale: str, train: int, checkpoints: int, monkeypatch: pytest.MonkeyPatch
+    checkout: Checkout, tmp_path: Path, scale: str, train: int, models: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("GIPO_LIBERO_ASSETS", raising=False)
     plan = checkout.plan(tmp_path, scale=scale)
     figures = {"fig1", "fig3", "success", "fig4", "fig5", "iqm", "scorecard"}
-    needed = {"pretrained": checkpoints, "libero_assets": 1}
+    needed = {"pretrained": models, "libero_assets": 1}
     assert plan.jobs == ONCE | needed | {"train_libero": train, "tables": 1, "figure": len(figures)}
     assert plan.figures == figures
 
@@ -52,7 +52,7 @@ def test_figure_3_plans_the_runs_and_what_they_need(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("GIPO_LIBERO_ASSETS", str(tmp_path / "elsewhere"))
-    model = tmp_path / "results" / "checkpoints" / "tiny-random" / "seed-0" / "SHA256SUMS"
+    model = tmp_path / "results" / "pretrained" / "tiny-random" / "seed-0" / "SHA256SUMS"
     model.parent.mkdir(parents=True)
     model.touch()
     plan = checkout.plan(tmp_path, "fig3", scale="libero-smoke")

@@ -47,7 +47,7 @@ TABLES = ["runs", "metrics", "evaluations", "baselines"]
 PACKAGE = Path(gipo.__file__).parent
 MODULES = {run.method: training_modules(run) for run in RUNS}
 CODE = {method: code_digest(*modules) for method, modules in MODULES.items()}
-PUBLISHED = any(not model.is_tiny for model in STUDY.checkpoints())
+PUBLISHED = any(not model.is_tiny for model in STUDY.pretrained())
 
 
 def labels(kind):
@@ -91,7 +91,7 @@ def needs(wildcards):
     """Checkpoint and assets of a run; assets that are elsewhere are none of the workflow's."""
     assets = [] if os.environ.get(VARIABLE) else [str(DEFAULT)]
     if model := run_of(wildcards).openvla:
-        return [str(model.directory(Path("results/checkpoints")) / SUMS), *assets]
+        return [str(model.directory(Path("results/pretrained")) / SUMS), *assets]
     return assets
 
 

@@ -1,18 +1,18 @@
 """LIBERO: what its runs need from elsewhere, and the runs, each on Ray with as many processes as it has actors and more.
 
 Models and assets are inputs that are only looked for: what they contain is fixed by names and checksums, not by dates.
-A machine without network has them copied into results/checkpoints and results/assets, or is told what to copy.
+A machine without network has them copied into results/pretrained and results/assets, or is told what to copy.
 """
 
 
 rule pretrained:
     output:
-        f"results/checkpoints/{{repository}}/{{revision}}/{SUMS}",
+        f"results/pretrained/{{repository}}/{{revision}}/{SUMS}",
     localrule: True
     container:
         image("libero")
     shell:
-        "gipo checkpoint {wildcards.repository} {wildcards.revision} results/checkpoints"
+        "gipo pretrained {wildcards.repository} {wildcards.revision} results/pretrained"
 
 
 rule libero_assets:

@@ -55,15 +55,15 @@ POLICIES = ("openvla", "states")
 """Sections of a run that choose another policy than `NetworkSpec` on the suite's own observations."""
 
 TINY = "tiny-random"
-"""Repository of a checkpoint that is no published one, see `gipo.models.openvla_oft.tiny`."""
+"""Repository of a pretrained model that is no published one, see `gipo.models.openvla_oft.tiny`."""
 
 
 class OpenVLASpec(Section):
     """The OpenVLA-OFT policy of a LIBERO run, in place of the network."""
 
     repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
-    """Of the checkpoint on the Hugging Face hub; its files lie in ``<repository>/<revision>`` of all checkpoints. Or
-    `TINY`: a tiny model with random weights."""
+    """Of the pretrained model on the Hugging Face hub; its files lie in ``<repository>/<revision>`` of all such models.
+    Or `TINY`: a tiny model with random weights."""
     revision: Label
     """A commit, 40 hexadecimal digits: a branch may move. Of `TINY`: ``seed-<n>``."""
     rank: PositiveInt = 32
@@ -72,13 +72,13 @@ class OpenVLASpec(Section):
     """Camera frames: that of the scene, and that of the hand."""
     proprio: bool = False
 
-    def directory(self, checkpoints: Path) -> Path:
+    def directory(self, pretrained: Path) -> Path:
         """Where its files lie."""
-        return checkpoints / self.repository / self.revision
+        return pretrained / self.repository / self.revision
 
     @property
     def is_tiny(self) -> bool:
-        """No published checkpoint: nothing about the paper follows from such a run."""
+        """No published model: nothing about the paper follows from such a run."""
         return self.repository == TINY
 
 

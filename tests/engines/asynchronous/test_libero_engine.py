@@ -32,24 +32,24 @@ STUDY = {
 }
 
 
-def train(path, checkpoints=None, learners=1, **sections):
+def train(path, pretrained=None, learners=1, **sections):
     spec = Study.model_validate(STUDY | sections).run(TASK, "stale", "gipo-1-1", 0)
     lines = []
-    machine = {"checkpoints": checkpoints} if checkpoints else {}
+    machine = {"pretrained": pretrained} if pretrained else {}
     supervisor.train(spec, path, learners=learners, report=lines.append, **machine)
     return RunDirectory(path), lines
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("checkpoints")
+def pretrained(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("pretrained")
     write_tiny(directory / "tiny" / "seed0")
     return directory
 
 
-def test_openvla_learns_from_frames_on_two_processes(tmp_path, checkpoints):
+def test_openvla_learns_from_frames_on_two_processes(tmp_path, pretrained):
     openvla = {"repository": "tiny", "revision": "seed0", "rank": 4}
-    run, lines = train(tmp_path, checkpoints, learners=2, openvla=openvla)
+    run, lines = train(tmp_path, pretrained, learners=2, openvla=openvla)
     metrics = pd.read_parquet(run.metrics)
     assert metrics["update"].tolist() == [1, 2, 3, 4, 5, 6]
     assert np.isfinite(metrics[["loss_policy", "loss_value", "grad_norm_policy"]]).all(axis=None)

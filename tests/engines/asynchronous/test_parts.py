@@ -21,7 +21,7 @@ from gipo.errors import GipoError
 from gipo.learner import Learner, make_model
 from gipo.replay import Replay, Segments
 
-NOWHERE = Path("checkpoints-that-a-small-network-needs-not")
+NOWHERE = Path("models-that-a-small-network-needs-not")
 
 
 def initial_weights(spec):

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from checkout import beside
-from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.model import OpenVLAOFT
 from gipo.models.openvla_oft.parity import Arrays
+from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.tiny import write_tiny
 
 

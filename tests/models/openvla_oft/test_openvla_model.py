@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.model import OpenVLAOFT, Sequence, read
+from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.prompts import batch_prompts
 from gipo.models.openvla_oft.vision import pixel_values
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.heads import ValueHead, sample
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
+from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.prompts import batch_prompts
 from gipo.models.openvla_oft.vision import pixel_values
 

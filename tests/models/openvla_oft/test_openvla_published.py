@@ -62,7 +62,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(name: str, hub: Hub, tm
     hub.files[name] = b"something else"
     with pytest.raises(GipoError, match=rf"{name} has checksum [0-9a-f]+, the hub has [0-9a-f]+"):
         published.fetch(tmp_path, MODEL)
-    with pytest.raises(GipoError, match="no checkpoint somebody/a-model"):
+    with pytest.raises(GipoError, match="no pretrained model somebody/a-model"):
         published.check(tmp_path, MODEL)
 
 
@@ -79,13 +79,15 @@ def test_without_the_hub_the_message_says_what_to_copy_from_where(
         raise ConnectionError("no route\nto the hub")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    command = rf"`gipo checkpoint somebody/a-model {COMMIT} {tmp_path}` and copy {tmp_path}/somebody/a-model/{COMMIT}"
+    command = rf"`gipo pretrained somebody/a-model {COMMIT} {tmp_path}` and copy {tmp_path}/somebody/a-model/{COMMIT}"
     with pytest.raises(GipoError, match=rf"no route\. Where the hub can be reached, run {command}"):
         published.fetch(tmp_path, MODEL)
 
 
-def test_a_missing_checkpoint_is_one_line_with_the_command(tmp_path: Path):
-    with pytest.raises(GipoError, match=rf"^no checkpoint .* run `gipo checkpoint tiny-random seed-3 {tmp_path}`$"):
+def test_a_missing_model_is_one_line_with_the_command(tmp_path: Path):
+    with pytest.raises(
+        GipoError, match=rf"^no pretrained model .* `gipo pretrained tiny-random seed-3 {tmp_path}`$"
+    ):
         published.check(tmp_path, TINY)
 
 

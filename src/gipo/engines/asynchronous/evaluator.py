@@ -19,14 +19,14 @@ class EvaluatorProcess:
     Args:
         spec: the run.
         path: its directory.
-        checkpoints: where pretrained models lie.
+        pretrained: where pretrained models lie.
         device: where the model lives.
     """
 
-    def __init__(self, spec: RunSpec, path: Path, checkpoints: Path, device: str) -> None:
+    def __init__(self, spec: RunSpec, path: Path, pretrained: Path, device: str) -> None:
         torch.set_num_threads(1)
         self.spec, self.snapshots = spec, Snapshots(path)
-        self.suite = make_suite(spec, checkpoints)
+        self.suite = make_suite(spec, pretrained)
         self.actor = self.suite.make_actor(torch.device(device))
 
     def run(self) -> None:

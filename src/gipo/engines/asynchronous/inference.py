@@ -39,17 +39,17 @@ class Inference:
 
     Args:
         spec: the run.
-        checkpoints: where pretrained models lie.
+        pretrained: where pretrained models lie.
         incarnation: a number that no earlier inference of the run had, for its random stream.
         device: where the model lives.
     """
 
-    def __init__(self, spec: RunSpec, checkpoints: Path, incarnation: int, device: str) -> None:
+    def __init__(self, spec: RunSpec, pretrained: Path, incarnation: int, device: str) -> None:
         assert spec.asynchronous
         torch.set_num_threads(1)
         self.target = min(spec.asynchronous.inference_batch, spec.replay.environments)
         self.deadline = spec.asynchronous.inference_seconds
-        suite = make_suite(spec, checkpoints)
+        suite = make_suite(spec, pretrained)
         self.actor, self.action_dimensions = suite.make_actor(torch.device(device)), suite.action_dimensions
         self.version = -1
         self.newest: tuple[int, dict[str, Array]] = (-1, {})

@@ -43,7 +43,7 @@ class LearnerProcess:
         spec: the run.
         path: its directory.
         device: where the learner lives.
-        checkpoints: where pretrained models lie.
+        pretrained: where pretrained models lie.
         ranks: its place among the learner's processes.
         checkpoint_seconds: seconds between checkpoints.
     """
@@ -52,11 +52,11 @@ class LearnerProcess:
     """Size of what is asked of the replay at once: several small updates, or a large one."""
 
     def __init__(
-        self, spec: RunSpec, path: Path, device: str, checkpoints: Path, ranks: Ranks, checkpoint_seconds: float
+        self, spec: RunSpec, path: Path, device: str, pretrained: Path, ranks: Ranks, checkpoint_seconds: float
     ) -> None:
         self.spec, self.directory, self.checkpoint_seconds = spec, RunDirectory(path), checkpoint_seconds
         self.ranks = ranks
-        self.staging, self.learner = make_learner(spec, device, checkpoints, ranks)
+        self.staging, self.learner = make_learner(spec, device, pretrained, ranks)
         self.record = Record(origin(*training_modules(spec)), self.staging.device)
         self.snapshots = Snapshots(path)
         self.replay = Peer("replay")
@@ -174,13 +174,13 @@ class Follower:
         spec: the run.
         path: its directory.
         device: where its part of the model lives.
-        checkpoints: where pretrained models lie.
+        pretrained: where pretrained models lie.
         ranks: its place among the learner's processes.
     """
 
-    def __init__(self, spec: RunSpec, path: Path, device: str, checkpoints: Path, ranks: Ranks) -> None:
+    def __init__(self, spec: RunSpec, path: Path, device: str, pretrained: Path, ranks: Ranks) -> None:
         self.directory, self.ranks = RunDirectory(path), ranks
-        self.staging, self.learner = make_learner(spec, device, checkpoints, ranks)
+        self.staging, self.learner = make_learner(spec, device, pretrained, ranks)
 
     def run(self) -> None:
         """Do as the first one says, until it says that it is over."""
@@ -198,12 +198,12 @@ class Follower:
 
 
 def make_learner(
-    spec: RunSpec, device: str, checkpoints: Path, ranks: Ranks
+    spec: RunSpec, device: str, pretrained: Path, ranks: Ranks
 ) -> tuple[Staging, Learner | ShardedLearner]:
     """A process's share of the transitions, and its learner."""
     torch.set_num_threads(1)
     ranks.join()
-    suite = make_suite(spec, checkpoints)
+    suite = make_suite(spec, pretrained)
     shapes = suite.observation_size, suite.observation_dtype, suite.action_dimensions
     staging = Staging(spec.learner, *shapes, torch.device(device), ranks)
     return staging, suite.make_learner(staging)

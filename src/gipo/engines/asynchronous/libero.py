@@ -54,13 +54,13 @@ class Frames:
     action_dimensions = SLOTS
     cameras = True
 
-    def __init__(self, spec: RunSpec, openvla: OpenVLASpec, checkpoints: Path) -> None:
+    def __init__(self, spec: RunSpec, openvla: OpenVLASpec, pretrained: Path) -> None:
         self.spec, self.openvla = spec, openvla
-        self.checkpoint = openvla.directory(checkpoints)
+        self.directory = openvla.directory(pretrained)
         tasks = libero_tasks(spec.task)
         self.layout = Layout(openvla.images)
         self.observation_size = self.layout.size
-        self.statistics = read_statistics(self.checkpoint, next(iter(tasks.values())).suite)
+        self.statistics = read_statistics(self.directory, next(iter(tasks.values())).suite)
         self.instructions = [task.instruction for task in tasks.values()]
 
     def show(self, simulator: LiberoEnv, observation: Observation) -> Array:
@@ -73,7 +73,7 @@ class Frames:
         return self.layout.pack(images, proprio, self.instructions.index(observation.instruction))
 
     def actions(self, tokens: Array) -> Array:
-        """The checkpoint's own de-tokenisation, [8, 7]."""
+        """The model's own de-tokenisation, [8, 7]."""
         return env_actions(actions_of_tokens(tokens, self.statistics))
 
     def make_actor(self, device: torch.device) -> Actor:
@@ -88,14 +88,14 @@ class Frames:
         return ShardedLearner(self.spec, self._make_model(staging.device), staging)
 
     def _make_model(self, device: torch.device) -> PackedPolicy:
-        """The checkpoint with untrained LoRA and value head; bfloat16 on a GPU."""
-        from gipo.models.openvla_oft.checkpoint import load
+        """The pretrained model with untrained LoRA and value head; bfloat16 on a GPU."""
         from gipo.models.openvla_oft.packed import PackedPolicy
         from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
+        from gipo.models.openvla_oft.pretrained import load
 
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-        model = load(self.checkpoint, proprio=self.openvla.proprio, dtype=dtype, device=device)
-        tokenizer = read_tokenizer(self.checkpoint)
+        model = load(self.directory, proprio=self.openvla.proprio, dtype=dtype, device=device)
+        tokenizer = read_tokenizer(self.directory)
         prompts = [prompt_ids(tokenizer, instruction) for instruction in self.instructions]
         policy = OpenVLAOFTPolicy(model, self.openvla.rank)
         return PackedPolicy(policy, self.layout, prompts, self.openvla.proprio).to(device)
@@ -136,10 +136,10 @@ class States:
         return Learner(self.spec, staging)
 
 
-def make_view(spec: RunSpec, checkpoints: Path) -> View:
+def make_view(spec: RunSpec, pretrained: Path) -> View:
     """What the policy of a run sees."""
     if spec.openvla:
-        return Frames(spec, spec.openvla, checkpoints)
+        return Frames(spec, spec.openvla, pretrained)
     assert spec.states
     return States(spec, spec.states)
 
@@ -193,9 +193,9 @@ class Environment:
 class Suite:
     """A LIBERO suite or one of its tasks; see `gipo.engines.asynchronous.suites.Suite`."""
 
-    def __init__(self, spec: RunSpec, checkpoints: Path) -> None:
+    def __init__(self, spec: RunSpec, pretrained: Path) -> None:
         self.spec = spec
-        self.view = make_view(spec, checkpoints)
+        self.view = make_view(spec, pretrained)
         self.observation_size, self.observation_dtype = self.view.observation_size, self.view.observation_dtype
         self.action_dimensions = self.view.action_dimensions
 

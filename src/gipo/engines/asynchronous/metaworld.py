@@ -24,7 +24,7 @@ class Suite:
     observation_dtype = torch.float32
     action_dimensions = ACTION_DIMENSIONS
 
-    def __init__(self, spec: RunSpec, checkpoints: Path) -> None:
+    def __init__(self, spec: RunSpec, pretrained: Path) -> None:
         self.spec = spec
 
     def make_environment(self) -> MetaWorldEnv:

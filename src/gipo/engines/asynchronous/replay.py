@@ -25,20 +25,20 @@ class ReplayServer:
 
     Args:
         spec: the run.
-        checkpoints: where pretrained models lie.
+        pretrained: where pretrained models lie.
         directory: where the files lie.
     """
 
     SLACK = 2
     """Segments per environment that may be collected before the learner needs them: collection never idles for long."""
 
-    def __init__(self, spec: RunSpec, checkpoints: Path, directory: Path) -> None:
+    def __init__(self, spec: RunSpec, pretrained: Path, directory: Path) -> None:
         assert spec.asynchronous
         torch.set_num_threads(1)
         settings = spec.replay
         self.spec, self.limited = spec, settings.lifetime is not None
         self.regime = Regime(settings.capacity, spec.lifetime_updates, settings.warmup_steps)
-        suite = make_suite(spec, checkpoints)
+        suite = make_suite(spec, pretrained)
         self.store = Replay(
             settings.capacity,
             settings.segment_length,

@@ -20,7 +20,7 @@ class Rollout:
 
     Args:
         spec: the run.
-        checkpoints: where pretrained models lie; their statistics say what actions mean.
+        pretrained: where pretrained models lie; their statistics say what actions mean.
         group: which group.
         incarnation: a number that no earlier worker of this group had, for its episodes.
         watchdog: file for what the simulator is doing.
@@ -28,7 +28,7 @@ class Rollout:
     """
 
     def __init__(
-        self, spec: RunSpec, checkpoints: Path, group: int, incarnation: int, watchdog: Path, timeout: float
+        self, spec: RunSpec, pretrained: Path, group: int, incarnation: int, watchdog: Path, timeout: float
     ) -> None:
         torch.set_num_threads(1)
         assert spec.asynchronous
@@ -37,7 +37,7 @@ class Rollout:
         self.inference, self.replay, self.statistics = Peer("inference"), Peer("replay"), Peer("statistics")
         self.seeds = spec.generator(Stream.EPISODES, group, incarnation)
         first = group * spec.replay.group_size
-        suite = make_suite(spec, checkpoints)
+        suite = make_suite(spec, pretrained)
         members = range(first, min(first + spec.replay.group_size, spec.replay.environments))
         with self.watchdog.watch(f"{spec.task}, construction"):
             self.environments = [suite.make_environment() for _ in members]

@@ -86,12 +86,12 @@ class Suite(Protocol):
         """Play the run's evaluation episodes; one row per episode: episode, return, success_any, success_last."""
 
 
-def make_suite(spec: RunSpec, checkpoints: Path) -> Suite:
+def make_suite(spec: RunSpec, pretrained: Path) -> Suite:
     """The suite of a run.
 
     Args:
         spec: the run.
-        checkpoints: where pretrained models lie, as ``<repository>/<revision>``.
+        pretrained: where pretrained models lie, as ``<repository>/<revision>``.
     """
-    suite: Suite = importlib.import_module(f"gipo.engines.asynchronous.{spec.suite}").Suite(spec, checkpoints)
+    suite: Suite = importlib.import_module(f"gipo.engines.asynchronous.{spec.suite}").Suite(spec, pretrained)
     return suite

@@ -42,7 +42,7 @@ def train(
     *,
     device: str = "cpu",
     learners: int = 1,
-    checkpoints: Path = Path("results/checkpoints"),
+    pretrained: Path = Path("results/pretrained"),
     checkpoint_seconds: float = 60.0,
     simulator_seconds: float = 120.0,
     report: Callable[[str], None] = print,
@@ -56,7 +56,7 @@ def train(
         path: its directory.
         device: where the models live, ``cpu`` or ``cuda``. One GPU is shared by learner, inference and evaluator.
         learners: processes of the learner, a GPU each; inference and evaluator take one more each then.
-        checkpoints: where pretrained models lie, as ``<repository>/<revision>``.
+        pretrained: where pretrained models lie, as ``<repository>/<revision>``.
         checkpoint_seconds: seconds between checkpoints.
         simulator_seconds: longest time that one call into the simulator may take.
         report: takes one line of progress every few seconds, and one per restart.
@@ -69,7 +69,7 @@ def train(
     if spec.learner.batch_size % learners or (learners > 1 and not spec.openvla):
         what = f"learner.batch_size = {spec.learner.batch_size}" if spec.openvla else "a small network"
         raise GipoError(f"learners = {learners}: {what} cannot be split over so many processes")
-    machine = Machine(device, learners, checkpoints.resolve(), checkpoint_seconds, simulator_seconds)
+    machine = Machine(device, learners, pretrained.resolve(), checkpoint_seconds, simulator_seconds)
     attempt(spec, path, lambda directory, source: _train(spec, directory, machine, source, report), report)
 
 
@@ -99,7 +99,7 @@ class Machine:
 
     device: str
     learners: int
-    checkpoints: Path
+    pretrained: Path
     checkpoint_seconds: float
     simulator_seconds: float
 
@@ -166,21 +166,21 @@ class Supervisor:
             case ["statistics"]:
                 actor, arguments = Counters, ()
             case ["replay"]:
-                actor, arguments = ReplayServer, (spec, machine.checkpoints, self.directory.scratch / "replay")
+                actor, arguments = ReplayServer, (spec, machine.pretrained, self.directory.scratch / "replay")
             case ["learner"]:
                 ranks = Ranks(0, machine.learners, self.meeting)
                 actor = LearnerProcess
-                arguments = (spec, path, machine.device, machine.checkpoints, ranks, machine.checkpoint_seconds)
+                arguments = (spec, path, machine.device, machine.pretrained, ranks, machine.checkpoint_seconds)
             case ["learner", rank]:
                 ranks = Ranks(int(rank), machine.learners, self.meeting)
-                actor, arguments = Follower, (spec, path, machine.device, machine.checkpoints, ranks)
+                actor, arguments = Follower, (spec, path, machine.device, machine.pretrained, ranks)
             case ["inference"]:
-                actor, arguments = Inference, (spec, machine.checkpoints, incarnation, machine.device)
+                actor, arguments = Inference, (spec, machine.pretrained, incarnation, machine.device)
             case ["evaluator"]:
-                actor, arguments = EvaluatorProcess, (spec, path, machine.checkpoints, machine.device)
+                actor, arguments = EvaluatorProcess, (spec, path, machine.pretrained, machine.device)
             case ["rollout", group]:
                 watchdog = (self._watched(role), machine.simulator_seconds)
-                actor, arguments = Rollout, (spec, machine.checkpoints, int(group), incarnation, *watchdog)
+                actor, arguments = Rollout, (spec, machine.pretrained, int(group), incarnation, *watchdog)
         options: dict[str, Any] = {"name": actor_name(role, incarnation), "num_cpus": 0, "num_gpus": machine.gpus(role)}
         if role == "learner":
             options["max_concurrency"] = 8

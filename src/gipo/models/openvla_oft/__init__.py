@@ -1,1 +1,1 @@
-"""OpenVLA-OFT with discrete action tokens: published checkpoints, what they see and say, and the RL policy."""
+"""OpenVLA-OFT with discrete action tokens: pretrained models, what they see and say, and the RL policy."""

@@ -1,4 +1,4 @@
-"""Sizes of a published checkpoint, from its config.json."""
+"""Sizes of a published model, from its config.json."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _TinyTower(BaseModel):
 
 
 class _TinyVision(BaseModel):
-    """Not published: sizes of a checkpoint for tests."""
+    """Not published: sizes of a model for tests."""
 
     featurizer: _TinyTower = _TinyTower(embed_dim=1024, depth=24, num_heads=16)
     fused_featurizer: _TinyTower = _TinyTower(embed_dim=1152, depth=27, num_heads=16)

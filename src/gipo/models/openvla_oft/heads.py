@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class ValueHead(nn.Module):
-    """Attention pooling over the action hidden states, then LayerNorm-Linear-ReLU-Linear (paper-facts section 9, [C]).
+    """Attention pooling over the action hidden states, then LayerNorm-Linear-ReLU-Linear [C].
 
     Pooling weights are the softmax of one learned score per state [R].
 

@@ -1,6 +1,6 @@
 """From a simulator frame to the pixels of the two towers, to the bit as TensorFlow does it for OpenVLA-OFT.
 
-The checkpoints were trained on what TensorFlow made of the frames, so resizing, cropping and the decoder follow its
+The models were trained on what TensorFlow made of the frames, so resizing, cropping and the decoder follow its
 arithmetic in float32: order of the sums, no rounding in between, and the fast integer transform of libjpeg-turbo.
 """
 

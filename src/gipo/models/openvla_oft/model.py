@@ -61,7 +61,7 @@ class Sequence:
 
 
 class OpenVLAOFT(nn.Module):
-    """The published model; tensors have the names of its checkpoints, with the proprioception's added.
+    """The published model; tensors have the names of its files, with the proprioception's added.
 
     Args:
         config: sizes.

@@ -1,4 +1,4 @@
-"""Ranges of actions and proprioception of the data set that a checkpoint was trained on."""
+"""Ranges of actions and proprioception of the data set that a model was trained on."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Numeric parity: what the authors' own code computed on a small checkpoint, against what is computed here.
+"""Numeric parity: what the authors' own code computed with a small model, against what is computed here.
 
-A fixture is a checkpoint directory with ``golden_*`` files beside it, as shared/fixtures/openvla_oft_tiny describes.
+A fixture is the directory of a pretrained model with ``golden_*`` files beside the model's own.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from torch.nn.functional import cross_entropy
 from gipo.errors import GipoError
 from gipo.files import read_json
 from gipo.models.openvla_oft import images, tokens
-from gipo.models.openvla_oft.checkpoint import load
 from gipo.models.openvla_oft.model import STOP_ID, OpenVLAOFT, Sequence, read
 from gipo.models.openvla_oft.normalisation import Statistics, read_statistics
+from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.prompts import SPACE_ID, prompt, prompt_ids, read_tokenizer
 from gipo.models.openvla_oft.vision import CHANNELS, pixel_values
 
@@ -60,7 +60,7 @@ def compare(directory: Path) -> list[Comparison]:
     """Compare every quantity of every ``golden_*`` file that is known here.
 
     Raises:
-        GipoError: no such file is there, one is damaged, or the checkpoint cannot be loaded.
+        GipoError: no such file is there, one is damaged, or the model cannot be loaded.
     """
     parts: dict[str, Callable[[Path], Iterator[Comparison]]] = {
         "golden_token_map.npz": _token_map,

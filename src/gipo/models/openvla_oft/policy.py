@@ -1,4 +1,4 @@
-"""The RL policy of the LIBERO study on an OpenVLA-OFT checkpoint (paper-facts section 9, [C])."""
+"""The RL policy of the LIBERO study on a pretrained OpenVLA-OFT [C]."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def prompt(task: str) -> str:
 
 
 def read_tokenizer(directory: Path) -> Tokenizer:
-    """The tokenizer of a checkpoint directory.
+    """The tokenizer in the directory of a pretrained model.
 
     Raises:
         GipoError: tokenizer.json is missing or damaged.

@@ -1,4 +1,4 @@
-"""Checkpoints in their directories: fetched from the Hugging Face hub, or tiny and random; and their checksums.
+"""Pretrained models in their directories: fetched from the Hugging Face hub, or tiny and random; and their checksums.
 
 The hub could not be reached where this was written, so no checksum of a published file stands in this repository. What
 is fetched is what a commit names; every file is compared with the hub's own checksum of it at that commit, and the
@@ -28,14 +28,14 @@ NEEDED = (
 COMMIT = re.compile("[0-9a-f]{40}")
 
 
-def fetch(checkpoints: Path, model: OpenVLASpec) -> None:
-    """Bring a checkpoint, or make it if it is `TINY`, and write its checksums; what is there already is not fetched.
+def fetch(pretrained: Path, model: OpenVLASpec) -> None:
+    """Bring a model, or make it if it is `TINY`, and write its checksums; what is there already is not fetched.
 
     Raises:
-        GipoError: the revision is no commit, the hub cannot be reached or has no such checkpoint, or a file differs
+        GipoError: the revision is no commit, the hub cannot be reached or has no such model, or a file differs
             from the hub's checksum; the message has the command for a machine that reaches the hub.
     """
-    directory = model.directory(checkpoints)
+    directory = model.directory(pretrained)
     if model.is_tiny:
         from gipo.models.openvla_oft.tiny import write_tiny  # imports torch, which the workflow does without
 
@@ -55,31 +55,31 @@ def fetch(checkpoints: Path, model: OpenVLASpec) -> None:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def check(checkpoints: Path, model: OpenVLASpec) -> None:
-    """Compare a checkpoint with the checksums beside it.
+def check(pretrained: Path, model: OpenVLASpec) -> None:
+    """Compare a model with the checksums beside it.
 
     Raises:
         GipoError: it is not there, and how to get it; or a file is missing or another one.
     """
-    directory = model.directory(checkpoints)
+    directory = model.directory(pretrained)
     try:
         lines = (directory / SUMS).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise GipoError(
-            f"no checkpoint {model.repository} at {model.revision} in {checkpoints}: "
-            f"run `{_command(checkpoints, model)}`"
+            f"no pretrained model {model.repository} at {model.revision} in {pretrained}: "
+            f"run `{_command(pretrained, model)}`"
         ) from error
     for line in lines:
         digest, _, name = line.partition("  ")
         path = directory / name
         if not path.is_file():
-            raise GipoError(f"{path} is missing, which {SUMS} names: run `{_command(checkpoints, model)}`")
+            raise GipoError(f"{path} is missing, which {SUMS} names: run `{_command(pretrained, model)}`")
         if (found := _sha256(path)) != digest:
             raise GipoError(f"{path} has SHA-256 {found}, expected {digest}")
 
 
-def _command(checkpoints: Path, model: OpenVLASpec) -> str:
-    return f"gipo checkpoint {model.repository} {model.revision} {checkpoints}"
+def _command(pretrained: Path, model: OpenVLASpec) -> str:
+    return f"gipo pretrained {model.repository} {model.revision} {pretrained}"
 
 
 def _download(directory: Path, model: OpenVLASpec) -> None:
@@ -91,10 +91,10 @@ def _download(directory: Path, model: OpenVLASpec) -> None:
         published = HfApi().model_info(**name, files_metadata=True).siblings or []
     except Exception as error:  # what it raises depends on its version and on where the network ends
         said = str(error).strip().splitlines() or [type(error).__name__]
-        checkpoints = directory.parents[len(Path(model.repository).parts)]
+        pretrained = directory.parents[len(Path(model.repository).parts)]
         raise GipoError(
             f"cannot fetch {model.repository} at {model.revision}: {said[0]}. Where the hub can be reached, run "
-            f"`{_command(checkpoints, model)}` and copy {directory} from there"
+            f"`{_command(pretrained, model)}` and copy {directory} from there"
         ) from error
     by_name = {file.rfilename: file for file in published}
     for path in _files(directory):

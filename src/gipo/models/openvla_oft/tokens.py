@@ -48,7 +48,7 @@ def actions_of_tokens(tokens: Ints, statistics: Statistics) -> Floats:
 
     Args:
         tokens: numbers in [0, 256), [..., 56].
-        statistics: of the data set that the checkpoint was trained on.
+        statistics: of the data set that the model was trained on.
 
     Returns:
         [..., 8, 7], see `unnormalise`.

@@ -1,4 +1,4 @@
-"""Published checkpoint directories: safetensors, one file or shards, loaded without a second copy in memory."""
+"""Directories of pretrained models: safetensors, one file or shards, loaded without a second copy in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load(
     dtype: torch.dtype = torch.bfloat16,
     device: torch.device | str = "cpu",
 ) -> OpenVLAOFT:
-    """The model of a checkpoint directory, in evaluation mode.
+    """The model in a directory, in evaluation mode.
 
     Args:
         directory: config.json and model.safetensors, or the shards that model.safetensors.index.json names.
@@ -60,7 +60,7 @@ def load(
         for name, file in found.items():
             state[name] = file.get_tensor(name).to(dtype)
     model.load_state_dict(state, assign=True)
-    # its tables are no part of a checkpoint, and computing them on meta left them empty
+    # its tables are in no file, and computing them on meta left them empty
     model.language_model.model.rotary_emb = LlamaRotaryEmbedding(config.text).to(device)
     return model.eval()
 

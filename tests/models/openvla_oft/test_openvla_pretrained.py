@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gipo.errors import GipoError
-from gipo.models.openvla_oft.checkpoint import load
+from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.tiny import write_tiny
 
 HEAD = "language_model.lm_head.weight"
