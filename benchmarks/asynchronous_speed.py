@@ -117,7 +117,7 @@ def one_after_the_other(spec: RunSpec, pretrained: Path, scratch: Path) -> None:
 
 def asynchronously(spec: RunSpec, pretrained: Path, path: Path) -> None:
     """The engine."""
-    supervisor.train(spec, path, pretrained=pretrained, report=lambda line: None)
+    supervisor.train(spec, path, pretrained=pretrained, tell=lambda line: None)
 
 
 def seconds(work: Callable[[RunSpec, Path, Path], None], *arguments: Any) -> float:

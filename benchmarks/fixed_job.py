@@ -48,7 +48,7 @@ def ours(device: torch.device) -> None:
     goals.cache_clear()  # as `gymnasium.make` draws them for every environment
     fast_class.cache_clear()  # and settles the arm in every reset
     with tempfile.TemporaryDirectory() as directory, patch.object(Evaluator, "evaluate", return_value=NO_EVALUATION):
-        lockstep.train(RUN, Path(directory), device=device.type, report=lambda line: None)
+        lockstep.train(RUN, Path(directory), device=device.type, tell=lambda line: None)
 
 
 def plain_script(device: torch.device) -> list[dict[str, float]]:

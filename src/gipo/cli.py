@@ -44,7 +44,7 @@ def train(
         from gipo.models.openvla_oft import published
 
         published.check(pretrained, spec.openvla)
-    machine: dict[str, Any] = {"device": device, "checkpoint_seconds": checkpoint_seconds, "report": _say}
+    machine: dict[str, Any] = {"device": device, "checkpoint_seconds": checkpoint_seconds, "tell": _say}
     if spec.asynchronous:
         from gipo.engines.asynchronous import supervisor
 

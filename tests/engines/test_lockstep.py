@@ -32,7 +32,7 @@ def make_spec(regime="stale", **sections):
 
 
 def train(spec, path, **settings):
-    lockstep.train(spec, path, report=lambda line: None, **settings)
+    lockstep.train(spec, path, tell=lambda line: None, **settings)
     return {name: (path / name).read_bytes() for name in TABLES}
 
 
@@ -125,7 +125,7 @@ def interrupt_after(spec, path, updates):
 def test_an_aborted_run_goes_on_from_its_checkpoint(undisturbed, tmp_path):
     interrupt_after(make_spec(), tmp_path, 120)
     lines = []
-    lockstep.train(make_spec(), tmp_path, report=lines.append)
+    lockstep.train(make_spec(), tmp_path, tell=lines.append)
     assert "going on from update" in lines[0]
     assert {name: (tmp_path / name).read_bytes() for name in TABLES} == undisturbed[1]
 
@@ -141,7 +141,7 @@ def test_a_checkpoint_of_other_code_is_not_used(undisturbed, tmp_path, monkeypat
         "code_digest": "another"
     })  # fmt: skip
     lines = []
-    lockstep.train(make_spec(), tmp_path, report=lines.append)
+    lockstep.train(make_spec(), tmp_path, tell=lines.append)
     assert "other code" in lines[0]
     assert {name: (tmp_path / name).read_bytes() for name in TABLES} == undisturbed[1]
 
@@ -172,7 +172,7 @@ def test_results_that_were_taken_away_are_put_back_without_training(undisturbed,
     take_away_results(path)
     monkeypatch.setattr(lockstep, "Run", None)
     lines = []
-    lockstep.train(make_spec(), path, report=lines.append)
+    lockstep.train(make_spec(), path, tell=lines.append)
     assert "was finished by this code before" in lines[0]
     assert {name: (path / name).read_bytes() for name in TABLES} == undisturbed[1]
     assert (path / "provenance.json").read_bytes() == provenance
@@ -191,7 +191,7 @@ def test_kept_results_of_another_making_are_not_put_back(undisturbed, tmp_path, 
     else:
         (store / "provenance.json").unlink()
     lines = []
-    lockstep.train(make_spec(), path, report=lines.append)
+    lockstep.train(make_spec(), path, tell=lines.append)
     assert "update 200/200" in lines[-1]
     assert {name: (path / name).read_bytes() for name in TABLES} == undisturbed[1]
 
@@ -213,7 +213,7 @@ def test_of_two_starts_at_once_one_trains_and_the_other_names_it(undisturbed, tm
 def test_a_finished_run_is_left_alone(undisturbed):
     path, before = undisturbed
     lines = []
-    lockstep.train(make_spec(), path, report=lines.append)
+    lockstep.train(make_spec(), path, tell=lines.append)
     assert "finished already" in lines[0]
     assert {name: (path / name).read_bytes() for name in TABLES} == before
 

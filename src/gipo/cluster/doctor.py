@@ -43,14 +43,14 @@ class Finding:
         return f"{ {True: 'ok  ', False: 'FAIL', None: 'note'}[self.ok] }  {self.text}"
 
 
-def examine(site_file: Path, work: Path, seconds: float, report: Callable[[str], None]) -> None:
+def examine(site_file: Path, work: Path, seconds: float, tell: Callable[[str], None]) -> None:
     """Run every check.
 
     Args:
         site_file: the site.yaml in use.
         work: directory in which `snakemake` is called; test jobs write below ``results/slurm``.
         seconds: how long a test job may wait in the queue.
-        report: takes one line per check.
+        tell: takes one line per check.
 
     Raises:
         GipoError: the site file is missing or wrong, or a check failed.
@@ -58,7 +58,7 @@ def examine(site_file: Path, work: Path, seconds: float, report: Callable[[str],
     site = Site.load(site_file)
     findings = []
     for finding in _findings(site, site_file, work, seconds):
-        report(str(finding))
+        tell(str(finding))
         findings.append(finding)
     if failed := sum(finding.ok is False for finding in findings):
         raise GipoError(f"{failed} of {len(findings)} checks failed")

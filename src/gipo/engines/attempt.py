@@ -19,7 +19,7 @@ from gipo.runs.spec import RunSpec
 
 
 def attempt(
-    spec: RunSpec, path: Path, work: Callable[[RunDirectory, dict[str, Any]], None], report: Callable[[str], None]
+    spec: RunSpec, path: Path, work: Callable[[RunDirectory, dict[str, Any]], None], tell: Callable[[str], None]
 ) -> None:
     """Bring a run to its end by ``work``, unless it is there; its checkpoint goes when its results are safe.
 
@@ -28,20 +28,20 @@ def attempt(
         path: its directory.
         work: trains from the checkpoint where there is one and writes the results; given the directory and where the
             results come from (`gipo.runs.provenance.origin`).
-        report: takes a line.
+        tell: takes a line.
 
     Raises:
         GipoError: the directory is another run's or in use by another process, or what `work` raises.
     """
     directory = RunDirectory(path.resolve())
-    with locked(directory.path, report):
+    with locked(directory.path, tell):
         directory.write_spec(spec)
         if directory.finished:
-            report(f"{spec.run_id} is finished already")
+            tell(f"{spec.run_id} is finished already")
             return
         source = origin(*training_modules(spec))
         if kept.restore(directory, source["code_digest"]):
-            report(f"{spec.run_id} was finished by this code before; its results are back in place")
+            tell(f"{spec.run_id} was finished by this code before; its results are back in place")
             return
         work(directory, source)
         kept.keep(directory)

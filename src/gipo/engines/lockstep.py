@@ -35,7 +35,7 @@ def train(
     workers: int = 0,
     device: str = "cpu",
     checkpoint_seconds: float = 60.0,
-    report: Callable[[str], None] = print,
+    tell: Callable[[str], None] = print,
 ) -> None:
     """Train one run to its end, from its checkpoint where there is one, and write its results into ``path``.
 
@@ -45,7 +45,7 @@ def train(
         workers: processes that collect; 0 collects in this one.
         device: where replay and learner live, ``cpu`` or ``cuda``; the actors' copy of the policy is always on the CPU.
         checkpoint_seconds: seconds between checkpoints.
-        report: takes one line of progress every few seconds.
+        tell: takes one line of progress every few seconds.
 
     Raises:
         GipoError: there is no such device, the directory is another run's or in use by another process, its checkpoint
@@ -57,13 +57,13 @@ def train(
     def work(directory: RunDirectory, source: dict[str, Any]) -> None:
         run = Run(spec, source, workers, torch.device(device))
         try:
-            run.restore(directory, report)
-            run.loop(directory, checkpoint_seconds, report)
+            run.restore(directory, tell)
+            run.loop(directory, checkpoint_seconds, tell)
         finally:
             run.actors.close()
         run.record.write(directory, run.behaviour.state_dict(), run.env_steps, run.learner.updates)
 
-    attempt(spec, path, work, report)
+    attempt(spec, path, work, tell)
 
 
 class Run:
@@ -83,9 +83,9 @@ class Run:
         self.rounds = 0
         self.env_steps = 0
 
-    def loop(self, directory: RunDirectory, checkpoint_seconds: float, report: Callable[[str], None]) -> None:
+    def loop(self, directory: RunDirectory, checkpoint_seconds: float, tell: Callable[[str], None]) -> None:
         """Rounds until all updates are made."""
-        progress = Progress(self, directory.log, report)
+        progress = Progress(self, directory.log, tell)
         saved = time.monotonic()
         if not self.record.evaluations:
             self._evaluate()
@@ -141,13 +141,13 @@ class Run:
         """Every so many updates, and after the last one."""
         return self.learner.updates % every == 0 or self.learner.updates == self.spec.learner.updates
 
-    def restore(self, directory: RunDirectory, report: Callable[[str], None]) -> None:
+    def restore(self, directory: RunDirectory, tell: Callable[[str], None]) -> None:
         """Go on from the checkpoint, if there is one and today's code wrote it."""
         if not directory.checkpoint.exists():
             return
         state = checkpoint.load(directory.checkpoint)
         if state["code_digest"] != self.record.origin["code_digest"]:
-            report(f"{self.spec.run_id}: the checkpoint was written by other code; starting from update 0")
+            tell(f"{self.spec.run_id}: the checkpoint was written by other code; starting from update 0")
             return
         self.learner.load_state(state["learner"])
         self.replay.load_state(state["replay"])
@@ -155,7 +155,7 @@ class Run:
         self.rounds, self.env_steps = state["rounds"], state["env_steps"]
         self.record.load_state(state["record"])
         self.record.interruptions += 1
-        report(f"{self.spec.run_id}: going on from update {self.learner.updates:,}")
+        tell(f"{self.spec.run_id}: going on from update {self.learner.updates:,}")
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on."""
@@ -175,8 +175,8 @@ class Progress:
 
     INTERVAL = 10.0  # seconds
 
-    def __init__(self, run: Run, log: Path, report: Callable[[str], None]) -> None:
-        self.run, self.log, self.report = run, log, report
+    def __init__(self, run: Run, log: Path, tell: Callable[[str], None]) -> None:
+        self.run, self.log, self.tell_user = run, log, tell
         self.first, self.started = run.learner.updates, time.monotonic()
         self.told = self.started
 
@@ -186,7 +186,7 @@ class Progress:
             self.tell()
 
     def tell(self) -> None:
-        """Report one line, and append it to the run's log."""
+        """Tell one line, and append it to the run's log."""
         self.told = time.monotonic()
         spec, updates = self.run.spec, self.run.learner.updates
         rate = (updates - self.first) / (self.told - self.started)
@@ -195,7 +195,7 @@ class Progress:
             f"{spec.task} {spec.regime} {spec.method} seed {spec.seed}: update {updates:,}/{spec.learner.updates:,}"
             f" · {rate:,.0f} updates/s · {self.run.env_steps:,} env steps · {left:,.0f} s left"
         )
-        self.report(line)
+        self.tell_user(line)
         try:
             with self.log.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")

@@ -34,19 +34,19 @@ STALE = 180.0
 
 
 @contextmanager
-def locked(directory: Path, report: Callable[[str], None] = print) -> Iterator[None]:
+def locked(directory: Path, tell: Callable[[str], None] = print) -> Iterator[None]:
     """Keep `directory` to this process; to be entered by its main thread.
 
     Args:
         directory: is made where it does not exist.
-        report: takes a line when this has to wait, and one when it breaks a stale lock.
+        tell: takes a line when this has to wait, and one when it breaks a stale lock.
 
     Raises:
         GipoError: another process holds the directory; or this one was frozen for so long that it lost it, in which
             case it was interrupted at once when it woke up.
     """
     lock = _Lock(directory / NAME)
-    lock.acquire(report)
+    lock.acquire(tell)
     try:
         yield
     except KeyboardInterrupt:
@@ -130,7 +130,7 @@ class _Lock:
         self._released = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="run lock", daemon=True)
 
-    def acquire(self, report: Callable[[str], None]) -> None:
+    def acquire(self, tell: Callable[[str], None]) -> None:
         """Make the file, once nobody else's is there.
 
         Raises:
@@ -138,12 +138,12 @@ class _Lock:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._wait_for(report)
+            self._wait_for(tell)
         except OSError as error:
             raise GipoError(f"cannot lock {self.path.parent}: {error}") from error
         self._heart.start()
 
-    def _wait_for(self, report: Callable[[str], None]) -> None:
+    def _wait_for(self, tell: Callable[[str], None]) -> None:
         watched: tuple[bytes, float] | None = None
         while not self._make():
             if (found := _read(self.path)) is None:
@@ -155,13 +155,11 @@ class _Lock:
                 raise GipoError(self._refusal(holder, touched))
             age = self._now() - touched
             if alive is False or age > STALE:
-                report(f"{self.path.parent}: breaking the lock of {holder or 'a killed process'}, which is gone")
+                tell(f"{self.path.parent}: breaking the lock of {holder or 'a killed process'}, which is gone")
                 self._remove(content, touched)
             else:
                 if watched is None:
-                    report(
-                        f"{self.path.parent}: waiting for a sign of life of {holder}, for {STALE - age:.0f} s at most"
-                    )
+                    tell(f"{self.path.parent}: waiting for a sign of life of {holder}, for {STALE - age:.0f} s at most")
                 watched = found
                 time.sleep(min(5.0, STALE / 20))
 

@@ -17,7 +17,7 @@ NAMED = 5
 """Conflicts that are named one by one."""
 
 
-def merge(sources: Sequence[Path], results: Path, report: Callable[[str], None] = print) -> None:
+def merge(sources: Sequence[Path], results: Path, tell: Callable[[str], None] = print) -> None:
     """Add the finished runs of other results folders. What a run is called says what it is, so equal ones are one.
 
     Everything is read and compared first: where one run cannot be taken, none is.
@@ -25,7 +25,7 @@ def merge(sources: Sequence[Path], results: Path, report: Callable[[str], None] 
     Args:
         sources: results folders, with runs below ``runs``.
         results: the folder that they are added to.
-        report: takes a line for each source, and one on runs that were made by other code than today's.
+        tell: takes a line for each source, and one on runs that were made by other code than today's.
 
     Raises:
         GipoError: a source has no runs; a run in it is damaged, or lies under another name than its own; two runs of
@@ -45,15 +45,15 @@ def merge(sources: Sequence[Path], results: Path, report: Callable[[str], None] 
                 new += 1
             elif _results(run) != _results(other):
                 conflicts.append(f"{name}: {_where(run)}, {_where(other)}")
-        report(f"{source}: {new} of {len(runs)} finished runs are new here; {unfinished} unfinished ones are left out")
+        tell(f"{source}: {new} of {len(runs)} finished runs are new here; {unfinished} unfinished ones are left out")
     if conflicts:
         more = f"\nand {len(conflicts) - NAMED} more" if len(conflicts) > NAMED else ""
         raise GipoError("the results of one run differ; nothing was copied\n" + "\n".join(conflicts[:NAMED]) + more)
     today = {modules: code_digest(*modules) for modules in {training_modules(run.spec) for run in taken.values()}}
     if foreign := sum(run.provenance["code_digest"] != today[training_modules(run.spec)] for run in taken.values()):
-        report(f"{foreign} of them were made by other code or another Python than today's; the report names all")
+        tell(f"{foreign} of them were made by other code or another Python than today's; the report names all")
     for name, run in taken.items():
-        _copy(run, RunDirectory(results / "runs" / name), report)
+        _copy(run, RunDirectory(results / "runs" / name), tell)
 
 
 def _runs(source: Path) -> tuple[list[FinishedRun], int]:
@@ -81,12 +81,12 @@ def _where(run: FinishedRun) -> str:
     return f"made on {made['host']} at {made['finished_at']} by commit {commit}, in {run.directory.path}"
 
 
-def _copy(run: FinishedRun, to: RunDirectory, report: Callable[[str], None]) -> None:
+def _copy(run: FinishedRun, to: RunDirectory, tell: Callable[[str], None]) -> None:
     """Copy the files of a run, each whole or not at all and its provenance last: until then it is unfinished."""
     own = run.directory
     skipped = {own.checkpoint.name, own.log.name, own.provenance.name}
     files = [path for path in own.path.iterdir() if path.is_file() and path.name not in skipped]
-    with locked(to.path, report):
+    with locked(to.path, tell):
         for path in [*(path for path in files if not path.name.startswith((".", "run.lock"))), own.provenance]:
             with atomic_path(to.path / path.name) as temporary:
                 shutil.copyfile(path, temporary)

@@ -41,7 +41,7 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("asynchronous")
     lines = []
     spec = make_spec(**LAG).model_copy(update={"replay": make_spec(**LAG).replay.model_copy(update={"lifetime": 0.5})})
-    supervisor.train(spec, path, report=lines.append)
+    supervisor.train(spec, path, tell=lines.append)
     return spec, path
 
 
@@ -61,7 +61,7 @@ def test_it_leaves_the_same_results_as_lockstep_and_how_it_ran(run):
 
 def test_at_the_same_lifetime_the_version_gaps_are_those_of_lockstep(run, tmp_path):
     spec, path = run
-    lockstep.train(spec.model_copy(update={"asynchronous": None}), tmp_path, report=lambda line: None)
+    lockstep.train(spec.model_copy(update={"asynchronous": None}), tmp_path, tell=lambda line: None)
     np.testing.assert_allclose(gaps(path), gaps(tmp_path), atol=0.08)
     np.testing.assert_allclose(gaps(path), [0.5, 0.95], atol=0.08)  # uniform on [0, L]
 
@@ -69,7 +69,7 @@ def test_at_the_same_lifetime_the_version_gaps_are_those_of_lockstep(run, tmp_pa
 def test_a_loss_that_is_not_finite_is_one_clear_error(tmp_path):
     spec = make_spec(learner={"policy_learning_rate": 1e30, "warmup_updates": 0, "policy_start": 0})
     with pytest.raises(GipoError, match=r"update \d+: .* is (nan|inf)"):
-        supervisor.train(spec, tmp_path, report=lambda line: None)
+        supervisor.train(spec, tmp_path, tell=lambda line: None)
 
 
 def descendants(pid):

@@ -36,7 +36,7 @@ def train(path, pretrained=None, learners=1, **sections):
     spec = Study.model_validate(STUDY | sections).run(TASK, "stale", "gipo-1-1", 0)
     lines = []
     machine = {"pretrained": pretrained} if pretrained else {}
-    supervisor.train(spec, path, learners=learners, report=lines.append, **machine)
+    supervisor.train(spec, path, learners=learners, tell=lines.append, **machine)
     return RunDirectory(path), lines
 
 

@@ -85,9 +85,7 @@ def test_without_the_hub_the_message_says_what_to_copy_from_where(
 
 
 def test_a_missing_model_is_one_line_with_the_command(tmp_path: Path):
-    with pytest.raises(
-        GipoError, match=rf"^no pretrained model .* `gipo pretrained tiny-random seed-3 {tmp_path}`$"
-    ):
+    with pytest.raises(GipoError, match=rf"^no pretrained model .* `gipo pretrained tiny-random seed-3 {tmp_path}`$"):
         published.check(tmp_path, TINY)
 
 

@@ -45,7 +45,7 @@ def train(
     pretrained: Path = Path("results/pretrained"),
     checkpoint_seconds: float = 60.0,
     simulator_seconds: float = 120.0,
-    report: Callable[[str], None] = print,
+    tell: Callable[[str], None] = print,
 ) -> None:
     """Train one run to its end, from its checkpoint where there is one, and write its results into ``path``.
 
@@ -59,7 +59,7 @@ def train(
         pretrained: where pretrained models lie, as ``<repository>/<revision>``.
         checkpoint_seconds: seconds between checkpoints.
         simulator_seconds: longest time that one call into the simulator may take.
-        report: takes one line of progress every few seconds, and one per restart.
+        tell: takes one line of progress every few seconds, and one per restart.
 
     Raises:
         GipoError: there is no such device, the batch cannot be split so, the directory is another run's, its checkpoint
@@ -70,19 +70,19 @@ def train(
         what = f"learner.batch_size = {spec.learner.batch_size}" if spec.openvla else "a small network"
         raise GipoError(f"learners = {learners}: {what} cannot be split over so many processes")
     machine = Machine(device, learners, pretrained.resolve(), checkpoint_seconds, simulator_seconds)
-    attempt(spec, path, lambda directory, source: _train(spec, directory, machine, source, report), report)
+    attempt(spec, path, lambda directory, source: _train(spec, directory, machine, source, tell), tell)
 
 
 def _train(
-    spec: RunSpec, directory: RunDirectory, machine: Machine, source: dict[str, Any], report: Callable[[str], None]
+    spec: RunSpec, directory: RunDirectory, machine: Machine, source: dict[str, Any], tell: Callable[[str], None]
 ) -> None:
     if directory.checkpoint.exists() and checkpoint.load(directory.checkpoint)["code_digest"] != source["code_digest"]:
-        report(f"{spec.run_id}: the checkpoint was written by other code; starting from update 0")
+        tell(f"{spec.run_id}: the checkpoint was written by other code; starting from update 0")
         directory.checkpoint.unlink()
     if not directory.checkpoint.exists():
         shutil.rmtree(directory.scratch, ignore_errors=True)
     with _cluster(spec):
-        supervisor = Supervisor(spec, directory, machine, report)
+        supervisor = Supervisor(spec, directory, machine, tell)
         supervisor.run()
         summary = supervisor.summary()
     state = checkpoint.load(directory.checkpoint)
@@ -120,8 +120,8 @@ class Supervisor:
     WINDOW = 600.0  # seconds
     INTERVAL = 10.0  # seconds between lines of progress
 
-    def __init__(self, spec: RunSpec, directory: RunDirectory, machine: Machine, report: Callable[[str], None]) -> None:
-        self.spec, self.directory, self.machine, self.report = spec, directory, machine, report
+    def __init__(self, spec: RunSpec, directory: RunDirectory, machine: Machine, tell: Callable[[str], None]) -> None:
+        self.spec, self.directory, self.machine, self.tell = spec, directory, machine, tell
         groups = range(-(-spec.replay.environments // spec.replay.group_size))
         self.rollouts = [f"rollout-{group}" for group in groups]
         self.followers = [f"learner-{rank}" for rank in range(1, machine.learners)]
@@ -266,7 +266,7 @@ class Supervisor:
         self._log(line)
 
     def _log(self, line: str) -> None:
-        self.report(line)
+        self.tell(line)
         try:
             with self.directory.log.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
