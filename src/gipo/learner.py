@@ -41,7 +41,7 @@ class Losses:
     entropy: Tensor
     kl: Tensor  # KL(mu || pi)
     log_ratios: Tensor  # [B, D]
-    advantages: Tensor  # [B], normalised
+    normalised_advantages: Tensor  # [B]
     values: Tensor  # [B]
     targets: Tensor  # [B]
     versions: Tensor  # int64 [B]
@@ -96,7 +96,7 @@ class UpdateRule:
             entropy=entropies.mean(),
             kl=kl,
             log_ratios=log_ratios,
-            advantages=advantages,
+            normalised_advantages=advantages,
             values=values,
             targets=batch.targets,
             versions=batch.versions,
@@ -120,7 +120,7 @@ class UpdateRule:
     def metrics(self, losses: Losses, norms: dict[str, Tensor]) -> Tensor:
         """The logged row of the update just made, still on the device: `gipo.tables.STATISTICS`, float32 [columns]."""
         gap = self.updates - 1 - losses.versions
-        multiplier = self.objective.multiplier(losses.log_ratios, losses.advantages[:, None])
+        multiplier = self.objective.multiplier(losses.log_ratios, losses.normalised_advantages[:, None])
         old_gap = self.spec.old_gap_updates
         row = {
             "loss_policy": losses.policy,
@@ -132,7 +132,7 @@ class UpdateRule:
             "explained_variance": diagnostics.explained_variance(losses.values, losses.targets),
             **diagnostics.staleness(gap, old_gap),
             **diagnostics.ratio_tails(losses.log_ratios),
-            **diagnostics.utilisation(multiplier, losses.advantages, gap, old_gap),
+            **diagnostics.utilisation(multiplier, losses.normalised_advantages, gap, old_gap),
         }
         return torch.stack([row[name] for name in STATISTICS])
 
