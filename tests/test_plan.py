@@ -23,7 +23,7 @@ from gipo.plan import (
     show_libero,
 )
 from gipo.rates import CPU, GridworldRate, LearnerRate, Rates, TaskRate, learner_rate, made_up_learner, random_index
-from gipo.replay import Regime
+from gipo.replay import Pace
 from gipo.runs.spec import RunSpec
 from gipo.study import Study
 
@@ -95,11 +95,11 @@ def test_a_scale_without_sweeps_has_no_figures_of_sweeps():
 
 def simulate(run: RunSpec) -> tuple[int, int]:
     """Env steps and refreshed transitions of a run, by going through the engine's rounds."""
-    regime = Regime(run.replay.capacity, run.lifetime_updates, run.replay.warmup_steps)
+    pace = Pace(run.replay.capacity, run.lifetime_updates, run.replay.warmup_steps)
     updates = env_steps = refreshed = 0
     every = run.learner.refresh_every
     while updates < run.learner.updates:
-        due = min(regime.updates_due(env_steps), run.learner.updates)
+        due = min(pace.updates_due(env_steps), run.learner.updates)
         if every:
             times = len(range(-(-updates // every) * every, due, every))
             refreshed += times * min(env_steps, run.replay.capacity)

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from gipo.errors import GipoError
-from gipo.replay import Regime, Replay, Segments
+from gipo.replay import Pace, Replay, Segments
 
 T, O, D = 4, 3, 2  # noqa: E741
 
@@ -79,9 +79,9 @@ def test_a_capacity_that_is_no_multiple_of_the_segment_length_is_refused(capacit
 
 
 def test_updates_are_paid_for_by_env_steps():
-    regime = Regime(capacity=1000, lifetime=500, warmup_steps=100)
-    assert regime.env_steps_per_update == 2
-    assert [regime.updates_due(n) for n in (0, 99, 100, 101, 102, 300)] == [0, 0, 0, 0, 1, 100]
+    pace = Pace(capacity=1000, lifetime=500, warmup_steps=100)
+    assert pace.env_steps_per_update == 2
+    assert [pace.updates_due(n) for n in (0, 99, 100, 101, 102, 300)] == [0, 0, 0, 0, 1, 100]
 
 
 # Paper-facts, Table 1: L in updates of 100,000; K = 10,000. Published: OldFrac 0.000 +- 0.000 and 0.884 +- 0.003;
@@ -92,8 +92,8 @@ def test_updates_are_paid_for_by_env_steps():
 )
 def test_the_paper_regimes_give_table_1(lifetime, old_frac, mean_gap, gap_tolerance):
     updates, old, round_updates = 100_000, 10_000, 50
-    regime = Regime(capacity=lifetime * 4, lifetime=lifetime, warmup_steps=0)
-    replay = Replay(regime.capacity // 4, 1, 1, 1)  # one slot per 4 transitions: only versions matter here
+    pace = Pace(capacity=lifetime * 4, lifetime=lifetime, warmup_steps=0)
+    replay = Replay(pace.capacity // 4, 1, 1, 1)  # one slot per 4 transitions: only versions matter here
     env_steps, shares, means, uniform = 0, [], [], []
     for version in range(0, updates, round_updates):
         if version >= 0.8 * updates and version % 2_000 == 0:
@@ -109,7 +109,7 @@ def test_the_paper_regimes_give_table_1(lifetime, old_frac, mean_gap, gap_tolera
         )
         replay.append(blank, torch.zeros(count, 1), torch.zeros(count, 1), version)
         env_steps += 4 * count
-        assert regime.updates_due(env_steps) == version + round_updates
+        assert pace.updates_due(env_steps) == version + round_updates
     assert np.mean(shares) == pytest.approx(old_frac, abs=0.003)
     assert np.mean(means) == pytest.approx(mean_gap, abs=gap_tolerance)
     assert max(uniform) < 0.02

@@ -21,7 +21,7 @@ from gipo.errors import GipoError
 from gipo.figures import of_study
 from gipo.files import read_json, write_json
 from gipo.rates import LearnerRate, Rates
-from gipo.replay import Regime
+from gipo.replay import Pace
 from gipo.runs.provenance import CHECKOUT, origin
 from gipo.runs.spec import RunSpec
 from gipo.study import BaselineSpec, Study
@@ -33,7 +33,7 @@ LIBERO_GPUS, LIBERO_HOURS = 8, 48
 """H200s of one LIBERO run in the paper, and about how long (paper-facts section 9, [P])."""
 
 GOALS = 50
-"""Goals of a task; a further episode with one of them begins at almost no cost (`gipo.envs.sawyer.Start`)."""
+"""Goals of a task; a further episode with one of them begins at almost no cost (`gipo.envs.sawyer.FirstState`)."""
 
 
 TRANSITION_BYTES = 210
@@ -185,9 +185,9 @@ def save(path: Path, study: Study, rates: Rates) -> None:
 
 def env_steps_at(run: RunSpec, update: int) -> int:
     """Env steps, whole rounds, that the replay has seen when that many updates are due."""
-    regime = Regime(run.replay.capacity, run.lifetime_updates, run.replay.warmup_steps)
-    rounds = math.ceil((regime.warmup_steps + update * regime.env_steps_per_update) / run.round_steps) - 1
-    while regime.updates_due(rounds * run.round_steps) < update:  # the engine's own rounding decides
+    pace = Pace(run.replay.capacity, run.lifetime_updates, run.replay.warmup_steps)
+    rounds = math.ceil((pace.warmup_steps + update * pace.env_steps_per_update) / run.round_steps) - 1
+    while pace.updates_due(rounds * run.round_steps) < update:  # the engine's own rounding decides
         rounds += 1
     return rounds * run.round_steps
 

@@ -1,7 +1,7 @@
 """Policy lag: the versioned replay, and the regime as its lifetime.
 
 With uniform sampling from a FIFO replay that is replaced once in L learner updates, the version gap of a sample (the
-learner's update now minus the update of the policy that collected it) is uniform on [0, L] (paper-facts section 4 [R]).
+learner's update now minus the update of the policy that collected it) is uniform on [0, L] [R].
 So a regime is one number, and it does not depend on how fast anyone's hardware is.
 """
 
@@ -20,7 +20,7 @@ from gipo.errors import GipoError
 
 
 @dataclass(frozen=True)
-class Regime:
+class Pace:
     """How many learner updates the env steps collected so far pay for.
 
     Args:

@@ -20,7 +20,7 @@ OBJECTIVES = [
 def default_points() -> dict[str, np.ndarray]:
     """[case, (bias, variance)] of each method at its default."""
     swept = study.sweep(PI, MU)
-    return {each.method: swept[each.method][:, each.default] for each in study.SWEEPS}
+    return {each.method: swept[each.method][:, each.default] for each in study.KNOBS}
 
 
 def test_numbers_checked_when_the_logits_were_reconstructed() -> None:
@@ -35,7 +35,7 @@ def test_numbers_checked_when_the_logits_were_reconstructed() -> None:
 
 
 def test_defaults_are_the_settings_of_the_authors_comparison() -> None:
-    made = {each.method: each.make(each.knobs[each.default].item()) for each in study.SWEEPS}
+    made = {each.method: each.make(each.knobs[each.default].item()) for each in study.KNOBS}
     assert made == {
         "no_clip": objectives.make("no_clip"),
         "ppo_clip": objectives.make("ppo_clip", eps=0.2),
@@ -107,7 +107,7 @@ def test_tables_have_their_columns_and_every_setting() -> None:
     assert default.loc[("A", "gipo"), "parameter"] == "sigma=1"
     assert default.loc[("B", "sapo"), "bias"] == pytest.approx(default_points()["sapo"][1, 0])
     assert table.knob.isna().sum() == 3
-    assert len(table) == 3 * sum(len(each.knobs) for each in study.SWEEPS)
+    assert len(table) == 3 * sum(len(each.knobs) for each in study.KNOBS)
 
     policies = study.policies().pivot_table(index="policy", columns="action", values="probability")
     np.testing.assert_allclose(policies.loc["C", list(study.ACTIONS)], MU[2])

@@ -22,7 +22,7 @@ from gipo.engines.workers import make_actors
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.errors import GipoError
 from gipo.learner import Learner, make_model
-from gipo.replay import Regime, Replay
+from gipo.replay import Pace, Replay
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
 from gipo.runs.spec import RunSpec
@@ -73,7 +73,7 @@ class Run:
         replay = spec.replay
         self.spec = spec
         self.record = Record(source, device)
-        self.regime = Regime(replay.capacity, spec.lifetime_updates, replay.warmup_steps)
+        self.pace = Pace(replay.capacity, spec.lifetime_updates, replay.warmup_steps)
         self.replay = Replay(replay.capacity, replay.segment_length, OBSERVATION_SIZE, ACTION_DIMENSIONS, device)
         self.learner = Learner(spec, self.replay)
         self.behaviour = make_model(spec, OBSERVATION_SIZE, ACTION_DIMENSIONS)
@@ -100,7 +100,7 @@ class Run:
         version = self.learner.updates
         self._broadcast()
         self.actors.start(self.behaviour, self.rounds)
-        due = min(self.regime.updates_due(self.env_steps), self.spec.learner.updates)
+        due = min(self.pace.updates_due(self.env_steps), self.spec.learner.updates)
         self._learn(due - version, progress)
         segments = self.actors.finish().to(self.replay.device)
         self.replay.append(segments, *self.learner.targets(segments), version=version)

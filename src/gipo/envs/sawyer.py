@@ -5,12 +5,12 @@ Physics and reward formulas are MetaWorld's own code. Replaced are, in the order
 - in Python, what it calls for small change at a high price: scipy's `Rotation` for one 3 x 3 matrix, array versions of
   `tolerance` and `norm` for one number or vector, MuJoCo's look-up by name, the search for contacts, a dozen temporary
   arrays for an observation, and the first of the two resets that `reset` makes;
-- a reset to a goal that came up before in this process, by putting back where the first one ended (`Start`);
+- a reset to a goal that came up before in this process, by putting back where the first one ended (`FirstState`);
 - the model, by one without the meshes that are only looked at (`light_model`);
 - of the first of a step's five physics steps, what the `mj_forward` that ended the last step has already computed. Only
   the controls and the arm's mocap target, which no geom touches, differ, so the collisions, the inertias and all that
   depends on positions and velocities alone are still good, and the constraints and accelerations are computed anew.
-  That `mj_forward` itself must stay: its accelerations are where the solver of the next step starts from;
+  That `mj_forward` itself must stay: its accelerations are where the solver of the next step first_states from;
 - `mj_rnePostConstraint`, whose results nothing reads, by nothing.
 
 Observations, rewards and success stay the same, bit for bit, and so does the state of the simulator: the tests compare
@@ -70,7 +70,7 @@ def light_model(path: str) -> Any:
     return spec.compile()
 
 
-class View:
+class CachedView:
     """MuJoCo's access to one body, geom, site or joint, which makes each array once instead of at each access."""
 
     def __init__(self, view: Any) -> None:
@@ -93,12 +93,12 @@ class NamedData(mujoco.MjData):  # type: ignore[misc]
         self.site, self.joint = _viewing(super().site), _viewing(super().joint)
 
 
-def _viewing(look_up: Callable[[str], Any]) -> Callable[[str], View]:
-    return cache(lambda name: View(look_up(name)))
+def _viewing(look_up: Callable[[str], Any]) -> Callable[[str], CachedView]:
+    return cache(lambda name: CachedView(look_up(name)))
 
 
 @dataclass(frozen=True)
-class Start:
+class FirstState:
     """Where an episode with a certain goal begins: all that MetaWorld's `reset` sets and a step reads."""
 
     observation: Floats  # [39]
@@ -110,7 +110,7 @@ class Start:
     STATE: ClassVar[int] = mujoco.mjtState.mjSTATE_INTEGRATION
 
     @classmethod
-    def of(cls, sawyer: FastSawyer, observation: Floats) -> Start:
+    def of(cls, sawyer: FastSawyer, observation: Floats) -> FirstState:
         """Take it from an environment that was just reset."""
         model, data = sawyer.model, sawyer.data
         physics = np.empty(mujoco.mj_stateSize(model, cls.STATE))
@@ -135,7 +135,7 @@ def _is_own(value: Any) -> bool:
 class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
     """Mixin in front of a MetaWorld environment class."""
 
-    starts: dict[bytes, Start]
+    first_states: dict[bytes, FirstState]
     """Of this task's goals, filled as they come up; the arm settles for 250 physics steps in every reset."""
 
     def __init__(self) -> None:
@@ -144,10 +144,12 @@ class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
 
     def begin(self, goal: Any) -> Floats:
         """Reset to ``goal``; returns the first observation, [39]."""
-        if self._is_new or goal.data not in self.starts:  # a new object lacks what a reset leaves besides a `Start`
+        if (
+            self._is_new or goal.data not in self.first_states
+        ):  # a new object lacks what a reset leaves besides a `FirstState`
             self._is_new = False
-            self.starts[goal.data] = Start.of(self, self._reset_to(goal))
-        start = self.starts[goal.data]
+            self.first_states[goal.data] = FirstState.of(self, self._reset_to(goal))
+        start = self.first_states[goal.data]
         start.restore(self)
         return start.observation.copy()
 
@@ -299,7 +301,7 @@ def fast_class(task: str) -> type[FastSawyer]:
     MetaWorld's own modules, which others may be using, stay as they are.
     """
     original = ALL_V3_ENVIRONMENTS[task]
-    fast = type(original.__name__, (FastSawyer, original), {"starts": {}})
+    fast = type(original.__name__, (FastSawyer, original), {"first_states": {}})
     names = {
         "np": SimpleNamespace(**vars(np) | {"linalg": SimpleNamespace(**vars(np.linalg) | {"norm": norm})}),
         "Rotation": Rotation,

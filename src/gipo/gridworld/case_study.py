@@ -34,7 +34,7 @@ CASES = {"A": 1.0, "B": 0.5, "C": 0.0}
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Knob:
     """One method over its knob.
 
     Attributes:
@@ -55,11 +55,11 @@ class Sweep:
 
 
 _SCALES = np.logspace(-3, 3, 601)
-SWEEPS = (
-    Sweep("no_clip", np.array([np.nan]), 0, "", lambda _: objectives.make("no_clip"), False),
-    Sweep("ppo_clip", np.arange(1, 100) / 100, 19, "eps={:g}", lambda x: objectives.make("ppo_clip", eps=x), False),
-    Sweep("sapo", _SCALES, 300, "tau={:g}", lambda x: objectives.make("sapo", tau_pos=x, tau_neg=2 * x), True),
-    Sweep("gipo", _SCALES, 300, "sigma={:g}", lambda x: objectives.make("gipo", sigma_pos=x, sigma_neg=x), True),
+KNOBS = (
+    Knob("no_clip", np.array([np.nan]), 0, "", lambda _: objectives.make("no_clip"), False),
+    Knob("ppo_clip", np.arange(1, 100) / 100, 19, "eps={:g}", lambda x: objectives.make("ppo_clip", eps=x), False),
+    Knob("sapo", _SCALES, 300, "tau={:g}", lambda x: objectives.make("sapo", tau_pos=x, tau_neg=2 * x), True),
+    Knob("gipo", _SCALES, 300, "sigma={:g}", lambda x: objectives.make("gipo", sigma_pos=x, sigma_neg=x), True),
 )
 """Knobs eps, (tau, 2 tau) and (sigma, sigma); the defaults are 0.2, SAPO (1, 2) and GIPO (1, 1)."""
 
@@ -119,7 +119,7 @@ def sweep(pi: Array, mu: Array) -> dict[str, Array]:
     advantage = advantages(pi)
     return {
         each.method: np.stack([bias_variance(each.make(knob), pi, mu, advantage) for knob in each.knobs.tolist()], -2)
-        for each in SWEEPS
+        for each in KNOBS
     }
 
 
@@ -140,7 +140,7 @@ def points() -> pd.DataFrame:
     swept = sweep(pi, mu)
     tables = []
     for i, case in enumerate(CASES):
-        for each in SWEEPS:
+        for each in KNOBS:
             front = swept[each.method][i]
             table = pd.DataFrame({"case": case, "method": each.method, "knob": each.knobs})
             table.insert(2, "parameter", [each.label.format(knob) for knob in each.knobs])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import binomtest
 
-from gipo.gridworld.case_study import ACTIONS, SWEEPS, advantages, case_policies, sweep
+from gipo.gridworld.case_study import ACTIONS, KNOBS, advantages, case_policies, sweep
 from gipo.gridworld.pareto import Front
 from gipo.theory import Array, kl
 
@@ -78,7 +78,7 @@ def check_claims(pi: Array, mu: Array) -> pd.DataFrame:
         One row per target, one bool column per claim and part of a claim.
     """
     points = sweep(pi[:, None], mu)
-    default = {each.method: points[each.method][:, :, each.default] for each in SWEEPS}
+    default = {each.method: points[each.method][:, :, each.default] for each in KNOBS}
     clipped = default["ppo_clip"][..., 1] == 0
     holds = {"ppo_variance_zero": clipped[:, 0] & clipped[:, 1] & ~clipped[:, 2]}
     bias = {f"bias_falls_{m}": _falls(default[m][..., 0]) for m in ("ppo_clip", "sapo", "gipo")}
@@ -110,7 +110,7 @@ def _fronts(points: dict[str, Array], units: Array) -> dict[str, list[Front]]:
             Front(front, each.connected)
             for front in (points[each.method] / units[:, :, None]).reshape(-1, len(each.knobs), 2)
         ]
-        for each in SWEEPS
+        for each in KNOBS
     }
 
 

@@ -18,7 +18,7 @@ from gipo.errors import GipoError
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepKind:
     """A grid of runs beside the main one that a study of the suite may have."""
 
     figure: str
@@ -43,7 +43,7 @@ class Suite:
     """Id of the claim that stands above the others."""
     figures: tuple[str, ...] = ()
     """Figures of the main grid that only this suite has."""
-    sweeps: Mapping[str, Sweep] = field(default_factory=dict)
+    sweeps: Mapping[str, SweepKind] = field(default_factory=dict)
     policies: tuple[str, ...] = ()
     """Sections of a run that choose its policy, one of which it needs; none: the policy is its network."""
     lockstep: bool = True

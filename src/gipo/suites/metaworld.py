@@ -1,6 +1,6 @@
 """MetaWorld: manipulation of one object each, seen as 39 numbers."""
 
-from gipo.suites import Suite, Sweep
+from gipo.suites import Suite, SweepKind
 
 # fmt: off
 METAWORLD_TASKS = (
@@ -25,9 +25,9 @@ SUITE = Suite(
     headline="stale-gipo-over-ppo",
     figures=("fig2", "table1", "fig6", "fig7", "fig8"),
     sweeps={
-        "sigma": Sweep("fig9", "GIPO's sigmas"),
-        "ranking": Sweep("ranking", "all configurations on stale data"),
-        "vtrace": Sweep("vtrace", "V-trace and GAE, both with recomputed targets"),
-        "lag": Sweep("lagsweep", "replay lifetime at a fixed inflow of data"),
+        "sigma": SweepKind("fig9", "GIPO's sigmas"),
+        "ranking": SweepKind("ranking", "all configurations on stale data"),
+        "vtrace": SweepKind("vtrace", "V-trace and GAE, both with recomputed targets"),
+        "lag": SweepKind("lagsweep", "replay lifetime at a fixed inflow of data"),
     },
 )

@@ -167,7 +167,7 @@ def test_both_sides_wait_for_each_other(worker, tmp_path):
     async def main():
         spec = make_spec()
         server = ReplayServer(spec, NOWHERE, tmp_path / "replay")
-        per_update = server.regime.env_steps_per_update
+        per_update = server.pace.env_steps_per_update
         batch = asyncio.create_task(server.sample(0, 1))
         appends = [asyncio.create_task(server.append(worker.collect())) for _ in range(30)]
         assert await settled(batch)

@@ -13,7 +13,7 @@ from gipo import targets
 from gipo.engines.actors import Arrays, Stream
 from gipo.engines.asynchronous.suites import make_suite
 from gipo.learner import ends
-from gipo.replay import Regime, Replay, Segments
+from gipo.replay import Pace, Replay, Segments
 from gipo.runs.spec import RunSpec
 
 
@@ -37,7 +37,7 @@ class ReplayServer:
         torch.set_num_threads(1)
         settings = spec.replay
         self.spec, self.limited = spec, settings.lifetime is not None
-        self.regime = Regime(settings.capacity, spec.lifetime_updates, settings.warmup_steps)
+        self.pace = Pace(settings.capacity, spec.lifetime_updates, settings.warmup_steps)
         suite = make_suite(spec, pretrained)
         self.store = Replay(
             settings.capacity,
@@ -106,11 +106,11 @@ class ReplayServer:
     def _due(self) -> int:
         """Updates that the env steps so far allow."""
         if self.limited:
-            return self.regime.updates_due(self._env_steps)
-        return self.spec.learner.updates if self._env_steps >= self.regime.warmup_steps else 0
+            return self.pace.updates_due(self._env_steps)
+        return self.spec.learner.updates if self._env_steps >= self.pace.warmup_steps else 0
 
     def _may_append(self) -> bool:
-        earned = self.regime.warmup_steps + self.promised * self.regime.env_steps_per_update
+        earned = self.pace.warmup_steps + self.promised * self.pace.env_steps_per_update
         return not self.limited or self._env_steps < earned + self.SLACK * self.spec.round_steps
 
     def _targets(
