@@ -23,7 +23,6 @@ from typing import Any
 import pandas as pd
 import torch
 
-from gipo.engines.actors import Stream
 from gipo.engines.asynchronous import supervisor
 from gipo.engines.asynchronous.inference import Acts
 from gipo.engines.asynchronous.learner import make_learner
@@ -33,6 +32,7 @@ from gipo.engines.asynchronous.rollout import Rollout
 from gipo.engines.asynchronous.suites import Actor, make_suite
 from gipo.models.openvla_oft.tiny import write_tiny
 from gipo.runs.spec import RunSpec
+from gipo.runs.streams import Stream
 from timing import publish
 
 SHORT, LONG = 10, 40  # updates

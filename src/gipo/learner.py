@@ -18,6 +18,7 @@ from gipo.models.categorical import log_prob_and_entropy
 from gipo.models.mlp import MLPPolicy
 from gipo.replay import Batch, Segments
 from gipo.runs.spec import LearnerSpec, RunSpec
+from gipo.runs.streams import Stream
 from gipo.tables import STATISTICS
 
 
@@ -172,7 +173,7 @@ class Learner(UpdateRule):
         self.updates = 0
         device = replay.device
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(spec.generator(0).integers(2**63)))
+            torch.manual_seed(int(spec.generator(Stream.WEIGHTS).integers(2**63)))
             self.model = make_model(spec, replay.observation_size, replay.action_dimensions).to(device)
         self.policy = ParameterVector(self.model.policy_parameters())
         self.value = ParameterVector(self.model.value_parameters())

@@ -14,9 +14,10 @@ from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from scipy.spatial.transform import Rotation as ScipyRotation
 
 from gipo.envs.baselines import measure
-from gipo.envs.metaworld import MetaWorldEnv, episode_seed, expert
+from gipo.envs.metaworld import MetaWorldEnv, expert
 from gipo.envs.sawyer import GOAL_SEED, Rotation, fast_class, goals, light_model, norm
 from gipo.errors import GipoError
+from gipo.runs.streams import episode_seed
 from gipo.suites.metaworld import METAWORLD_TASKS
 
 pytestmark = [
@@ -37,7 +38,8 @@ candidates = pytest.mark.parametrize(
 
 REMOTE = """
 import sys
-from gipo.envs.metaworld import MetaWorldEnv, episode_seed
+from gipo.envs.metaworld import MetaWorldEnv
+from gipo.runs.streams import episode_seed
 environment = MetaWorldEnv(sys.argv[1])
 for episode in map(int, sys.argv[2:]):
     observation, _ = environment.reset(seed=episode_seed(3, "train", episode))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE, MetaWorldEnv, episode_seed
+from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE, MetaWorldEnv
 from gipo.models.mlp import MLPPolicy
 from gipo.runs.spec import RunSpec
+from gipo.runs.streams import Stream, episode_seed
 
 Floats = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -22,15 +22,6 @@ class ActorState(TypedDict):
 
     episodes: list[int]
     histories: list[list[list[int]]]
-
-
-class Stream(IntEnum):
-    """Numbers of a run's random streams, the first part of the key of `RunSpec.generator` (0: network weights)."""
-
-    SAMPLING = 1  # + round: positions in the replay
-    ACTIONS = 2  # + group, round: the actors' tokens
-    EVALUATION = 3  # + update: the evaluation's tokens
-    EPISODES = 4  # + group, incarnation: the asynchronous engine's episodes
 
 
 def make_environment(spec: RunSpec) -> MetaWorldEnv:

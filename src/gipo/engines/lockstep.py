@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from gipo.engines.actors import Evaluator, Stream
+from gipo.engines.actors import Evaluator
 from gipo.engines.attempt import attempt, check_device
 from gipo.engines.record import Record
 from gipo.engines.workers import make_actors
@@ -26,6 +26,7 @@ from gipo.replay import Pace, Replay
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
 from gipo.runs.spec import RunSpec
+from gipo.runs.streams import Stream
 
 
 def train(

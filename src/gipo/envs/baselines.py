@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from gipo.envs.metaworld import MetaWorldEnv, episode_seed, expert
+from gipo.envs.metaworld import MetaWorldEnv, expert
+from gipo.runs.streams import episode_seed
 
 
 def measure(task: str, *, bins: int, episode_steps: int, episodes: int, seed: int) -> pd.DataFrame:

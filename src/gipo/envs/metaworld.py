@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import gymnasium
 import metaworld.policies
@@ -16,16 +16,9 @@ from gipo.envs.sawyer import fast_class, goals
 from gipo.errors import GipoError
 
 Floats = npt.NDArray[np.float64]
-Phase = Literal["train", "evaluation", "baseline"]
 
 ACTION_DIMENSIONS = 4
 OBSERVATION_SIZE = 39
-_PHASES = {"train": 0, "evaluation": 1, "baseline": 2}
-
-
-def episode_seed(run_seed: int, phase: Phase, episode: int) -> int:
-    """Seed of one episode; equal arguments give equal seeds in every process, others give unrelated ones."""
-    return int(np.random.SeedSequence(run_seed, spawn_key=(_PHASES[phase], episode)).generate_state(1, np.uint64)[0])
 
 
 class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignore[misc]

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gipo.engines.actors import Floats, Stream
+from gipo.engines.actors import Floats
 from gipo.engines.asynchronous.peers import Peer
 from gipo.engines.asynchronous.suites import Array, make_suite
 from gipo.runs.spec import RunSpec
+from gipo.runs.streams import Stream
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 
 from gipo import targets
-from gipo.engines.actors import Arrays, Stream
+from gipo.engines.actors import Arrays
 from gipo.engines.asynchronous.suites import make_suite
 from gipo.learner import ends
 from gipo.replay import Pace, Replay, Segments
 from gipo.runs.spec import RunSpec
+from gipo.runs.streams import Stream
 
 
 class ReplayServer:

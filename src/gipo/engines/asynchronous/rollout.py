@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gipo.engines.actors import Arrays, Stream
+from gipo.engines.actors import Arrays
 from gipo.engines.asynchronous.inference import Acts
 from gipo.engines.asynchronous.peers import Peer, PeerLostError
 from gipo.engines.asynchronous.suites import Array, make_suite
 from gipo.engines.asynchronous.watchdog import Watchdog
 from gipo.runs.spec import RunSpec
+from gipo.runs.streams import Stream
 
 
 class Rollout:
