@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from checkout import ROOT
 from factories import make_spec
+from gipo.cluster import requests
 from gipo.errors import GipoError
 from gipo.runs.spec import RunSpec
 from gipo.study import Study
@@ -283,8 +284,8 @@ def test_a_libero_study_has_no_sweeps():
 @pytest.mark.parametrize(("gpus", "learners"), [(0, 1), (1, 1), (2, 1), (3, 1), (4, 2), (7, 4), (8, 6), (16, 12)])
 def test_the_learner_gets_what_inference_and_evaluation_leave_in_equal_shares(gpus: int, learners: int):
     run = libero(learner={"batch_size": 12}).runs()[0]
-    assert run.learners(gpus) == learners
-    assert study().runs()[0].learners(8) == 1
+    assert requests.learners(run, gpus) == learners
+    assert requests.learners(study().runs()[0], 8) == 1
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ Models and assets are inputs that are only looked for: what they contain is fixe
 A machine without network has them copied into results/pretrained and results/assets, or is told what to copy.
 """
 
+from gipo.cluster.requests import learners
+
+
 
 rule pretrained:
     output:
@@ -45,7 +48,9 @@ rule train_libero:
     params:
         code=lambda wildcards: CODE[wildcards.method],
         device=lambda wildcards, resources: "cuda" if resources.gpu else "cpu",
-        learners=lambda wildcards, resources: run_of(wildcards).learners(resources.gpu),
+        learners=lambda wildcards, resources: learners(
+            run_of(wildcards), resources.gpu
+        ),
     shell:
         "gipo train {CONFIG:q} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
         " --method {wildcards.method} --seed {wildcards.seed} --device {params.device} --learners {params.learners}"

@@ -9,9 +9,12 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gipo.files import read_json
+
+if TYPE_CHECKING:
+    from gipo.runs.spec import RunSpec
 
 PLAN = Path("results/plan.json")
 """Predictions by run id, of all scales that were planned, below the working directory."""
@@ -52,6 +55,12 @@ def memory_mb(wildcards: Mapping[str, str], threads: int, attempt: int) -> int:
 def processes_mb(learner: int, threads: int) -> int:
     """Memory of a learner of so many MB and of the processes that collect for it, MB."""
     return learner + (threads - 1) * COLLECTOR_MB
+
+
+def learners(run: RunSpec, gpus: int) -> int:
+    """Processes of a learner on so many GPUs: two are left to inference and evaluation, and shares are equal."""
+    most = max(1, gpus - 2) if run.openvla else 1
+    return next(number for number in range(most, 0, -1) if run.learner.batch_size % number == 0)
 
 
 def _run_id(wildcards: Mapping[str, str]) -> str:

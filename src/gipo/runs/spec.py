@@ -103,6 +103,16 @@ class StoreSpec(Section):
     warmup_steps: PositiveInt = 2048
     """Env steps collected before the first update [R]."""
 
+    @property
+    def groups(self) -> range:
+        """Numbers of the groups of environments; the last one may be smaller than the others."""
+        return range(-(-self.environments // self.group_size))
+
+    def members(self, group: int) -> range:
+        """Numbers of the environments of a group."""
+        first = group * self.group_size
+        return range(first, min(first + self.group_size, self.environments))
+
 
 class ReplaySpec(StoreSpec):
     """The replay in a regime: replaced once in L learner updates."""
@@ -270,11 +280,6 @@ class RunSpec(Section):
     def run_id(self) -> str:
         """``task/regime/method/seedN-digest``: readable, and another run for any other content."""
         return f"{self.task}/{self.regime}/{self.method}/seed{self.seed}-{self.digest()[:8]}"
-
-    def learners(self, gpus: int) -> int:
-        """Processes of the learner on so many GPUs: two are left to inference and evaluation, and shares are equal."""
-        most = max(1, gpus - 2) if self.openvla else 1
-        return next(number for number in range(most, 0, -1) if self.learner.batch_size % number == 0)
 
     def generator(self, *key: int) -> np.random.Generator:
         """Random stream number ``key`` of this run's seed; equal keys give equal streams, in any order of calls."""
