@@ -28,7 +28,8 @@ from gipo.engines import lockstep
 from gipo.engines.actors import Evaluator
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.envs.sawyer import fast_class, goals
-from gipo.learner import make_model, schedule
+from gipo.learner import schedule
+from gipo.models.mlp import make_model
 from gipo.runs.spec import RunSpec
 from timing import device_name, devices, in_turn, publish
 

@@ -17,7 +17,7 @@ import torch
 
 from gipo.engines.workers import Actors, make_actors
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
-from gipo.learner import make_model
+from gipo.models.mlp import make_model
 from gipo.replay import Segments
 from gipo.study import Study
 from timing import in_turn, publish

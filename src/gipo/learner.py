@@ -15,7 +15,7 @@ from gipo import diagnostics, objectives, targets
 from gipo.cuda_graph import Step
 from gipo.errors import GipoError
 from gipo.models.categorical import log_prob_and_entropy
-from gipo.models.mlp import MLPPolicy
+from gipo.models.mlp import MLPPolicy, make_model
 from gipo.replay import Batch, Segments
 from gipo.runs.spec import LearnerSpec, RunSpec
 from gipo.runs.streams import Stream
@@ -117,6 +117,10 @@ class UpdateRule:
             update, name, value = failure
             raise GipoError(f"update {update}: {name} is {value:.4g}; run {self.spec.run_id} cannot go on")
 
+    def is_due(self, every: int) -> bool:
+        """Whether what happens every so many updates, and after the last one, happens now."""
+        return self.updates % every == 0 or self.updates == self.spec.learner.updates
+
     @torch.no_grad()
     def metrics(self, losses: Losses, norms: dict[str, Tensor]) -> Tensor:
         """The logged row of the update just made, still on the device: `gipo.tables.STATISTICS`, float32 [columns]."""
@@ -193,20 +197,18 @@ class Learner(UpdateRule):
 
     def targets(self, segments: Segments) -> tuple[Tensor, Tensor]:
         """Advantages and value targets of segments under the current model, both [S, T]."""
-        learner = self.spec.learner
         values = self.model.values(segments.observations)
-        terminated, truncated = ends(segments, learner)
         successors = targets.next_values(
             values,
-            terminated | truncated,
+            segments.terminated | segments.truncated,
             self.model.values(segments.final_observation),
             self.model.values(segments.cut_observation),
         )
-        transitions = (segments.rewards * learner.reward_scale, values, successors, terminated, truncated)
-        if learner.estimator == "gae":
-            return targets.gae(*transitions, gamma=learner.gamma, lam=learner.gae_lambda)
-        log_ratios = (self._log_probs(segments) - segments.log_probs).sum(-1)
-        return targets.vtrace(*transitions, log_ratios, gamma=learner.gamma)
+        log_ratios = None
+        if self.spec.learner.estimator == "vtrace":
+            log_ratios = (self._log_probs(segments) - segments.log_probs).sum(-1)
+        ends = segments.terminated, segments.truncated
+        return targets.estimate(segments.rewards, values, successors, *ends, self.spec.learner, log_ratios)
 
     def update(self, index: Tensor) -> tuple[Losses, dict[str, Tensor]]:
         """One optimiser step.
@@ -303,25 +305,6 @@ class Health:
             for name, value in zip(self.NAMES, values, strict=True)
             if not math.isfinite(value)
         )
-
-
-def make_model(spec: RunSpec, observation_size: int, action_dimensions: int) -> MLPPolicy:
-    """The untrained model of a run."""
-    return MLPPolicy(
-        observation_size,
-        action_dimensions,
-        spec.environment.bins,
-        spec.network.hidden,
-        spec.network.value_hidden,
-        spec.network.detach_value,
-    )
-
-
-def ends(segments: Segments, learner: LearnerSpec) -> tuple[Tensor, Tensor]:
-    """Where episodes terminated and where they were only cut, bool [S, T] each, as the learner is to see it."""
-    if learner.truncation_bootstraps:
-        return segments.terminated, segments.truncated
-    return segments.terminated | segments.truncated, torch.zeros_like(segments.truncated)
 
 
 def schedule(update: int, learner: LearnerSpec) -> float:

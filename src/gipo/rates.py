@@ -23,7 +23,8 @@ from gipo.cuda_graph import Step
 from gipo.engines.actors import make_environment, sample_tokens
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.gridworld import family
-from gipo.learner import Learner, make_model
+from gipo.learner import Learner
+from gipo.models.mlp import make_model
 from gipo.replay import Replay, Segments
 from gipo.runs.code import training_modules
 from gipo.runs.provenance import origin
@@ -94,7 +95,7 @@ def measure(study: Study) -> Rates:
     return Rates(
         start=start_seconds(some),
         tasks={task: task_rate(run) for task, run in {run.task: run for run in runs}.items()},
-        collecting=inference(some, min(some.replay.group_size, some.replay.environments)),
+        collecting=inference(some, len(some.replay.members(0))),
         evaluating=inference(some, some.evaluation.episodes),
         cpu=learners(CPU),
         gpu=learners(torch.device("cuda")) if torch.cuda.is_available() else {},

@@ -18,7 +18,8 @@ from gipo.engines import attempt, lockstep
 from gipo.engines.workers import WorkerPool
 from gipo.errors import GipoError
 from gipo.files import read_json, write_json
-from gipo.learner import Learner, make_model
+from gipo.learner import Learner
+from gipo.models.mlp import make_model
 from gipo.runs.directory import RunDirectory
 from gipo.study import Study
 from small_study import STUDY

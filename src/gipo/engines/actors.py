@@ -30,7 +30,7 @@ def make_environment(spec: RunSpec) -> MetaWorldEnv:
 
 
 class ActorGroup:
-    """Environments ``group * group_size`` to ``(group + 1) * group_size - 1`` of a run.
+    """The environments of one group of a run (`gipo.runs.spec.StoreSpec.members`).
 
     What a group collects in a round depends on the spec, the policy and the round alone, not on who else collects:
     random streams are keyed by group and round, and the inference batch always has the group's size.
@@ -38,8 +38,7 @@ class ActorGroup:
 
     def __init__(self, spec: RunSpec, group: int) -> None:
         self.spec, self.group = spec, group
-        first = group * spec.replay.group_size
-        members = range(first, min(first + spec.replay.group_size, spec.replay.environments))
+        members = spec.replay.members(group)
         self.environments = [make_environment(spec) for _ in members]
         self.episodes = list(members)
         self.histories: list[list[list[int]]] = [[] for _ in members]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from gipo.errors import GipoError
-from gipo.runs import kept
+from gipo.runs import checkpoint, kept
 from gipo.runs.code import training_modules
 from gipo.runs.directory import RunDirectory
 from gipo.runs.lock import locked
@@ -47,6 +47,24 @@ def attempt(
         kept.keep(directory)
         directory.checkpoint.unlink(missing_ok=True)
         shutil.rmtree(directory.scratch, ignore_errors=True)
+
+
+def unfinished(
+    spec: RunSpec, directory: RunDirectory, code_digest: str, tell: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """State in the checkpoint of a run; None where there is none. A checkpoint of other code is told of and removed.
+
+    Raises:
+        GipoError: the checkpoint is corrupt.
+    """
+    if not directory.checkpoint.exists():
+        return None
+    state = checkpoint.load(directory.checkpoint)
+    if state["code_digest"] == code_digest:
+        return state
+    tell(f"{spec.run_id}: the checkpoint was written by other code; starting from update 0")
+    directory.checkpoint.unlink()
+    return None
 
 
 def check_device(device: str) -> None:

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 
 from gipo.engines.actors import Evaluator
-from gipo.engines.attempt import attempt, check_device
+from gipo.engines.attempt import attempt, check_device, unfinished
 from gipo.engines.record import Record
 from gipo.engines.workers import make_actors
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.errors import GipoError
-from gipo.learner import Learner, make_model
+from gipo.learner import Learner
+from gipo.models.mlp import make_model
 from gipo.replay import Pace, Replay
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
@@ -121,9 +122,9 @@ class Run:
             if learner.refresh_every and self.learner.updates % learner.refresh_every == 0:
                 self.replay.refresh(self.learner.targets)
             losses, norms = self.learner.update(index)
-            if self._is_due(self.spec.diagnostics.every):
+            if self.learner.is_due(self.spec.diagnostics.every):
                 self.record.log(self.learner.updates, self.env_steps, self.learner.metrics(losses, norms))
-            if self._is_due(self.spec.evaluation.every):
+            if self.learner.is_due(self.spec.evaluation.every):
                 self._evaluate()
             progress.tell_sometimes()
         self.learner.check()
@@ -138,17 +139,10 @@ class Run:
         rows = self.evaluator.evaluate(self.behaviour, self.learner.updates)
         self.record.evaluations.extend(now | row for row in rows)
 
-    def _is_due(self, every: int) -> bool:
-        """Every so many updates, and after the last one."""
-        return self.learner.updates % every == 0 or self.learner.updates == self.spec.learner.updates
-
     def restore(self, directory: RunDirectory, tell: Callable[[str], None]) -> None:
         """Go on from the checkpoint, if there is one and today's code wrote it."""
-        if not directory.checkpoint.exists():
-            return
-        state = checkpoint.load(directory.checkpoint)
-        if state["code_digest"] != self.record.origin["code_digest"]:
-            tell(f"{self.spec.run_id}: the checkpoint was written by other code; starting from update 0")
+        state = unfinished(self.spec, directory, self.record.origin["code_digest"], tell)
+        if state is None:
             return
         self.learner.load_state(state["learner"])
         self.replay.load_state(state["replay"])

@@ -14,8 +14,7 @@ import torch
 from gipo.engines.actors import ActorGroup, Arrays
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.errors import GipoError
-from gipo.learner import make_model
-from gipo.models.mlp import MLPPolicy
+from gipo.models.mlp import MLPPolicy, make_model
 from gipo.replay import Segments
 from gipo.runs.spec import RunSpec
 
@@ -41,7 +40,7 @@ class Actors(Protocol):
 
 def make_actors(spec: RunSpec, workers: int) -> Actors:
     """Actors in this process (``workers = 0``) or in that many others; what they collect is the same."""
-    groups = range(-(-spec.replay.environments // spec.replay.group_size))
+    groups = spec.replay.groups
     return WorkerPool(spec, groups, min(workers, len(groups))) if workers else LocalActors(spec, groups)
 
 

@@ -1,4 +1,4 @@
-"""The state policy of the MetaWorld study (paper-facts section 3, [C])."""
+"""The network of studies whose observations are vectors: a policy over tokens, and a value [C]."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
+
+from gipo.runs.spec import RunSpec
 
 
 class MLPPolicy(nn.Module):
@@ -85,3 +87,15 @@ class MLPPolicy(nn.Module):
 
     def _values(self, features: Tensor) -> Tensor:
         return self.value_head(features).squeeze(-1)
+
+
+def make_model(spec: RunSpec, observation_size: int, action_dimensions: int) -> MLPPolicy:
+    """The untrained network of a run."""
+    return MLPPolicy(
+        observation_size,
+        action_dimensions,
+        spec.environment.bins,
+        spec.network.hidden,
+        spec.network.value_hidden,
+        spec.network.detach_value,
+    )

@@ -18,7 +18,8 @@ from gipo.engines.asynchronous.rollout import Rollout
 from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.watchdog import hung, last_words
 from gipo.errors import GipoError
-from gipo.learner import Learner, make_model
+from gipo.learner import Learner
+from gipo.models.mlp import make_model
 from gipo.replay import Replay, Segments
 
 NOWHERE = Path("models-that-a-small-network-needs-not")
@@ -81,9 +82,9 @@ def test_targets_from_stored_values_equal_the_learners_at_the_same_weights(worke
     learner = Learner(spec, Replay(512, 8, 39, 4))
     learner.model.load_state_dict(initial_weights(spec))
     server = ReplayServer(spec, NOWHERE, tmp_path / "replay")
-    values, successors = (torch.from_numpy(collected[name]) for name in ("values", "successors"))
-    actual = server._targets(segments_of(collected), values, successors)
-    for here, there in zip(actual, learner.targets(segments_of(collected)), strict=True):
+    asyncio.run(server.append(collected))
+    stored = [store[: len(collected["rewards"])] for store in (server.store.advantages, server.store.targets)]
+    for here, there in zip(stored, learner.targets(segments_of(collected)), strict=True):
         torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-5)
 
 

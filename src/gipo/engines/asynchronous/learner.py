@@ -100,9 +100,9 @@ class LearnerProcess:
             self.ranks.tell("update")
             self.staging.fill({name: array[first : first + self.staging.size] for name, array in batches.items()})
             losses, norms = self.learner.update(self.staging.index)
-            if self._is_due(self.spec.diagnostics.every):
+            if self.learner.is_due(self.spec.diagnostics.every):
                 self.record.log(self.learner.updates, self.env_steps, self.learner.metrics(losses, norms))
-            if self._is_due(self.spec.evaluation.every):
+            if self.learner.is_due(self.spec.evaluation.every):
                 self._leave_snapshot()
             if self.wanted:
                 self._publish()
@@ -125,10 +125,6 @@ class LearnerProcess:
                 return dict(self.replay.result(answer))
             except PeerLostError:
                 answer = self.replay.submit("sample", *request)
-
-    def _is_due(self, every: int) -> bool:
-        """Every so many updates, and after the last one."""
-        return self.learner.updates % every == 0 or self.learner.updates == self.spec.learner.updates
 
     def _publish(self) -> None:
         weights = {name: tensor.numpy() for name, tensor in self._weights().items()}

@@ -12,7 +12,8 @@ from gipo.engines.asynchronous.staging import Staging
 from gipo.engines.asynchronous.suites import Actor, Array
 from gipo.envs.libero import SPLIT, LiberoEnv, Observation, Start, episode_start
 from gipo.envs.libero_shaped import reach
-from gipo.learner import Learner, make_model
+from gipo.learner import Learner
+from gipo.models.mlp import make_model
 from gipo.models.openvla_oft.images import SIZE, preprocess
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.normalisation import read_statistics

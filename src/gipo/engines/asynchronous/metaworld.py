@@ -12,8 +12,8 @@ from gipo.engines.actors import Evaluator, make_environment
 from gipo.engines.asynchronous.staging import Staging
 from gipo.engines.asynchronous.suites import Actor
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE, MetaWorldEnv
-from gipo.learner import Learner, make_model
-from gipo.models.mlp import MLPPolicy
+from gipo.learner import Learner
+from gipo.models.mlp import MLPPolicy, make_model
 from gipo.runs.spec import RunSpec
 
 

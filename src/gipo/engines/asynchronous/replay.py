@@ -12,7 +12,6 @@ import torch
 from gipo import targets
 from gipo.engines.actors import Arrays
 from gipo.engines.asynchronous.suites import make_suite
-from gipo.learner import ends
 from gipo.replay import Pace, Replay, Segments
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
@@ -58,7 +57,8 @@ class ReplayServer:
         tensors = {name: torch.from_numpy(array.copy()) for name, array in collected.items()}
         versions, values, successors = (tensors.pop(name) for name in ("versions", "values", "successors"))
         segments = Segments(**tensors)
-        advantages, value_targets = self._targets(segments, values, successors)
+        ends = segments.terminated, segments.truncated
+        advantages, value_targets = targets.estimate(segments.rewards, values, successors, *ends, self.spec.learner)
         async with self.changed:
             await self.changed.wait_for(self._may_append)
             self.store.append(segments, advantages, value_targets, versions)
@@ -113,11 +113,3 @@ class ReplayServer:
     def _may_append(self) -> bool:
         earned = self.pace.warmup_steps + self.promised * self.pace.env_steps_per_update
         return not self.limited or self._env_steps < earned + self.SLACK * self.spec.round_steps
-
-    def _targets(
-        self, segments: Segments, values: torch.Tensor, successors: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        learner = self.spec.learner
-        rewards = segments.rewards * learner.reward_scale
-        cuts = ends(segments, learner)
-        return targets.gae(rewards, values, successors, *cuts, gamma=learner.gamma, lam=learner.gae_lambda)

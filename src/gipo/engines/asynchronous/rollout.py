@@ -17,7 +17,7 @@ from gipo.runs.streams import Stream
 
 
 class Rollout:
-    """Environments ``group * group_size`` and following of a run; simulator only.
+    """The environments of one group of a run (`gipo.runs.spec.StoreSpec.members`); simulator only.
 
     Args:
         spec: the run.
@@ -37,9 +37,8 @@ class Rollout:
         self.watchdog = Watchdog(watchdog, timeout)
         self.inference, self.replay, self.statistics = Peer("inference"), Peer("replay"), Peer("statistics")
         self.seeds = spec.generator(Stream.EPISODES, group, incarnation)
-        first = group * spec.replay.group_size
         suite = make_suite(spec, pretrained)
-        members = range(first, min(first + spec.replay.group_size, spec.replay.environments))
+        members = spec.replay.members(group)
         with self.watchdog.watch(f"{spec.task}, construction"):
             self.environments = [suite.make_environment() for _ in members]
         self.dtype = torch.empty(0, dtype=suite.observation_dtype).numpy().dtype

@@ -27,7 +27,7 @@ from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
 from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.watchdog import hung, last_words
-from gipo.engines.attempt import attempt, check_device
+from gipo.engines.attempt import attempt, check_device, unfinished
 from gipo.engines.record import Record
 from gipo.errors import GipoError
 from gipo.files import write_json
@@ -76,10 +76,7 @@ def train(
 def _train(
     spec: RunSpec, directory: RunDirectory, machine: Machine, source: dict[str, Any], tell: Callable[[str], None]
 ) -> None:
-    if directory.checkpoint.exists() and checkpoint.load(directory.checkpoint)["code_digest"] != source["code_digest"]:
-        tell(f"{spec.run_id}: the checkpoint was written by other code; starting from update 0")
-        directory.checkpoint.unlink()
-    if not directory.checkpoint.exists():
+    if unfinished(spec, directory, source["code_digest"], tell) is None:
         shutil.rmtree(directory.scratch, ignore_errors=True)
     with _cluster(spec):
         supervisor = Supervisor(spec, directory, machine, tell)
@@ -122,8 +119,7 @@ class Supervisor:
 
     def __init__(self, spec: RunSpec, directory: RunDirectory, machine: Machine, tell: Callable[[str], None]) -> None:
         self.spec, self.directory, self.machine, self.tell = spec, directory, machine, tell
-        groups = range(-(-spec.replay.environments // spec.replay.group_size))
-        self.rollouts = [f"rollout-{group}" for group in groups]
+        self.rollouts = [f"rollout-{group}" for group in spec.replay.groups]
         self.followers = [f"learner-{rank}" for rank in range(1, machine.learners)]
         self.meeting = self._new_meeting()
         self.handles: dict[str, ray.actor.ActorHandle] = {}
