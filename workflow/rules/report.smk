@@ -1,6 +1,5 @@
 """The scorecard of the paper's claims, and the page that holds it all."""
 
-
 REPORT_FILES = ("report.html", "style.css", "details.yaml")
 
 
