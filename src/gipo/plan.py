@@ -16,6 +16,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from gipo import paper
 from gipo.cluster.requests import LEARNER_MB
 from gipo.errors import GipoError
 from gipo.figures import of_study
@@ -26,11 +27,12 @@ from gipo.runs.provenance import CHECKOUT, origin
 from gipo.runs.spec import RunSpec
 from gipo.study import BaselineSpec, Study
 
-PAPER_HOURS = 10
-"""H200-hours of one run in the paper, about (paper-facts section 3, [P])."""
+PAPER_HOURS = int(paper.number("cost.metaworld/hours").value)
+"""H200-hours of one MetaWorld run in the paper, about."""
 
-LIBERO_GPUS, LIBERO_HOURS = 8, 48
-"""H200s of one LIBERO run in the paper, and about how long (paper-facts section 9, [P])."""
+LIBERO_GPUS = int(paper.number("cost.libero/gpus").value)
+LIBERO_HOURS = 24 * int(paper.number("cost.libero/days").value)
+"""H200s of one LIBERO run in the paper, and about how long."""
 
 GOALS = 50
 """Goals of a task; a further episode with one of them begins at almost no cost (`gipo.envs.sawyer.FirstState`)."""
@@ -241,9 +243,10 @@ def libero_sentences(lines: list[Line]) -> list[str]:
     if not train.cost.gpu_learning:
         return [steps, "Nothing was measured. A tiny model learns on a CPU in minutes, most of them the simulator's."]
     hours = f"{LIBERO_GPUS} H200 for about {LIBERO_HOURS} h each"
+    total = paper.number("cost.libero/total_hours").text
     return [
         steps,
-        f"Nothing was measured: GPU-hours are the paper's runs [P], {hours}; its total is more than 10,000.",
+        f"Nothing was measured: GPU-hours are the paper's runs [P], {hours}; its total is more than {total}.",
         f"On one node of {LIBERO_GPUS} GPUs: about {LIBERO_HOURS * train.jobs / 24:,.0f} days. Weights to fetch: about "
         "15 GB for each checkpoint.",
     ]
@@ -256,9 +259,9 @@ def sentences(lines: list[Line], cores: int, gpus: int) -> list[str]:
     on_cores = (total.acting + total.learning) / 3600 / cores
     notes = ["Env steps include evaluation. Rules with 'minutes' are not predicted."]
     if not gpus:
-        paper = f"about {PAPER_HOURS} H200-hours a run [P], {PAPER_HOURS * runs:,} for these {runs:,}"
+        theirs = f"about {PAPER_HOURS} H200-hours a run [P], {PAPER_HOURS * runs:,} for these {runs:,}"
         wall = f"about {_hours(on_cores)} h on {cores} cores"
-        return [*notes, f"For comparison, the paper: {paper}.", f"Wall time here: {wall}, perfectly packed."]
+        return [*notes, f"For comparison, the paper: {theirs}.", f"Wall time here: {wall}, perfectly packed."]
     packed = max(total.acting / 3600 / cores, total.gpu_learning / 3600 / gpus)
     both = f"about {_hours(packed)} h on {cores} cores and {gpus} GPU{'s' if gpus > 1 else ''}"
     wall = f"{both} (--set-resources train:device=cuda), {_hours(on_cores)} h on the cores alone"

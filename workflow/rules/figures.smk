@@ -22,7 +22,9 @@ rule figure:
         image("report")
     params:
         code=lambda wildcards: code_digest(
-            f"gipo.figures.{wildcards.figure}", "gipo.figures"
+            f"gipo.figures.{wildcards.figure}",
+            "gipo.figures",
+            data=[PACKAGE / "paper.yaml"],
         ),
         resamples=STUDY.statistics.resamples,
     shell:

@@ -1,5 +1,7 @@
 """The scorecard of the paper's claims, and the page that holds it all."""
 
+REPORT_FILES = ("report.html", "style.css", "details.yaml")
+
 
 rule claims:
     input:
@@ -12,7 +14,8 @@ rule claims:
         image("report")
     params:
         code=code_digest(
-            "gipo.analysis.claims", data=[PACKAGE / "analysis" / "claims.yaml"]
+            "gipo.analysis.claims",
+            data=[PACKAGE / "analysis" / "claims.yaml", PACKAGE / "paper.yaml"],
         ),
         resamples=STUDY.statistics.resamples,
     shell:
@@ -36,8 +39,8 @@ rule report:
         code=code_digest(
             "gipo.report",
             data=[
-                PACKAGE / "report" / name
-                for name in ("report.html", "style.css", "details.yaml")
+                PACKAGE / "paper.yaml",
+                *(PACKAGE / "report" / name for name in REPORT_FILES),
             ],
         ),
         title=STUDY.title,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gipo import paper
 from gipo.analysis import design as designs
 from gipo.config import Section
 from gipo.figures import style
@@ -23,6 +24,14 @@ from gipo.runs.spec import (
     StoreSpec,
 )
 
+
+def _libero(section: str) -> dict[str, Any]:
+    """The paper's settings of a section that are not those of MetaWorld, whole numbers as such."""
+    given = {tuple(key.split(".")): number.value for key, number in paper.group("settings.libero").items()}
+    whole = {key: int(value) if value == int(value) else value for key, value in given.items()}
+    return {name: value for (part, name), value in whole.items() if part == section}
+
+
 PAPER: dict[str, dict[str, Section]] = {
     "metaworld": {
         "environment": EnvironmentSpec(),
@@ -33,30 +42,12 @@ PAPER: dict[str, dict[str, Section]] = {
     },
     "libero": {
         "openvla": OpenVLASpec(repository="not-public", revision="not-public"),
-        "replay": StoreSpec(capacity=64_000),
-        "learner": LearnerSpec(
-            updates=30_000,
-            batch_size=12,
-            accumulation=21,
-            policy_learning_rate=1e-5,
-            value_learning_rate=1e-4,
-            warmup_updates=500,
-            entropy_coefficient=0.0,
-        ),
+        "replay": StoreSpec(**_libero("replay")),
+        "learner": LearnerSpec(**_libero("learner"), updates=int(paper.number("updates/libero").value)),
         "asynchronous": AsynchronousSpec(),
     },
 }
-"""The paper's settings by suite: for MetaWorld the defaults of every run (paper-facts sections 3 and 9)."""
-
-PAPER_CAPACITY = StoreSpec().capacity
-PAPER_LIFETIMES = {"fresh": 0.0855, "stale": 0.874}
-PAPER_ACTORS = {"metaworld": {"fresh": 16, "stale": 2}, "libero": {"fresh": 10, "stale": 3}}
-PAPER_DESIGN = {
-    "metaworld": {"tasks": "8", "methods": "10 configurations", "seeds": "5"},
-    "libero": {"tasks": "4", "methods": "3"},
-}
-PAPER_COST = {"metaworld": "about 10 H200-hours [P]", "libero": "8 H200 for about two days [P]"}
-"""Of one run."""
+"""The paper's settings by suite: for MetaWorld the defaults of every run, for LIBERO what is other there."""
 
 SHARED = {
     "learner.updates": "learner updates per run",
@@ -147,7 +138,7 @@ def cost(runs: pd.DataFrame) -> dict[str, Any]:
         cpu_hours += busy * machine["cores"] / 3600
         machines.append(machine | {"runs": len(rows), "busy": _duration(busy)})
     return {
-        "paper": PAPER_COST[designs.suite(runs)],
+        "paper": _paper_cost(designs.suite(runs)),
         "wall": _duration(runs["wall_seconds"].sum()),
         "one_run": _duration(runs["wall_seconds"].median()),
         "cpu_hours": f"{cpu_hours:.2g}",
@@ -158,6 +149,14 @@ def cost(runs: pd.DataFrame) -> dict[str, Any]:
         "first": min(runs["finished_at"])[:10],
         "last": max(runs["finished_at"])[:10],
     }
+
+
+def _paper_cost(suite: str) -> str:
+    """Of one run."""
+    costs = {key: number.text for key, number in paper.group(f"cost.{suite}").items()}
+    if "gpus" in costs:
+        return f"{costs['gpus']} H200 for about {costs['days']} days [P]"
+    return f"about {costs['hours']} H200-hours [P]"
 
 
 def slurm(folder: Path) -> dict[str, str] | None:
@@ -189,36 +188,37 @@ def _busy_seconds(runs: pd.DataFrame) -> float:
 def settings(runs: pd.DataFrame) -> list[dict[str, Any]]:
     """The paper's settings beside those of these runs, with whether they agree."""
     specs, suite = [json.loads(spec) for spec in runs["spec"]], designs.suite(runs)
-    rows = [_row(name, paper, str(runs[name[:-1]].nunique())) for name, paper in PAPER_DESIGN[suite].items()]
+    theirs = paper.group(f"design.{suite}")
+    rows = [_row(name, number.text, str(runs[name[:-1]].nunique())) for name, number in theirs.items()]
     lifetimes = suite == "metaworld" and runs["lifetime"].notna().all()
     rows += _lifetimes(specs) if lifetimes else _actors(specs, suite)
     for key, words in SETTINGS[suite].items():
         section, name = key.split(".")
         if all(spec.get(section) for spec in specs):
-            paper = _value(getattr(PAPER[suite][section], name))
-            rows.append(_row(words, paper, _joined(spec[section][name] for spec in specs)))
+            published = _value(getattr(PAPER[suite][section], name))
+            rows.append(_row(words, published, _joined(spec[section][name] for spec in specs)))
     return rows
 
 
 def _lifetimes(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Regimes by the lifetime of the replay."""
     rows = []
-    for regime, lifetime in PAPER_LIFETIMES.items():
+    for regime, number in paper.group("lifetime").items():
         here = [spec for spec in specs if spec["regime"] == regime]
         lifetimes = _joined(spec["replay"]["lifetime"] for spec in here)
-        rows.append(_row(f"replay lifetime L / updates, {regime}", _value(lifetime), lifetimes))
-        paper = _inflow(PAPER_CAPACITY, lifetime, _paper_updates("metaworld"))
+        rows.append(_row(f"replay lifetime L / updates, {regime}", number.text, lifetimes))
+        published = _inflow(StoreSpec().capacity, number.value, _paper_updates("metaworld"))
         inflow = (_inflow(s["replay"]["capacity"], s["replay"]["lifetime"], s["learner"]["updates"]) for s in here)
-        rows.append(_row(f"env steps per update, {regime}", paper, _joined(inflow)))
+        rows.append(_row(f"env steps per update, {regime}", published, _joined(inflow)))
     return rows
 
 
 def _actors(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:
     """Regimes by their number of rollout actors."""
     rows = []
-    for regime, actors in PAPER_ACTORS[suite].items():
+    for regime, actors in paper.group(f"actors.{suite}").items():
         here = (spec["replay"]["environments"] for spec in specs if spec["regime"] == regime)
-        rows.append(_row(f"rollout actors, {regime}", _value(actors), _joined(here)))
+        rows.append(_row(f"rollout actors, {regime}", actors.text, _joined(here)))
     return rows
 
 
@@ -227,8 +227,8 @@ def _inflow(capacity: int, lifetime: float, updates: int) -> str:
     return f"{capacity / (lifetime * updates):.3g}"
 
 
-def _row(name: str, paper: str, here: str) -> dict[str, Any]:
-    return {"name": name, "paper": paper, "here": here, "same": paper == here}
+def _row(name: str, published: str, here: str) -> dict[str, Any]:
+    return {"name": name, "paper": published, "here": here, "same": published == here}
 
 
 def _joined(values: Any) -> str:
