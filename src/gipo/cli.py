@@ -267,6 +267,16 @@ def details(out: Out) -> None:
 
 
 @cli.command()
+def metrics(out: Out) -> None:
+    """Write docs/metrics.md: every logged number with its meaning, formula and unit."""
+    from gipo.files import atomic_path
+    from gipo.report.metrics import markdown
+
+    with atomic_path(out) as path:
+        path.write_text(markdown(), encoding="utf-8")
+
+
+@cli.command()
 def schema(out: Out) -> None:
     """JSON schema of the scale configs, for editors."""
     from gipo.files import write_json

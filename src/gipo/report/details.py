@@ -40,9 +40,9 @@ TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 INTRODUCTION = """\
 What the paper says, what the authors' released code does and what is done here, with the name and file of the code that
-does it and the key of the scale config (`workflow/config/*.yaml`) that changes it. Values in the column *here* are those of scale
-`paper`, which are the defaults, and under LIBERO, which has only what is other there, those of scale `libero`. A scale
-config may have others, and a report shows what its runs had.
+does it and the key of the scale config (`workflow/config/*.yaml`) that changes it. Values in the column *here* are those
+of scale `paper`, which are the defaults, and under LIBERO, which has only what is other there, those of scale `libero`.
+A scale config may have others, and a report shows what its runs had.
 
 - **[P]** the paper (arXiv 2603.03955) and its public summaries.
 - **[C]** the authors' released training code and logs. *script*: the single-file MetaWorld script in
