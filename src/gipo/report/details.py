@@ -40,7 +40,7 @@ TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 INTRODUCTION = """\
 What the paper says, what the authors' released code does and what is done here, with the name and file of the code that
-does it and the key of the scale config (`workflow/config/*.yaml`) that changes it. Values in the column *here* are those
+does it and the key of the scale config (`workflow/config/*.yaml`) that changes it. The column *here* has the values
 of scale `paper`, which are the defaults, and under LIBERO, which has only what is other there, those of scale `libero`.
 A scale config may have others, and a report shows what its runs had.
 
