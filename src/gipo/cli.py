@@ -183,6 +183,14 @@ def scorecard(sources: Sources, out: Out, resamples: Resamples = 2000) -> None:
 
 
 @cli.command()
+def picture(sources: Sources, out: Out) -> None:
+    """Draw a study's small picture: final scores and verdicts (PNG)."""
+    from gipo.report.picture import write
+
+    write(sources, out)
+
+
+@cli.command()
 def report(config: Config, sources: Sources, out: Out) -> None:
     """Assemble the page that holds scorecard, figures and provenance, in one file."""
     from gipo.report import assemble
