@@ -183,6 +183,14 @@ def scorecard(sources: Sources, out: Out, resamples: Resamples = 2000) -> None:
 
 
 @cli.command()
+def picture(sources: Sources, out: Out) -> None:
+    """Draw a study's small picture: final scores and verdicts (PNG)."""
+    from gipo.report.picture import write
+
+    write(sources, out)
+
+
+@cli.command()
 def report(config: Config, sources: Sources, out: Out) -> None:
     """Assemble the page that holds scorecard, figures and provenance, in one file."""
     from gipo.report import assemble
@@ -261,6 +269,16 @@ def details(out: Out) -> None:
     """Write IMPLEMENTATION.md: what the paper says, what its code does, what is done here."""
     from gipo.files import atomic_path
     from gipo.report.details import markdown
+
+    with atomic_path(out) as path:
+        path.write_text(markdown(), encoding="utf-8")
+
+
+@cli.command()
+def metrics(out: Out) -> None:
+    """Write docs/metrics.md: every logged number with its meaning, formula and unit."""
+    from gipo.files import atomic_path
+    from gipo.report.metrics import markdown
 
     with atomic_path(out) as path:
         path.write_text(markdown(), encoding="utf-8")

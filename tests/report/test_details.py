@@ -1,6 +1,7 @@
 import ast
 import copy
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,31 @@ def test_a_link_leads_to_the_definition_of_its_symbol(row: Row) -> None:
     line = (ROOT / row.path).read_text(encoding="utf-8").splitlines()[row.line - 1]
     name = row.name.rpartition(".")[2]
     assert re.match(rf" *((def|class) {name}\b|{name} *[:=])", line), line
+
+
+@pytest.fixture
+def moved_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package's sources, in which symbols are looked up."""
+    package = shutil.copytree(details.PACKAGE, tmp_path / "gipo", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(details, "PACKAGE", package)
+    return package
+
+
+def test_a_blank_line_in_a_source_file_makes_no_link_stale_and_the_page_follows_it(moved_sources: Path) -> None:
+    source = moved_sources / "targets.py"
+    source.write_text("\n" + source.read_text(encoding="utf-8"), encoding="utf-8")
+    assert details.markdown() == (ROOT / "IMPLEMENTATION.md").read_text(encoding="utf-8")
+    before = {row.detail.id: row.line for row in ROWS if row.path.endswith("/targets.py")}
+    after = {row.detail.id: row.line for row in details.rows() if row.path.endswith("/targets.py")}
+    assert before
+    assert after == {name: line + 1 for name, line in before.items()}
+
+
+def test_a_renamed_symbol_is_named(moved_sources: Path) -> None:
+    source = moved_sources / "targets.py"
+    source.write_text(source.read_text(encoding="utf-8").replace("def gae(", "def advantages("), encoding="utf-8")
+    with pytest.raises(GipoError, match=r"module 'gipo\.targets' has no 'gae'"):
+        details.rows()
 
 
 @pytest.mark.parametrize("detail", DETAILS, ids=[detail.id for detail in DETAILS])
@@ -124,7 +150,7 @@ def test_every_line_of_a_table_has_five_cells() -> None:
 
 def test_markup_in_a_text_is_escaped(tmp_path: Path) -> None:
     path = write(tmp_path, ENTRY | {"here": "a|b *c* d_e <f> `g|h_i`"})
-    assert r"a\|b \*c\* d\_e \<f> `g\|h_i`<br>[`gae`](src/gipo/targets.py#L" in details.markdown(path)
+    assert r"a\|b \*c\* d\_e \<f> `g\|h_i`<br>[`gae`](src/gipo/targets.py)" in details.markdown(path)
     assert details.html("a<b> `c<d>` & `e`") == "a&lt;b&gt; <code>c&lt;d&gt;</code> &amp; <code>e</code>"
 
 

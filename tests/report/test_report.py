@@ -106,7 +106,7 @@ def test_every_figure_is_there_with_words_command_and_data(page: Page, finished:
 
 def test_every_implementation_detail_is_there(page: Page) -> None:
     for row in details.rows():
-        for words in (row.detail.title, row.detail.here, f"{row.path} {row.name}"):
+        for words in (row.detail.title, row.detail.here, f"{row.path}:{row.line} {row.name}"):
             assert words.replace("`", "") in page.text
 
 

@@ -39,10 +39,10 @@ TOPICS: tuple[Topic, ...] = get_args(Topic)
 """Headings, in order."""
 
 INTRODUCTION = """\
-What the paper says, what the authors' released code does and what is done here, with the line of code that does it and
-the key of the scale config (`workflow/config/*.yaml`) that changes it. Values in the column *here* are those of scale
-`paper`, which are the defaults, and under LIBERO, which has only what is other there, those of scale `libero`. A scale
-config may have others, and a report shows what its runs had.
+What the paper says, what the authors' released code does and what is done here, with the name and file of the code that
+does it and the key of the scale config (`workflow/config/*.yaml`) that changes it. The column *here* has the values
+of scale `paper`, which are the defaults, and under LIBERO, which has only what is other there, those of scale `libero`.
+A scale config may have others, and a report shows what its runs had.
 
 - **[P]** the paper (arXiv 2603.03955) and its public summaries.
 - **[C]** the authors' released training code and logs. *script*: the single-file MetaWorld script in
@@ -127,7 +127,10 @@ def by_topic(path: Path = DETAILS) -> list[tuple[str, list[Row]]]:
 
 
 def markdown(path: Path = DETAILS) -> str:
-    """IMPLEMENTATION.md; links are relative to the root of the repository."""
+    """IMPLEMENTATION.md; links are relative to the root of the repository.
+
+    A link names symbol and file, and no line: another line above the symbol makes nothing here stale.
+    """
     lines = [
         "# Implementation details",
         "",
@@ -162,7 +165,7 @@ def _cells(row: Row) -> Iterator[str]:
     yield f"**{_escaped(detail.title)}**{methods}"
     yield _escaped(detail.paper)
     yield _escaped(detail.code)
-    yield f"{differs}{_escaped(detail.here)}<br>[`{row.name}`]({row.path}#L{row.line})"
+    yield f"{differs}{_escaped(detail.here)}<br>[`{row.name}`]({row.path})"
     yield "<br>".join(f"`{s.setting}`" + (f" {_escaped(s.gives)}" if s.gives else "") for s in detail.switches) or "-"
 
 

@@ -1,0 +1,79 @@
+"""One small picture of a study, for the README: final scores of the methods, and how the paper's claims fared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gipo.analysis.claims import NOT_TESTED, VERDICTS
+from gipo.errors import GipoError
+from gipo.figures import scorecard, style
+from gipo.files import atomic_path
+
+JUDGED = [verdict for verdict in VERDICTS if verdict != NOT_TESTED]
+
+
+def write(sources: Path, out: Path) -> None:
+    """Draw a study's picture as a PNG of 900 x 400 pixels.
+
+    Args:
+        sources: ``results/<scale>`` or ``reports/<scale>``, with ``scorecard.csv`` and ``figures/iqm.csv``.
+        out: the PNG file.
+
+    Raises:
+        GipoError: One of the two is missing or damaged.
+    """
+    path = sources / "figures" / "iqm.csv"
+    try:
+        rows = pd.read_csv(path)
+        scores = rows[rows["panel"] == "iqm"]
+    except (OSError, KeyError, ValueError) as error:
+        raise GipoError(f"cannot read {path}: {error}") from error
+    style.apply()
+    figure = draw(scores, scorecard.table(sources))
+    with atomic_path(out) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def draw(scores: pd.DataFrame, claims: pd.DataFrame) -> Figure:
+    """Scores by method and regime on the left, verdicts by part of the paper on the right."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.05))
+    _draw_scores(left, scores)
+    _draw_verdicts(right, claims[claims["verdict"] != NOT_TESTED])
+    return figure
+
+
+def _draw_scores(ax: Axes, scores: pd.DataFrame) -> None:
+    methods = style.order(scores["method"])
+    regimes = style.order_regimes(scores["regime"])
+    for i, regime in enumerate(regimes):
+        rows = scores[scores["regime"] == regime].set_index("method").reindex(methods)
+        for y, (method, row) in enumerate(rows.iterrows()):
+            height, colour = y - 0.16 + 0.32 * i, style.colour(str(method))
+            ax.plot([row["low"], row["high"]], [height, height], color=colour, lw=2)
+            ax.plot(row["value"], height, "o", ms=7, mec=colour, mfc="white" if i else colour, mew=1.8)
+    ax.set_yticks(range(len(methods)), [style.label(method) for method in methods])
+    ax.invert_yaxis()
+    marks = ", ".join(f"{mark} {regime}" for mark, regime in zip("●○", regimes, strict=False))
+    ax.set_title(f"Final score: {marks} data")
+    ax.set_xlabel("IQM and 95 % interval\n(0: random policy, 1: scripted expert)", size=9)
+
+
+def _draw_verdicts(ax: Axes, claims: pd.DataFrame) -> None:
+    sections = list(dict.fromkeys(claims["section"]))
+    counts = claims.groupby(["section", "verdict"]).size().unstack(fill_value=0).reindex(sections)
+    counts = counts.reindex(columns=JUDGED, fill_value=0)
+    start = pd.Series(0, index=sections)
+    for verdict in JUDGED:
+        total = int(counts[verdict].sum())
+        ax.barh(sections, counts[verdict], left=start, color=scorecard.COLOURS[verdict], label=f"{verdict} ({total})")
+        start = start + counts[verdict]
+    ax.invert_yaxis()
+    ax.set(title="The paper's claims", xlabel="claims")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(loc="lower right", fontsize=8.5)
+    ax.tick_params(axis="y", labelsize=8.5)
