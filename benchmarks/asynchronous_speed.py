@@ -29,7 +29,7 @@ from gipo.engines.asynchronous.learner import make_learner
 from gipo.engines.asynchronous.ranks import Ranks
 from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
-from gipo.engines.asynchronous.suites import Actor, make_suite
+from gipo.engines.suites import Actor, make_suite
 from gipo.models.openvla_oft.tiny import write_tiny
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream

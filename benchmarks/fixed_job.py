@@ -25,7 +25,7 @@ import torch
 from torch.distributions import Categorical
 
 from gipo.engines import lockstep
-from gipo.engines.actors import Evaluator
+from gipo.engines.suites.network import NetworkSuite
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.envs.sawyer import fast_class, goals
 from gipo.learner import schedule
@@ -48,7 +48,7 @@ NO_EVALUATION = [{"episode": 0, "return": 0.0, "success_any": False, "success_la
 def ours(device: torch.device) -> None:
     goals.cache_clear()  # as `gymnasium.make` draws them for every environment
     fast_class.cache_clear()  # and settles the arm in every reset
-    with tempfile.TemporaryDirectory() as directory, patch.object(Evaluator, "evaluate", return_value=NO_EVALUATION):
+    with tempfile.TemporaryDirectory() as directory, patch.object(NetworkSuite, "evaluate", return_value=NO_EVALUATION):
         lockstep.train(RUN, Path(directory), device=device.type, tell=lambda line: None)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from gipo.engines.workers import Actors, make_actors
+from gipo.engines.workers import Collectors, make_collectors
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
 from gipo.models.mlp import make_model
 from gipo.replay import Segments
@@ -33,20 +33,20 @@ def main() -> None:
     paper = Study.load(CONFIG).run("door-open-v3", "stale", "gipo-1-1", seed=0)
     environments = max(2, workers[-1]) * paper.replay.group_size
     run = paper.model_copy(update={"replay": paper.replay.model_copy(update={"environments": environments})})
-    model = make_model(run, OBSERVATION_SIZE, ACTION_DIMENSIONS)
-    pools = {count: make_actors(run, count) for count in workers}
+    weights = make_model(run, OBSERVATION_SIZE, ACTION_DIMENSIONS).state_dict()
+    pools = {count: make_collectors(run, Path("results/pretrained"), count) for count in workers}
     latest: dict[int, Segments] = {}
 
-    def collect(count: int, actors: Actors) -> None:
-        actors.start(model, round_number=0)
-        latest[count] = actors.finish()
+    def collect(count: int, collectors: Collectors) -> None:
+        collectors.start(weights, round_number=0)
+        latest[count] = collectors.finish()
 
-    calls = {str(count): lambda c=count, a=actors: collect(c, a) for count, actors in pools.items()}
+    calls = {str(count): lambda n=count, c=collectors: collect(n, c) for count, collectors in pools.items()}
     times = in_turn(calls, ROUNDS, warm_up=1)
     for segments in latest.values():
         assert torch.equal(segments.observations, latest[0].observations)
-    for actors in pools.values():
-        actors.close()
+    for collectors in pools.values():
+        collectors.close()
     publish(
         [
             {

@@ -44,11 +44,16 @@ def train(
         from gipo.models.openvla_oft import published
 
         published.check(pretrained, spec.openvla)
-    machine: dict[str, Any] = {"device": device, "checkpoint_seconds": checkpoint_seconds, "tell": _say}
+    machine: dict[str, Any] = {
+        "device": device,
+        "pretrained": pretrained,
+        "checkpoint_seconds": checkpoint_seconds,
+        "tell": _say,
+    }
     if spec.asynchronous:
         from gipo.engines.asynchronous import supervisor
 
-        supervisor.train(spec, directory, learners=learners, pretrained=pretrained, **machine)
+        supervisor.train(spec, directory, learners=learners, **machine)
     else:
         from gipo.engines import lockstep
 
@@ -57,13 +62,15 @@ def train(
 
 @cli.command()
 def baseline(config: Config, task: str, out: Out) -> None:
-    """Play the random policy and the scripted expert."""
+    """Play the random policy and the expert."""
     from gipo.envs import baselines
     from gipo.study import Study
     from gipo.tables import BASELINES, write_table
 
-    spec = Study.load(config).baseline(task)
+    study = Study.load(config)
+    spec = study.baseline(task)
     episodes = baselines.measure(
+        study.suite,
         task,
         bins=spec.environment.bins,
         episode_steps=spec.environment.episode_steps,

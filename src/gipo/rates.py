@@ -20,11 +20,9 @@ import torch
 
 from gipo import gridworld
 from gipo.cuda_graph import Step
-from gipo.engines.actors import make_environment, sample_tokens
-from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
+from gipo.engines.suites import RunSuite, make_suite
 from gipo.gridworld import family
 from gipo.learner import Learner
-from gipo.models.mlp import make_model
 from gipo.replay import Replay, Segments
 from gipo.runs.code import training_modules
 from gipo.runs.provenance import origin
@@ -143,20 +141,27 @@ def begin(run: str) -> None:
     made_up_learner(spec, CPU)
 
 
+def suite_of(run: RunSpec) -> RunSuite:
+    """The run's suite; none that is measured needs a pretrained model."""
+    return make_suite(run, Path("results/pretrained"))
+
+
 def task_rate(run: RunSpec) -> TaskRate:
     """Time the run's environment under random actions; the first in a process, or ``first`` comes out too low."""
-    first = seconds(lambda: make_environment(run))
+    suite = suite_of(run)
+    first = seconds(suite.make_environment)
     start = now()
-    environment = make_environment(run)
+    environment = suite.make_environment()
     make = now() - start
     resets, resetting, stepping, ended = 0, 0.0, 0.0, True
-    for tokens in np.random.default_rng(0).integers(run.environment.bins, size=(STEPS, ACTION_DIMENSIONS)):
+    for tokens in np.random.default_rng(0).integers(run.environment.bins, size=(STEPS, suite.action_dimensions)):
         start = now()
         if ended:
             environment.reset(seed=resets)
             resets += 1
         middle = now()
-        ended = environment.step(tokens)[3]
+        _, _, terminated, truncated, _ = environment.step(tokens)
+        ended = terminated or truncated
         resetting += middle - start
         stepping += now() - middle
     return TaskRate(first, make, resetting / resets, stepping / STEPS)
@@ -164,13 +169,12 @@ def task_rate(run: RunSpec) -> TaskRate:
 
 def inference(run: RunSpec, environments: int) -> float:
     """Seconds to choose the actions of so many environments at once."""
-    model = make_model(run, OBSERVATION_SIZE, ACTION_DIMENSIONS)
+    suite = suite_of(run)
+    actor = suite.make_actor(CPU)
     generator = np.random.default_rng(0)
-    observations = generator.normal(size=(environments, OBSERVATION_SIZE)).astype(np.float32)
-    uniforms = generator.random((environments, ACTION_DIMENSIONS), dtype=np.float32)
-    policy = model.acting_logits()
-    inputs = torch.from_numpy(observations)
-    return seconds(lambda: sample_tokens(policy(inputs).numpy(), uniforms), warm_up=10, at_least=0.2)
+    observations = generator.normal(size=(environments, suite.observation_size)).astype(np.float32)
+    uniforms = generator.random((environments, suite.action_dimensions), dtype=np.float32)
+    return seconds(lambda: actor.sample(observations, uniforms), warm_up=10, at_least=0.2)
 
 
 def learner_rate(run: RunSpec, device: torch.device) -> LearnerRate:
@@ -194,18 +198,21 @@ def learner_rate(run: RunSpec, device: torch.device) -> LearnerRate:
 def made_up_learner(run: RunSpec, device: torch.device) -> Learner:
     """The run's learner, at the first update that moves the policy, on a small replay of random transitions."""
     steps, bins = run.replay.segment_length, run.environment.bins
-    replay = Replay(SEGMENTS * steps, steps, OBSERVATION_SIZE, ACTION_DIMENSIONS, device)
-    learner = Learner(run, replay)
+    suite = suite_of(run)
+    size, dimensions = suite.observation_size, suite.action_dimensions
+    replay = Replay(SEGMENTS * steps, steps, size, dimensions, device)
+    learner = suite.make_learner(replay)
+    assert isinstance(learner, Learner)  # of suites that lockstep can run; others are not measured
     learner.updates = run.learner.policy_start
     segments = Segments(
-        observations=torch.randn(SEGMENTS, steps, OBSERVATION_SIZE),
-        tokens=torch.randint(bins, (SEGMENTS, steps, ACTION_DIMENSIONS)).to(torch.uint8),
-        log_probs=torch.full((SEGMENTS, steps, ACTION_DIMENSIONS), -math.log(bins)),
+        observations=torch.randn(SEGMENTS, steps, size),
+        tokens=torch.randint(bins, (SEGMENTS, steps, dimensions)).to(torch.uint8),
+        log_probs=torch.full((SEGMENTS, steps, dimensions), -math.log(bins)),
         rewards=torch.rand(SEGMENTS, steps),
         terminated=torch.zeros(SEGMENTS, steps, dtype=torch.bool),
         truncated=torch.zeros(SEGMENTS, steps, dtype=torch.bool),
-        final_observation=torch.randn(SEGMENTS, OBSERVATION_SIZE),
-        cut_observation=torch.zeros(SEGMENTS, OBSERVATION_SIZE),
+        final_observation=torch.randn(SEGMENTS, size),
+        cut_observation=torch.zeros(SEGMENTS, size),
     ).to(device)
     replay.append(segments, *learner.targets(segments), version=0)
     return learner

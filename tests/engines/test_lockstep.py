@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import yaml
 from scipy import stats
 
 from gipo.engines import attempt, lockstep
+from gipo.engines.suites import make_suite
 from gipo.engines.workers import WorkerPool
 from gipo.errors import GipoError
 from gipo.files import read_json, write_json
@@ -24,6 +26,7 @@ from gipo.runs.directory import RunDirectory
 from gipo.study import Study
 from small_study import STUDY
 
+NOWHERE = Path("models-that-a-small-network-needs-not")
 TABLES = ("metrics.parquet", "evaluation.parquet")
 
 
@@ -67,9 +70,10 @@ def test_the_run_directory_holds_the_results_and_no_checkpoint(undisturbed):
 def test_the_policy_on_disk_is_the_one_that_was_evaluated(undisturbed):
     path, _ = undisturbed
     spec = RunDirectory(path).read_spec()
-    model = make_model(spec, 39, 4)
-    model.load_state_dict(torch.load(path / "policy.pt", weights_only=True))
-    rows = lockstep.Evaluator(spec).evaluate(model, update=200)
+    suite = make_suite(spec, NOWHERE)
+    actor = suite.make_actor(torch.device("cpu"))
+    actor.load(torch.load(path / "policy.pt", weights_only=True))
+    rows = suite.evaluate(actor, update=200)
     evaluation = pd.read_parquet(path / "evaluation.parquet")
     assert [row["return"] for row in rows] == evaluation.loc[evaluation["update"] == 200, "return"].tolist()
 
@@ -221,9 +225,8 @@ def test_a_finished_run_is_left_alone(undisturbed):
 
 @pytest.mark.slow
 def test_a_dead_worker_is_named():
-    pool = WorkerPool(make_spec(), range(2), workers=2)
-    model = make_model(make_spec(), 39, 4)
-    pool.start(model, 0)
+    pool = WorkerPool(make_spec(), NOWHERE, workers=2)
+    pool.start(make_model(make_spec(), 39, 4).state_dict(), 0)
     pool.finish()
     pool.processes[1].kill()
     with pytest.raises(GipoError, match=r"worker 1 of run .* died \(exit code -9\)"):

@@ -278,8 +278,8 @@ def test_every_task_has_an_expert(task: str) -> None:
 
 def test_baselines_separate_random_from_expert_and_repeat() -> None:
     settings = {"bins": 256, "episode_steps": 150, "episodes": 3, "seed": 0}
-    episodes = measure("drawer-open-v3", **settings)
-    assert episodes.equals(measure("drawer-open-v3", **settings))
+    episodes = measure("metaworld", "drawer-open-v3", **settings)
+    assert episodes.equals(measure("metaworld", "drawer-open-v3", **settings))
     assert list(episodes.columns) == ["task", "policy", "episode", "return", "success_any", "success_last"]
     assert episodes.groupby("policy").size().to_dict() == {"expert": 3, "random": 3}
     by_policy = dict(tuple(episodes.groupby("policy")))

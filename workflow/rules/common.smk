@@ -12,7 +12,7 @@ from gipo.envs.libero_assets import DEFAULT, VARIABLE
 from gipo.errors import GipoError
 from gipo.figures import NAMES, SUITES, SWEEPS, of_study
 from gipo.models.openvla_oft.published import SUMS
-from gipo.runs.code import code_digest, training_modules
+from gipo.runs.code import baseline_modules, code_digest, training_modules
 from gipo.study import Study
 
 side_by_side(workflow)

@@ -36,6 +36,6 @@ rule baseline:
     container:
         image("metaworld")
     params:
-        code=code_digest("gipo.envs.baselines", "gipo.tables"),
+        code=code_digest(*baseline_modules(STUDY.suite)),
     shell:
         "gipo baseline {CONFIG:q} {wildcards.task} {output}"

@@ -15,14 +15,12 @@ from typing import Any
 
 import torch
 
-from gipo.engines.actors import Evaluator
 from gipo.engines.attempt import attempt, check_device, unfinished
 from gipo.engines.record import Record
-from gipo.engines.workers import make_actors
-from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
+from gipo.engines.suites import make_suite
+from gipo.engines.workers import make_collectors
 from gipo.errors import GipoError
 from gipo.learner import Learner
-from gipo.models.mlp import make_model
 from gipo.replay import Pace, Replay
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
@@ -36,6 +34,7 @@ def train(
     *,
     workers: int = 0,
     device: str = "cpu",
+    pretrained: Path = Path("results/pretrained"),
     checkpoint_seconds: float = 60.0,
     tell: Callable[[str], None] = print,
 ) -> None:
@@ -46,6 +45,7 @@ def train(
         path: its directory.
         workers: processes that collect; 0 collects in this one.
         device: where replay and learner live, ``cpu`` or ``cuda``; the actors' copy of the policy is always on the CPU.
+        pretrained: where pretrained models lie, as ``<repository>/<revision>``.
         checkpoint_seconds: seconds between checkpoints.
         tell: takes one line of progress every few seconds.
 
@@ -57,13 +57,13 @@ def train(
     torch.set_num_threads(1)
 
     def work(directory: RunDirectory, source: dict[str, Any]) -> None:
-        run = Run(spec, source, workers, torch.device(device))
+        run = Run(spec, source, workers, torch.device(device), pretrained.resolve())
         try:
             run.restore(directory, tell)
             run.loop(directory, checkpoint_seconds, tell)
         finally:
-            run.actors.close()
-        run.record.write(directory, run.behaviour.state_dict(), run.env_steps, run.learner.updates)
+            run.collectors.close()
+        run.record.write(directory, run.learner.weights(), run.env_steps, run.learner.updates)
 
     attempt(spec, path, work, tell)
 
@@ -71,17 +71,28 @@ def train(
 class Run:
     """The state of a run between two rounds, and the round."""
 
-    def __init__(self, spec: RunSpec, source: dict[str, Any], workers: int, device: torch.device) -> None:
+    def __init__(
+        self, spec: RunSpec, source: dict[str, Any], workers: int, device: torch.device, pretrained: Path
+    ) -> None:
         replay = spec.replay
         self.spec = spec
         self.record = Record(source, device)
         self.pace = Pace(replay.capacity, spec.lifetime_updates, replay.warmup_steps)
-        self.replay = Replay(replay.capacity, replay.segment_length, OBSERVATION_SIZE, ACTION_DIMENSIONS, device)
-        self.learner = Learner(spec, self.replay)
-        self.behaviour = make_model(spec, OBSERVATION_SIZE, ACTION_DIMENSIONS)
-        """The policy as the actors have it, in main memory."""
-        self.actors = make_actors(spec, workers)
-        self.evaluator = Evaluator(spec)
+        self.suite = make_suite(spec, pretrained)
+        self.replay = Replay(
+            replay.capacity,
+            replay.segment_length,
+            self.suite.observation_size,
+            self.suite.action_dimensions,
+            device,
+            self.suite.observation_dtype,
+        )
+        learner = self.suite.make_learner(self.replay)
+        assert isinstance(learner, Learner)  # as the spec of a lockstep run sees to
+        self.learner = learner
+        self.evaluated = self.suite.make_actor(torch.device("cpu"))
+        """The policy as it was evaluated last."""
+        self.collectors = make_collectors(spec, pretrained, workers)
         self.rounds = 0
         self.env_steps = 0
 
@@ -100,11 +111,10 @@ class Run:
 
     def _round(self, progress: Progress) -> None:
         version = self.learner.updates
-        self._broadcast()
-        self.actors.start(self.behaviour, self.rounds)
+        self.collectors.start(self.learner.weights(), self.rounds)
         due = min(self.pace.updates_due(self.env_steps), self.spec.learner.updates)
         self._learn(due - version, progress)
-        segments = self.actors.finish().to(self.replay.device)
+        segments = self.collectors.finish().to(self.replay.device)
         self.replay.append(segments, *self.learner.targets(segments), version=version)
         self.env_steps += self.spec.round_steps
         self.rounds += 1
@@ -129,14 +139,10 @@ class Run:
             progress.tell_sometimes()
         self.learner.check()
 
-    def _broadcast(self) -> None:
-        """Bring the policy to the actors' copy."""
-        self.behaviour.load_state_dict(self.learner.model.state_dict())
-
     def _evaluate(self) -> None:
-        self._broadcast()
+        self.evaluated.load(self.learner.weights())
         now = {"update": self.learner.updates, "env_steps": self.env_steps}
-        rows = self.evaluator.evaluate(self.behaviour, self.learner.updates)
+        rows = self.suite.evaluate(self.evaluated, self.learner.updates)
         self.record.evaluations.extend(now | row for row in rows)
 
     def restore(self, directory: RunDirectory, tell: Callable[[str], None]) -> None:
@@ -146,7 +152,7 @@ class Run:
             return
         self.learner.load_state(state["learner"])
         self.replay.load_state(state["replay"])
-        self.actors.load_state(state["actors"])
+        self.collectors.load_state(state["collectors"])
         self.rounds, self.env_steps = state["rounds"], state["env_steps"]
         self.record.load_state(state["record"])
         self.record.interruptions += 1
@@ -158,7 +164,7 @@ class Run:
             "code_digest": self.record.origin["code_digest"],
             "learner": self.learner.state(),
             "replay": self.replay.state(),
-            "actors": self.actors.state(),
+            "collectors": self.collectors.state(),
             "rounds": self.rounds,
             "env_steps": self.env_steps,
             "record": self.record.state(),

@@ -1,4 +1,4 @@
-"""Where the actor groups run: in this process, or in worker processes that collect while the learner learns."""
+"""Who steps the groups of environments: this process, or worker processes that collect while the learner learns."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import io
 import traceback
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from gipo.engines.actors import ActorGroup, Arrays
-from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
+from gipo.engines.actors import ActorGroup
+from gipo.engines.suites import Actor, Arrays, make_suite
 from gipo.errors import GipoError
-from gipo.models.mlp import MLPPolicy, make_model
 from gipo.replay import Segments
 from gipo.runs.spec import RunSpec
 
 
-class Actors(Protocol):
-    """All actor groups of a run."""
+class Collectors(Protocol):
+    """Whoever collects for a run: all its groups of environments."""
 
-    def start(self, model: MLPPolicy, round_number: int) -> None:
-        """Collect a round with the policy as it is now."""
+    def start(self, weights: dict[str, Tensor], round_number: int) -> None:
+        """Collect a round with the policy of these weights (`gipo.learner.Learner.weights`)."""
 
     def finish(self) -> Segments:
         """The segments of the round, in the order of the environments."""
@@ -38,22 +39,24 @@ class Actors(Protocol):
         """Release processes."""
 
 
-def make_actors(spec: RunSpec, workers: int) -> Actors:
-    """Actors in this process (``workers = 0``) or in that many others; what they collect is the same."""
-    groups = spec.replay.groups
-    return WorkerPool(spec, groups, min(workers, len(groups))) if workers else LocalActors(spec, groups)
+def make_collectors(spec: RunSpec, pretrained: Path, workers: int) -> Collectors:
+    """Collectors in this process (``workers = 0``) or in that many others; what they collect is the same."""
+    if workers:
+        return WorkerPool(spec, pretrained, min(workers, len(spec.replay.groups)))
+    return LocalCollectors(spec, pretrained)
 
 
-class LocalActors:
+class LocalCollectors:
     """Actor groups in this process, one after the other."""
 
-    def __init__(self, spec: RunSpec, groups: range) -> None:
-        self.groups = [ActorGroup(spec, group) for group in groups]
+    def __init__(self, spec: RunSpec, pretrained: Path) -> None:
+        self.actor, self.groups = make_groups(spec, pretrained, spec.replay.groups)
         self.collected: list[Arrays] = []
 
-    def start(self, model: MLPPolicy, round_number: int) -> None:
-        """Collect at once: afterwards the learner may change the model."""
-        self.collected = [group.collect(model, round_number) for group in self.groups]
+    def start(self, weights: dict[str, Tensor], round_number: int) -> None:
+        """Collect at once."""
+        self.actor.load(weights)
+        self.collected = [group.collect(self.actor, round_number) for group in self.groups]
 
     def finish(self) -> Segments:
         """What `start` collected."""
@@ -75,25 +78,26 @@ class LocalActors:
 class WorkerPool:
     """Actor groups dealt out to processes: worker w has the groups w, w + workers, ..."""
 
-    def __init__(self, spec: RunSpec, groups: range, workers: int) -> None:
-        self.groups, self.spec = groups, spec
+    def __init__(self, spec: RunSpec, pretrained: Path, workers: int) -> None:
+        self.spec, self.groups = spec, spec.replay.groups
         context = get_context("spawn")
         self.connections: list[Connection] = []
         self.processes = []
         for worker in range(workers):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, spec, groups[worker::workers]), daemon=True)
+            arguments = (theirs, spec, pretrained, self.groups[worker::workers])
+            process = context.Process(target=_serve, args=arguments, daemon=True)
             process.start()
             theirs.close()
             self.connections.append(ours)
             self.processes.append(process)
 
-    def start(self, model: MLPPolicy, round_number: int) -> None:
+    def start(self, weights: dict[str, Tensor], round_number: int) -> None:
         """Send the weights; the workers collect while this process goes on."""
-        weights = io.BytesIO()
-        torch.save(model.state_dict(), weights)
+        saved = io.BytesIO()
+        torch.save(weights, saved)
         for worker in range(len(self.connections)):
-            self._send(worker, "collect", weights.getvalue(), round_number)
+            self._send(worker, "collect", saved.getvalue(), round_number)
 
     def finish(self) -> Segments:
         """Wait for the round of every worker."""
@@ -148,6 +152,12 @@ class WorkerPool:
         )
 
 
+def make_groups(spec: RunSpec, pretrained: Path, numbers: range) -> tuple[Actor, list[ActorGroup]]:
+    """Some of a run's groups, and the actor that acts for them, on the CPU."""
+    suite = make_suite(spec, pretrained)
+    return suite.make_actor(torch.device("cpu")), [ActorGroup(spec, suite, number) for number in numbers]
+
+
 def _merge(collected: list[Arrays]) -> Segments:
     """The arrays of all groups as one set of segments."""
     return Segments(
@@ -155,17 +165,16 @@ def _merge(collected: list[Arrays]) -> Segments:
     )
 
 
-def _serve(connection: Connection, spec: RunSpec, group_numbers: range) -> None:
+def _serve(connection: Connection, spec: RunSpec, pretrained: Path, numbers: range) -> None:
     """Body of a worker: answer until the learner closes the connection."""
     torch.set_num_threads(1)
     try:
-        groups = [ActorGroup(spec, group) for group in group_numbers]
-        model = make_model(spec, OBSERVATION_SIZE, ACTION_DIMENSIONS)
+        actor, groups = make_groups(spec, pretrained, numbers)
         while True:
             match connection.recv():
                 case "collect", weights, round_number:
-                    model.load_state_dict(torch.load(io.BytesIO(weights), weights_only=True))
-                    answer: list[Any] = [group.collect(model, round_number) for group in groups]
+                    actor.load(torch.load(io.BytesIO(weights), weights_only=True))
+                    answer: list[Any] = [group.collect(actor, round_number) for group in groups]
                 case ("state",):
                     answer = [group.state() for group in groups]
                 case "load_state", states:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, ClassVar
 
 import gymnasium
@@ -41,6 +42,7 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
     """
 
     metadata: ClassVar[dict[str, list[str]]] = {"render_modes": []}
+    action_dimensions = ACTION_DIMENSIONS
 
     def __init__(self, task: str, *, bins: int = 256, episode_steps: int = 500) -> None:
         suites.get("metaworld").check_task(task)
@@ -70,6 +72,14 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
         """Play a continuous action, clipped to [-1, 1]^4, as the scripted expert does."""
         return self._play(np.minimum(np.maximum(action, -1.0), 1.0))
 
+    def step_expert(self, observation: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        """Play what MetaWorld's scripted policy does on the latest observation, a continuous action."""
+        return self.step_continuous(self._expert(observation))
+
+    @cached_property
+    def _expert(self) -> Callable[[Floats], Floats]:
+        return expert(self.task)
+
     def _play(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         if self._step >= self.episode_steps:
             raise GipoError(f"{self.task}: the episode of {self.episode_steps} steps is over; reset first")
@@ -78,6 +88,11 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
         self._succeeded |= success
         info = {"success": success, "success_any": self._succeeded, "success_last": success}
         return observation, reward, False, self._step == self.episode_steps, info
+
+
+def make_environment(task: str, *, bins: int, episode_steps: int) -> MetaWorldEnv:
+    """A task with its expert, for `gipo.envs.baselines`."""
+    return MetaWorldEnv(task, bins=bins, episode_steps=episode_steps)
 
 
 def expert(task: str) -> Callable[[Floats], Floats]:

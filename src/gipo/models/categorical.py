@@ -1,11 +1,15 @@
-"""Log-probability and entropy of independent categorical actions in one pass each way."""
+"""Independent categorical actions: drawing them, and their log-probability and entropy in one pass each way."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Floats = npt.NDArray[np.float32]
 
 
 def log_prob_and_entropy(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,3 +46,22 @@ class _Categorical(torch.autograd.Function):
         grad = log_p + entropies[..., None]
         grad.mul_(-grad_entropy[..., None]).sub_(grad_log_prob[..., None]).mul_(p)
         return grad.scatter_add_(-1, tokens[..., None], grad_log_prob[..., None]), None
+
+
+def sample_tokens(logits: Floats, uniforms: Floats) -> tuple[npt.NDArray[np.uint8], Floats]:
+    """Tokens by inversion of the policy's distribution function, and their log-probabilities.
+
+    Args:
+        logits: [N, D, K]; used up.
+        uniforms: numbers in [0, 1), [N, D].
+
+    Returns:
+        Tokens uint8 [N, D] and ``log mu`` float32 [N, D].
+    """
+    logits -= logits.max(axis=-1, keepdims=True)
+    cumulated = np.exp(logits).cumsum(axis=-1)
+    total = cumulated[..., -1]
+    tokens = (cumulated <= (uniforms * total)[..., None]).sum(axis=-1)
+    tokens = np.minimum(tokens, logits.shape[-1] - 1)  # uniforms * total may round up to total
+    taken = np.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
+    return tokens.astype(np.uint8), taken - np.log(total)

@@ -38,11 +38,14 @@ def code_digest(*modules: str, data: Iterable[Path] = ()) -> str:
 
 def training_modules(spec: RunSpec) -> tuple[str, ...]:
     """Modules that determine a run's numbers: the engine, the suite, and that of an objective of the user's own."""
+    engine = "gipo.engines.asynchronous.supervisor" if spec.asynchronous else "gipo.engines.lockstep"
     module, _, _ = spec.objective.name.rpartition(":")
-    engine = ["gipo.engines.lockstep"]
-    if spec.asynchronous:
-        engine = ["gipo.engines.asynchronous.supervisor", f"gipo.engines.asynchronous.{spec.suite}"]
-    return (*engine, *([module] if module else []))
+    return (engine, f"gipo.engines.suites.{spec.suite}", *([module] if module else []))
+
+
+def baseline_modules(suite: str) -> tuple[str, ...]:
+    """Modules that determine the episodes of a suite's reference policies."""
+    return "gipo.envs.baselines", f"gipo.envs.{suite}", "gipo.tables"
 
 
 def _closure(modules: Iterable[str]) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from gipo.engines.asynchronous.snapshots import Snapshots
-from gipo.engines.asynchronous.suites import make_suite
+from gipo.engines.suites import make_suite
 from gipo.runs import checkpoint
 from gipo.runs.spec import RunSpec
 

@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gipo.engines.actors import Floats
 from gipo.engines.asynchronous.peers import Peer
-from gipo.engines.asynchronous.suites import Array, make_suite
+from gipo.engines.suites import Array, make_suite
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
 
@@ -23,8 +22,8 @@ class Acts:
     """What the policy does on N observations."""
 
     tokens: npt.NDArray[np.uint8]  # [N, D]
-    log_probs: Floats  # [N, D], log mu of the tokens
-    values: Floats  # [N]
+    log_probs: npt.NDArray[np.float32]  # [N, D], log mu of the tokens
+    values: npt.NDArray[np.float32]  # [N]
     version: int
     """Learner updates that the policy had seen."""
 

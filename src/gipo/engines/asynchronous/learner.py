@@ -18,8 +18,8 @@ from gipo.engines.asynchronous.peers import Peer, PeerLostError
 from gipo.engines.asynchronous.ranks import Ranks
 from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.staging import Staging
-from gipo.engines.asynchronous.suites import make_suite
 from gipo.engines.record import Record
+from gipo.engines.suites import make_suite
 from gipo.runs import checkpoint
 from gipo.runs.code import training_modules
 from gipo.runs.directory import RunDirectory

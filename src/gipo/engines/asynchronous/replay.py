@@ -10,8 +10,7 @@ import numpy.typing as npt
 import torch
 
 from gipo import targets
-from gipo.engines.actors import Arrays
-from gipo.engines.asynchronous.suites import make_suite
+from gipo.engines.suites import Arrays, make_suite
 from gipo.replay import Pace, Replay, Segments
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream

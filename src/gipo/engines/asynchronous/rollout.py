@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gipo.engines.actors import Arrays
 from gipo.engines.asynchronous.inference import Acts
 from gipo.engines.asynchronous.peers import Peer, PeerLostError
-from gipo.engines.asynchronous.suites import Array, make_suite
 from gipo.engines.asynchronous.watchdog import Watchdog
+from gipo.engines.suites import Array, Arrays, make_suite, numpy_dtype
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
 
@@ -41,7 +40,7 @@ class Rollout:
         members = spec.replay.members(group)
         with self.watchdog.watch(f"{spec.task}, construction"):
             self.environments = [suite.make_environment() for _ in members]
-        self.dtype = torch.empty(0, dtype=suite.observation_dtype).numpy().dtype
+        self.dtype = numpy_dtype(suite.observation_dtype)
         self.returns, self.steps = np.zeros(len(members)), [0] * len(members)
         self.cuts: list[tuple[int, int, Array]] = []
         """Environment, step and last observation of the episodes that ended in the latest segment."""

@@ -1,4 +1,4 @@
-"""LIBERO on the asynchronous engine: OpenVLA-OFT on frames, or a small network on states to check the engine with."""
+"""LIBERO at run time: OpenVLA-OFT on frames, or a small network on states to check the engine with."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from gipo.engines.asynchronous.staging import Staging
-from gipo.engines.asynchronous.suites import Actor, Array
+from gipo.engines.suites import Actor, Array
+from gipo.engines.suites.network import NetworkActor
 from gipo.envs.libero import SPLIT, LiberoEnv, Observation, Start, episode_start
 from gipo.envs.libero_shaped import reach
-from gipo.learner import Learner
-from gipo.models.mlp import make_model
+from gipo.learner import Learner, Source
 from gipo.models.openvla_oft.images import SIZE, preprocess
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.normalisation import read_statistics
@@ -44,7 +43,7 @@ class View(Protocol):
     def make_actor(self, device: torch.device) -> Actor:
         """The untrained model, acting."""
 
-    def make_learner(self, staging: Staging) -> Learner | ShardedLearner:
+    def make_learner(self, source: Source) -> Learner | ShardedLearner:
         """The untrained model, learning."""
 
 
@@ -82,11 +81,11 @@ class Frames:
         model = self._make_model(device)
         return Actor(model, model.load_trained, device)
 
-    def make_learner(self, staging: Staging) -> ShardedLearner:
+    def make_learner(self, source: Source) -> ShardedLearner:
         """On one process or several."""
         from gipo.sharded import ShardedLearner
 
-        return ShardedLearner(self.spec, self._make_model(staging.device), staging)
+        return ShardedLearner(self.spec, self._make_model(source.device), source)
 
     def _make_model(self, device: torch.device) -> PackedPolicy:
         """The pretrained model with untrained LoRA and value head; bfloat16 on a GPU."""
@@ -128,13 +127,12 @@ class States:
         return np.tile(action, (self.repeat, 1))
 
     def make_actor(self, device: torch.device) -> Actor:
-        """The state policy of the MetaWorld study."""
-        model = make_model(self.spec, self.observation_size, self.action_dimensions).to(device)
-        return Actor(model, model.load_state_dict, device)
+        """The network of the run."""
+        return NetworkActor(self.spec, self.observation_size, self.action_dimensions, device)
 
-    def make_learner(self, staging: Staging) -> Learner:
-        """Lockstep's."""
-        return Learner(self.spec, staging)
+    def make_learner(self, source: Source) -> Learner:
+        """A learner of the untrained network."""
+        return Learner(self.spec, source)
 
 
 def make_view(spec: RunSpec, pretrained: Path) -> View:
@@ -145,7 +143,7 @@ def make_view(spec: RunSpec, pretrained: Path) -> View:
     return States(spec, spec.states)
 
 
-class Environment:
+class Episodes:
     """Training episodes: a task of the run and one of its training states, drawn from the seed.
 
     One scene at a time: building one takes seconds, and each holds up to 2 GB.
@@ -191,8 +189,8 @@ class Environment:
         return observation, float(played.rewards.sum()), played.success, played.truncated, info
 
 
-class Suite:
-    """A LIBERO suite or one of its tasks; see `gipo.engines.asynchronous.suites.Suite`."""
+class LiberoSuite:
+    """A LIBERO suite or one of its tasks; see `gipo.engines.suites.RunSuite`."""
 
     def __init__(self, spec: RunSpec, pretrained: Path) -> None:
         self.spec = spec
@@ -200,17 +198,17 @@ class Suite:
         self.observation_size, self.observation_dtype = self.view.observation_size, self.view.observation_dtype
         self.action_dimensions = self.view.action_dimensions
 
-    def make_environment(self) -> Environment:
+    def make_environment(self) -> Episodes:
         """A new simulator."""
-        return Environment(self.spec, self.view)
+        return Episodes(self.spec, self.view)
 
     def make_actor(self, device: torch.device) -> Actor:
         """A model with weights to come."""
         return self.view.make_actor(device)
 
-    def make_learner(self, staging: Staging) -> Learner | ShardedLearner:
+    def make_learner(self, source: Source) -> Learner | ShardedLearner:
         """A learner of the untrained model."""
-        return self.view.make_learner(staging)
+        return self.view.make_learner(source)
 
     def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
         """Episode e plays task e modulo their number from an evaluation state, by the most probable tokens."""
@@ -227,3 +225,8 @@ class Suite:
             rows.append({"episode": episode, "return": total, **info})
         environment.close()
         return rows
+
+
+def make_suite(spec: RunSpec, pretrained: Path) -> LiberoSuite:
+    """The suite of a LIBERO run; see `gipo.engines.suites.make_suite`."""
+    return LiberoSuite(spec, pretrained)

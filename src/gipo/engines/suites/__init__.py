@@ -1,0 +1,126 @@
+"""What a run needs of its suite: the simulator, the model that acts and learns, and the evaluation.
+
+Both engines meet a suite by this protocol alone. `make_suite` finds it by name: suite ``<name>`` of the catalogue
+(`gipo.suites`) is a module ``gipo.engines.suites.<name>`` with a function ``make_suite(spec, pretrained)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from gipo.models.categorical import sample_tokens
+from gipo.runs.spec import RunSpec
+
+if TYPE_CHECKING:  # costs seconds to import, in every process
+    from gipo.learner import Learner, Source
+    from gipo.sharded import ShardedLearner
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
+
+
+class Environment(Protocol):
+    """One simulator; it shows what the suite's model takes, and takes the tokens that the model gives.
+
+    The lockstep engine plays unfinished episodes again from their seed after an interruption, so there an episode may
+    depend on nothing but its seed and its tokens.
+    """
+
+    @property
+    def task(self) -> str:
+        """Task that it is playing now."""
+
+    def reset(self, *, seed: int) -> tuple[Array, dict[str, Any]]:
+        """Begin the training episode of a seed; the first observation, [O]."""
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Play one token per action dimension, [D].
+
+        Returns:
+            Observation [O], reward, whether the task ended, whether the time limit cut the episode, and ``info`` with
+            ``success_any`` (at any step so far) and ``success_last`` (at this one).
+        """
+
+
+class Actor:
+    """A model that acts.
+
+    Args:
+        model: gives logits [N, D, bins] and values [N] of observations [N, O]; on ``device``.
+        load: puts what a learner's ``weights`` gave into the model.
+        device: where observations go.
+    """
+
+    def __init__(self, model: nn.Module, load: Callable[[dict[str, Tensor]], object], device: torch.device) -> None:
+        self.model, self.load, self.device = model, load, device
+
+    def sample(self, observations: Array, uniforms: Array) -> tuple[Array, Array]:
+        """Tokens uint8 [N, D] and their log-probabilities float32 [N, D] of observations [N, O].
+
+        Uniforms in [0, 1), [N, D], draw the tokens.
+        """
+        return self.act(observations, uniforms)[:2]
+
+    def act(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
+        """As `sample`, and the values, float32 [N]."""
+        logits, values = self._forward(observations)
+        return *sample_tokens(logits, uniforms), values
+
+    def best(self, observations: Array) -> Array:
+        """The most probable tokens, uint8 [N, D]."""
+        return self._forward(observations)[0].argmax(-1).astype(np.uint8)
+
+    @torch.inference_mode()
+    def _forward(self, observations: Array) -> tuple[Array, Array]:
+        logits, values = self.model(torch.from_numpy(observations).to(self.device))
+        return logits.cpu().numpy(), values.cpu().numpy()
+
+
+class RunSuite(Protocol):
+    """The suite of one run: the run's task or tasks, and the run's model."""
+
+    observation_size: int
+    """O, numbers of an observation."""
+    observation_dtype: torch.dtype
+    """Type of one of them."""
+    action_dimensions: int
+    """D, tokens of an action."""
+
+    def make_environment(self) -> Environment:
+        """A new simulator."""
+
+    def make_actor(self, device: torch.device) -> Actor:
+        """A model with weights to come."""
+
+    def make_learner(self, source: Source) -> Learner | ShardedLearner:
+        """A learner of the untrained model, on the device of ``source``, where its transitions will lie.
+
+        A suite that the lockstep engine can run (`gipo.suites.Suite.lockstep`) gives a `gipo.learner.Learner`.
+        """
+
+    def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
+        """Play the run's evaluation episodes; one row per episode: episode, return, success_any, success_last."""
+
+
+def make_suite(spec: RunSpec, pretrained: Path) -> RunSuite:
+    """The suite of a run.
+
+    Args:
+        spec: the run.
+        pretrained: where pretrained models lie, as ``<repository>/<revision>``.
+    """
+    suite: RunSuite = importlib.import_module(f"{__name__}.{spec.suite}").make_suite(spec, pretrained)
+    return suite
+
+
+def numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
+    """Numpy's name of a type of torch's."""
+    return torch.empty(0, dtype=dtype).numpy().dtype

@@ -1,0 +1,94 @@
+"""A suite whose observations are vectors and whose policy is the network of the run (`gipo.runs.spec.NetworkSpec`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from gipo.engines.suites import Actor, Array, Environment
+from gipo.learner import Learner, Source
+from gipo.models.categorical import sample_tokens
+from gipo.models.mlp import make_model
+from gipo.runs.spec import RunSpec
+from gipo.runs.streams import Stream, episode_seed
+
+
+class NetworkActor(Actor):
+    """The network, acting; see `Actor`."""
+
+    def __init__(self, spec: RunSpec, observation_size: int, action_dimensions: int, device: torch.device) -> None:
+        model = make_model(spec, observation_size, action_dimensions).to(device)
+        super().__init__(model, model.load_state_dict, device)
+        self._logits = model.acting_logits()
+
+    def sample(self, observations: Array, uniforms: Array) -> tuple[Array, Array]:
+        """See `Actor.sample`; without the value head."""
+        logits = self._logits(torch.from_numpy(observations).to(self.device)).cpu().numpy()
+        return sample_tokens(logits, uniforms)
+
+
+class NetworkSuite:
+    """See `gipo.engines.suites.RunSuite`.
+
+    Args:
+        spec: the run.
+        observation_size: numbers of an observation.
+        action_dimensions: tokens of an action.
+        make_environment: a new simulator of the run's task, whose episodes last ``spec.environment.episode_steps`` at
+            most.
+    """
+
+    observation_dtype = torch.float32
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        *,
+        observation_size: int,
+        action_dimensions: int,
+        make_environment: Callable[[], Environment],
+    ) -> None:
+        self.spec = spec
+        self.observation_size, self.action_dimensions = observation_size, action_dimensions
+        self._make_environment = make_environment
+
+    def make_environment(self) -> Environment:
+        """A new simulator."""
+        return self._make_environment()
+
+    def make_actor(self, device: torch.device) -> NetworkActor:
+        """The network with weights to come."""
+        return NetworkActor(self.spec, self.observation_size, self.action_dimensions, device)
+
+    def make_learner(self, source: Source) -> Learner:
+        """A learner of the untrained network."""
+        return Learner(self.spec, source)
+
+    def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
+        """The run's evaluation episodes side by side, the same ones at every update; actions are sampled."""
+        count, steps = len(self._evaluated), self.spec.environment.episode_steps
+        shape = steps, count, self.action_dimensions
+        uniforms = self.spec.generator(Stream.EVALUATION, update).random(shape, dtype=np.float32)
+        observations = np.empty((count, self.observation_size), dtype=np.float32)
+        for i, environment in enumerate(self._evaluated):
+            observations[i], _ = environment.reset(seed=episode_seed(self.spec.seed, "evaluation", i))
+        rows: list[dict[str, Any]] = [{"episode": i, "return": 0.0} for i in range(count)]
+        playing = list(range(count))
+        for t in range(steps):
+            tokens, _ = actor.sample(observations, uniforms[t])
+            for i in list(playing):
+                observations[i], reward, terminated, truncated, info = self._evaluated[i].step(tokens[i])
+                rows[i]["return"] += reward
+                rows[i] |= {name: info[name] for name in ("success_any", "success_last")}
+                if terminated or truncated:
+                    playing.remove(i)
+        return rows
+
+    @cached_property
+    def _evaluated(self) -> list[Environment]:
+        """A simulator for each evaluation episode."""
+        return [self.make_environment() for _ in range(self.spec.evaluation.episodes)]
