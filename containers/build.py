@@ -88,8 +88,10 @@ def build(image: str, out: Path, arguments: dict[str, str]) -> None:
 
 def commit(checkout: Path) -> str:
     """Commit of the checkout, with ``-dirty`` where its files differ; ``unknown`` where git does not know."""
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    found = subprocess.run(command, capture_output=True, text=True)
+    command = ["git", "-c", "safe.directory=*", "-C", str(checkout)]
+    command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True)
     return found.stdout.strip() or "unknown"
 
 

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests; `factories` has the functions behind them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+os.environ.pop("MUJOCO_GL", None)  # LIBERO finds out what draws, MetaWorld draws nothing
 settings.register_profile("suite", deadline=None, derandomize=True)  # a busy machine is no failure, nor is luck
 settings.load_profile("suite")
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from gipo.errors import GipoError
+from gipo.surroundings import check_package
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -303,6 +304,7 @@ def schema(out: Out) -> None:
 def app() -> None:
     """Entry point: a `GipoError` is one line on stderr and exit code 1."""
     try:
+        check_package(Path.cwd())
         cli()
     except GipoError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,7 +3,8 @@
 Here are the tables that training and the baselines write. What is made of them is declared in `gipo.analysis.collect`:
 a change of those tables does not concern training.
 
-Columns are named in the order in which they are written. Floats may be NaN and strings may be null, nothing else may.
+Columns are named in the order in which they are written. Floats may be NaN, strings may be null, and so
+may `git_dirty`, where git does not know. Nothing else may.
 """
 
 from pathlib import Path
@@ -87,8 +88,11 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
 
 
 def _arrow(schema: Schema) -> pa.Schema:
-    nullable = {"float64", "string"}
-    return pa.schema([pa.field(c, pa.type_for_alias(t), nullable=t in nullable) for c, t in schema.items()])
+    return pa.schema([pa.field(c, pa.type_for_alias(t), nullable=_nullable(c, t)) for c, t in schema.items()])
+
+
+def _nullable(column: str, kind: str) -> bool:
+    return kind in {"float64", "string"} or column == "git_dirty"
 
 
 def _check_columns(path: Path, found: pa.Schema, expected: pa.Schema) -> None:

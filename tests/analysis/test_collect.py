@@ -11,6 +11,7 @@ import pytest
 from factories import EXPERT_RETURN, RANDOM_RETURN, Study, make_spec, write_baseline, write_libero_study, write_run
 from gipo.analysis.collect import Tables, collect
 from gipo.errors import GipoError
+from gipo.report import summary
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +82,12 @@ def test_equal_runs_give_equal_bytes_in_any_order(study: Study, tmp_path: Path):
 
 def test_a_checkout_without_git_can_be_collected(small_study: Study, tmp_path: Path):
     path = small_study.runs[0] / "provenance.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"git_commit": None, "lock_digest": None}))
+    unknown = dict.fromkeys(("git_commit", "git_dirty", "lock_digest"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | unknown))
     collect(small_study.runs, small_study.baselines, tmp_path / "tables")
-    assert Tables.read(tmp_path / "tables").runs["git_commit"].isna().sum() == 1
+    runs = Tables.read(tmp_path / "tables").runs
+    assert runs[list(unknown)].isna().sum().tolist() == [1, 1, 1]
+    assert dict(summary.origin(runs))["working tree"] == "clean, unknown"
 
 
 def _expect(study: Study, tmp_path: Path, message: str) -> None:

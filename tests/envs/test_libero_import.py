@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from gipo.envs import libero_import
 from gipo.envs.libero_import import package, renderer
 from gipo.errors import GipoError
+from libero_needs import skip_without_libero
 
 VARIABLES = ("MUJOCO_GL", "PYOPENGL_PLATFORM", "CUDA_VISIBLE_DEVICES", "MUJOCO_EGL_DEVICE_ID")
 
@@ -60,6 +63,20 @@ def test_a_renderer_that_needs_a_screen_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MUJOCO_GL", "glfw")
     with pytest.raises(GipoError, match="MUJOCO_GL is 'glfw', expected one of egl, osmesa"):
         renderer()
+
+
+@pytest.mark.slow
+def test_a_renderer_that_is_named_and_not_installed_is_one_line(tmp_path: Path) -> None:
+    skip_without_libero()
+    (tmp_path / "OpenGL").mkdir()
+    (tmp_path / "OpenGL" / "__init__.py").write_text("raise ImportError('no library')")
+    packages = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"MUJOCO_GL": "osmesa", "PYTHONPATH": packages}
+    code = "import gipo.envs.libero_import as l; l._libero()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stderr.splitlines()[-1].startswith(
+        "gipo.errors.GipoError: MUJOCO_GL is 'osmesa', which does not draw on this machine: unset it"
+    )
 
 
 @pytest.mark.parametrize(("visible", "device"), [("", "0"), ("1", None), (None, None)])

@@ -1,7 +1,9 @@
 import itertools
+import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -68,6 +70,18 @@ def play_remotely(task: str, *episodes: int) -> dict[str, str]:
 
 def plain_environment(task: str) -> gymnasium.Env[Any, Any]:
     return gymnasium.make("Meta-World/MT1", env_name=task, seed=GOAL_SEED)
+
+
+@pytest.mark.parametrize("value", ["osmesa", "egl", "glfw", "none at all"])
+def test_how_the_machine_draws_does_not_matter(value: str, tmp_path: Path) -> None:
+    """Also where no OpenGL can be loaded, and other libraries still find the variable as it was."""
+    (tmp_path / "OpenGL").mkdir()
+    (tmp_path / "OpenGL" / "__init__.py").write_text("raise ImportError('nothing draws here')")
+    packages = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"MUJOCO_GL": value, "PYTHONPATH": packages}
+    code = "from gipo.envs.metaworld import MetaWorldEnv; import os; print(os.environ['MUJOCO_GL'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (0, f"{value}\n"), done.stderr
 
 
 # Names

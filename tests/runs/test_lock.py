@@ -18,12 +18,13 @@ from gipo.runs import lock
 from gipo.runs.lock import NAME, Holder, locked
 
 HOLDER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from gipo.runs import lock
 from gipo.errors import GipoError
 
-directory, machine, heartbeat, stale = sys.argv[1:]
+directory, machine, heartbeat, stale, interrupt = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.SIG_IGN if interrupt == "ignored" else signal.default_int_handler)
 lock.HEARTBEAT, lock.STALE = float(heartbeat), float(stale)
 if machine != "here":
     lock._machine = lambda: machine
@@ -41,8 +42,15 @@ except GipoError as error:
 class Process:
     """A process that holds the lock until it is killed."""
 
-    def __init__(self, directory: Path, machine: str = "here", heartbeat: float = 0.1, stale: float = 1.0) -> None:
-        command = [sys.executable, "-c", HOLDER, str(directory), machine, str(heartbeat), str(stale)]
+    def __init__(
+        self,
+        directory: Path,
+        machine: str = "here",
+        heartbeat: float = 0.1,
+        stale: float = 1.0,
+        interrupt: str = "heard",
+    ) -> None:
+        command = [sys.executable, "-c", HOLDER, str(directory), machine, str(heartbeat), str(stale), interrupt]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.pid = self.process.pid
 
@@ -168,10 +176,11 @@ def test_a_killed_holder_elsewhere_is_replaced_after_a_while(tmp_path: Path, sta
         assert 0.5 < time.monotonic() - begin < 10
 
 
+@pytest.mark.parametrize("interrupt", ["heard", "ignored"])  # nohup and shells in the background ignore it
 def test_a_frozen_holder_elsewhere_loses_its_lock_and_ends_when_it_wakes(
-    tmp_path: Path, started: list[Process], quick: None
+    tmp_path: Path, started: list[Process], quick: None, interrupt: str
 ):
-    process = hold(tmp_path, started, machine="elsewhere")
+    process = hold(tmp_path, started, machine="elsewhere", interrupt=interrupt)
     process.send(signal.SIGSTOP)
     with locked(tmp_path):
         process.send(signal.SIGCONT)

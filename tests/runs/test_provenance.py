@@ -1,5 +1,6 @@
 """Provenance says what is so, also where there is no repository and no git."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -19,8 +20,8 @@ from gipo.tables import PROVENANCE
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A git checkout with one commit and two lock files, taken for the one that gipo runs from."""
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # set when a git hook runs the tests
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("GIT_")]:  # set when a git hook runs the tests
+        monkeypatch.delenv(name)
     root = tmp_path / "checkout"
     (root / "envs").mkdir(parents=True)
     (root / "envs" / "a.lock").write_text("numpy==1\n")
@@ -60,7 +61,7 @@ def test_ignored_results_do_not_make_it_dirty(checkout: Path):
 
 def test_no_repository(checkout: Path):
     shutil.rmtree(checkout / ".git")
-    assert (_origin()["git_commit"], _origin()["git_dirty"]) == (None, False)
+    assert (_origin()["git_commit"], _origin()["git_dirty"]) == (None, None)
 
 
 def test_an_installed_copy_inside_another_repository_is_not_its_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch):
@@ -70,7 +71,32 @@ def test_an_installed_copy_inside_another_repository_is_not_its_commit(checkout:
 
 def test_no_git(checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert _origin()["git_commit"] is None
+    assert (_origin()["git_commit"], _origin()["git_dirty"]) == (None, None)
+
+
+def test_a_checkout_that_belongs_to_another_user_is_its_commit(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    commit = _git(checkout, "rev-parse", "HEAD")
+    script = tmp_path / "bin" / "git"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec "{shutil.which("git")}" "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    refused = subprocess.run(["git", "-C", checkout, "rev-parse", "HEAD"], capture_output=True, text=True)
+    assert "dubious ownership" in refused.stderr
+    assert (_origin()["git_commit"], _origin()["git_dirty"]) == (commit, False)
+
+
+def test_variables_that_point_git_to_another_repository_do_not_matter(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    commit = _git(checkout, "rev-parse", "HEAD")
+    _git(tmp_path, "init", "-q", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    assert (_origin()["git_commit"], _origin()["git_dirty"]) == (commit, False)
 
 
 def test_a_repository_without_commits(checkout: Path):

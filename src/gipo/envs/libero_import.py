@@ -39,16 +39,21 @@ def renderer() -> str:
     """
     named = os.environ.get("MUJOCO_GL")
     if named and named not in RENDERERS:
-        raise GipoError(f"MUJOCO_GL is {named!r}, expected one of {', '.join(RENDERERS)}")
+        raise GipoError(f"MUJOCO_GL is {named!r}, expected one of {', '.join(RENDERERS)}, or nothing")
     for name in (named,) if named else RENDERERS:
-        variables = os.environ | {"MUJOCO_GL": name, "PYOPENGL_PLATFORM": name}
-        command = [sys.executable, "-c", _PROBE.format(name)]
-        if named or subprocess.run(command, env=variables, capture_output=True, check=False).returncode == 0:
+        if named or _draws(name):
             os.environ["MUJOCO_GL"] = os.environ["PYOPENGL_PLATFORM"] = name
             if os.environ.get("CUDA_VISIBLE_DEVICES") == "":  # as Ray leaves it; robosuite reads a number in it
                 os.environ.setdefault("MUJOCO_EGL_DEVICE_ID", "0")
             return name
     raise GipoError("neither EGL nor OSMesa draws on this machine; on Debian: apt-get install libegl1 libosmesa6")
+
+
+def _draws(name: str) -> bool:
+    """Whether a process of its own can make a context of this renderer."""
+    variables = os.environ | {"MUJOCO_GL": name, "PYOPENGL_PLATFORM": name}
+    command = [sys.executable, "-c", _PROBE.format(name)]
+    return subprocess.run(command, env=variables, capture_output=True, check=False).returncode == 0
 
 
 @cache
@@ -79,9 +84,14 @@ def control_env() -> Any:
 
 @cache
 def _libero() -> Any:
-    """The module ``libero.libero``, imported once."""
+    """The module ``libero.libero``, imported once.
+
+    Raises:
+        GipoError: The renderer that ``MUJOCO_GL`` names does not work. It is tried only after a failure, since every
+            process of a run imports LIBERO.
+    """
     root = package()
-    renderer()
+    name = renderer()
     paths = {"bddl_files": "bddl_files", "init_states": "init_files", "datasets": "datasets", "assets": "assets"}
     config = {"benchmark_root": str(root)} | {key: str(root / name) for key, name in paths.items()}
     private = _private_directory().name
@@ -89,8 +99,16 @@ def _libero() -> Any:
     os.environ["LIBERO_CONFIG_PATH"] = private
     logging.getLogger("robosuite_logs").setLevel(logging.ERROR)  # it asks for a file of private macros
     with mock.patch("logging.FileHandler", _LogFile):
-        import libero.libero
-        import libero.libero.envs
+        try:
+            import libero.libero
+            import libero.libero.envs
+        except Exception as error:  # OpenGL that is not there comes as any of several
+            if _draws(name):
+                raise
+            raise GipoError(
+                f"MUJOCO_GL is {name!r}, which does not draw on this machine: unset it, or on Debian: "
+                "apt-get install libegl1 libosmesa6"
+            ) from error
 
     return libero.libero
 

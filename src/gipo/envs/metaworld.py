@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gipo.envs.mujoco_import  # noqa: F401
+
+# isort: split
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar

@@ -19,6 +19,9 @@ whole episodes (tests/envs/test_metaworld.py).
 
 from __future__ import annotations
 
+from gipo.envs.mujoco_import import mujoco
+
+# isort: split
 import copy
 import inspect
 import math
@@ -30,7 +33,6 @@ from types import FunctionType, SimpleNamespace
 from typing import Any, ClassVar
 
 import metaworld
-import mujoco
 import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.mujoco import MujocoEnv

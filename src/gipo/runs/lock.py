@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import threading
 import time
 import uuid
@@ -31,6 +32,8 @@ HEARTBEAT = 20.0
 """Seconds between touches."""
 STALE = 180.0
 """Seconds without a touch after which a holder on another machine counts as gone."""
+LOST = signal.SIGUSR1
+"""How the thread that touches the file ends the main one. SIGINT would not do: `nohup` and shells ignore it."""
 
 
 @contextmanager
@@ -46,15 +49,19 @@ def locked(directory: Path, tell: Callable[[str], None] = print) -> Iterator[Non
             case it was interrupted at once when it woke up.
     """
     lock = _Lock(directory / NAME)
-    lock.acquire(tell)
+    before = signal.signal(LOST, signal.default_int_handler)
     try:
-        yield
+        lock.acquire(tell)
+        try:
+            yield
+        finally:
+            lock.release()
     except KeyboardInterrupt:
         if lock.lost:
             raise GipoError(f"this process was frozen for so long that another took over {directory}") from None
         raise
     finally:
-        lock.release()
+        signal.signal(LOST, before)
 
 
 @dataclass(frozen=True)
@@ -218,7 +225,7 @@ class _Lock:
                 found = _read(self.path)
                 if found is None or found[0] != self.content:
                     self.lost = True
-                    _thread.interrupt_main()
+                    _thread.interrupt_main(LOST)
                     return
                 os.utime(self.path)  # with the server's time
             except OSError:  # the server does not answer: the next touch may succeed

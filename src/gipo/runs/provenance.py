@@ -23,7 +23,7 @@ LIBRARIES = (
 def origin(*modules: str) -> dict[str, Any]:
     """Code and machine, to be taken when a run starts: the sources may be edited while it trains.
 
-    Outside a git checkout, or without git, `git_commit` is None and `git_dirty` False; without lock files
+    Outside a git checkout, or without git, `git_commit` and `git_dirty` are None; without lock files
     `lock_digest` is None.
 
     Args:
@@ -68,19 +68,24 @@ def provenance(
     }
 
 
-def _git(checkout: Path) -> tuple[str | None, bool]:
-    """Commit of `checkout` and whether its files differ from it; (None, False) where git does not know."""
+def _git(checkout: Path) -> tuple[str | None, bool | None]:
+    """Commit of `checkout` and whether its files differ from it; (None, None) where git does not know.
+
+    A checkout that belongs to another user is as good as one's own. Variables of git's, such as ``GIT_DIR``, are not
+    handed on: they may mean another repository.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*arguments: str) -> str:
-        command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        command = ["git", "--no-optional-locks", "-c", "safe.directory=*", "-C", str(checkout), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")) != checkout.resolve():
-            return None, False  # an installed copy that lies inside another repository
+            return None, None  # an installed copy that lies inside another repository
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
     except (OSError, subprocess.CalledProcessError):
-        return None, False
+        return None, None
 
 
 def _lock_digest(checkout: Path) -> str | None:

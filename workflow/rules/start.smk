@@ -1,0 +1,31 @@
+"""What has to be right about the machine and the place before a scale is read."""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+try:
+    from gipo import surroundings
+    from gipo.errors import GipoError
+except ModuleNotFoundError as error:
+    raise WorkflowError(
+        f"{sys.executable} has no module {error.name}; `make setup` makes an environment that has, "
+        "and `. .venv/bin/activate` enters it"
+    ) from None
+
+try:
+    surroundings.check_package(Path(workflow.basedir))
+except GipoError as error:
+    raise WorkflowError(str(error)) from None
+
+# Jobs call the programs of this Python's environment, whether or not it was activated.
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+)
+
+if workflow.is_main_process and not workflow.dryrun:
+    surroundings.end_with_the_terminal()
+    surroundings.take_turn(Path(".snakemake"), logger.warning)
