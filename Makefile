@@ -40,6 +40,7 @@ publish:                       ## copy a finished scale into reports/, from whic
 	mkdir -p reports/$(SCALE)/figures
 	cp -r results/$(SCALE)/report.html results/$(SCALE)/*.csv results/$(SCALE)/tables results/$(SCALE)/gridworld $(wildcard results/$(SCALE)/sweeps) reports/$(SCALE)
 	cp results/$(SCALE)/figures/*.csv results/$(SCALE)/figures/scorecard.png reports/$(SCALE)/figures
+	$(BIN)/gipo picture reports/$(SCALE) reports/$(SCALE)/picture.png
 
 mlflow: .venv/.study           ## browse the runs on http://127.0.0.1:5000
 	PATH="$$PWD/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

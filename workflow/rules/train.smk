@@ -1,6 +1,6 @@
 """Training runs and the two reference policies, each in a directory named by its content.
 
-A run learns in one thread; with more (snakemake --set-threads train=3) the others collect meanwhile, to the same result.
+A run learns in one thread; with more (`snakemake --set-threads train=3`) the others collect meanwhile, to the same result.
 With a GPU (--set-resources train:device=cuda) it learns there. Where and how fast it is made is no parameter of a run:
 what a cluster made is not made again on a laptop.
 Checkpoints lie in the run directory but are no outputs: Snakemake deletes those before every attempt, and an interrupted

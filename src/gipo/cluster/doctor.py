@@ -137,7 +137,7 @@ def queue_findings(site: Site, work: Path) -> Iterator[Finding]:
         if name.startswith("gipo_"):
             yield Finding(
                 None,
-                f"jobs of a Snakemake process are queued; if it is gone: scancel --name {name}, snakemake --unlock",
+                f"jobs of a Snakemake process are queued; if it is gone: `scancel --name {name}`, `make unlock`",
             )
 
 

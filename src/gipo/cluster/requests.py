@@ -1,4 +1,4 @@
-"""Time and memory that a training run asks SLURM for, from what `gipo plan --save` predicted for it.
+"""Time and memory that a training run asks SLURM for, from what `gipo plan --save FILE` predicted for it.
 
 Evaluated by the profile for every training run (profiles/slurm/profile.yaml), so nothing heavy is imported here.
 """
