@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gipo.analysis.claims import NOT_TESTED, VERDICTS
 from gipo.errors import GipoError
@@ -74,6 +75,6 @@ def _draw_verdicts(ax: Axes, claims: pd.DataFrame) -> None:
         start = start + counts[verdict]
     ax.invert_yaxis()
     ax.set(title="The paper's claims", xlabel="claims")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="lower right", fontsize=8.5)
     ax.tick_params(axis="y", labelsize=8.5)

@@ -1,7 +1,8 @@
 """The toy suite at run time."""
 
-from gipo.engines.suites.network import NetworkSuite
 from gipo.envs.toy import ACTION_DIMENSIONS, OBSERVATION_SIZE, ToyEnv
+
+from gipo.engines.suites.network import NetworkSuite
 
 
 def make_suite(spec, pretrained):
