@@ -2,9 +2,9 @@
 PYTHON ?= python3
 SCALE ?= laptop
 BIN := .venv/bin
-# What a machine tells Python and pip about other environments is not for this one; where packages come from is.
-unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_DRY_RUN PIP_REQUIRE_HASHES
-INSTALL := env -u PYTHONPATH $(BIN)/python -m pip install --no-user --target= --prefix= --root=
+# Where a machine gets its packages from holds here too; where it installs them, in variables or pip's files, does not.
+unexport PYTHONHOME PIP_PYTHON PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PIP_REQUIRE_HASHES
+INSTALL = env -u PYTHONPATH $(BIN)/python -m pip install --no-user --target= --prefix "$$PWD/.venv" --root /
 # An environment that was copied or moved here, or whose Python is gone, is made anew.
 FOREIGN := $(shell test ! -e .venv || { test -x $(BIN)/python && \
 	test "$$(sed -n 's/^command = .* -m venv //p' .venv/pyvenv.cfg)" = "$$(pwd -P)/.venv"; } || echo foreign)

@@ -133,6 +133,7 @@ def test_snakemake_without_the_package_says_how_to_get_one(copied: Checkout, tmp
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_jobs_find_their_commands_though_the_environment_was_not_entered(copied: Checkout):
     environment = copied.environment | {"PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-m", "snakemake", "results/smoke/weights.csv", "--config", "scale=smoke"]

@@ -81,16 +81,16 @@ def _interrupt_all(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def take_turn(state: Path, report: Callable[[str], None]) -> None:
+def take_turn(state: Path, tell: Callable[[str], None]) -> None:
     """Note that this Snakemake works in a directory, and remove the locks of those that were killed in it.
 
     Every Snakemake has a file with who it is, from before it locks anything until it ends. Where locks are left and all
     who could have made them are gone, nobody needs them. A process of another machine, or of a machine before it
-    started anew, cannot be seen: then the locks stay, and `report` says how to remove them.
+    started anew, cannot be seen: then the locks stay, and `tell` says how to remove them.
 
     Args:
         state: Snakemake's own folder, ``.snakemake`` in the working directory.
-        report: takes a line where locks are left.
+        tell: takes a line where locks are left.
     """
     folder = state / "processes"
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,12 +107,12 @@ def take_turn(state: Path, report: Callable[[str], None]) -> None:
         return
     if others and not there:
         shutil.rmtree(state / "locks", ignore_errors=True)
-        report(f"removed the lock of {next(iter(others.values()))}, which was killed while it worked here")
+        tell(f"removed the lock of {next(iter(others.values()))}, which was killed while it worked here")
     elif seen := [holder for holder in there if holder.alive() and holder.pid != os.getppid()]:  # which builds images
-        report(f"{seen[0]} works in this directory as well")
+        tell(f"{seen[0]} works in this directory as well")
     else:
         who = there[0] if there else "an unknown process"
-        report(f"{who} locked this directory and cannot be seen from here: if it is gone, `make unlock`")
+        tell(f"{who} locked this directory and cannot be seen from here: if it is gone, `make unlock`")
 
 
 def _holder(path: Path) -> Holder | None:

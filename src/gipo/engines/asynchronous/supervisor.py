@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import time
 import uuid
@@ -23,6 +24,7 @@ from gipo.engines.asynchronous.inference import Inference
 from gipo.engines.asynchronous.learner import Follower, LearnerProcess
 from gipo.engines.asynchronous.peers import actor_name
 from gipo.engines.asynchronous.ranks import Ranks
+from gipo.engines.asynchronous.ray_folder import ray_folder
 from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
 from gipo.engines.asynchronous.snapshots import Snapshots
@@ -273,13 +275,17 @@ class Supervisor:
 @contextmanager
 def _cluster(spec: RunSpec) -> Iterator[None]:
     """Ray, with names of this run's own."""
-    own: dict[str, Any] = {"include_dashboard": False, "num_cpus": 1}  # as many idle processes are started beforehand
+    own: dict[str, Any] = {}
+    if "RAY_ADDRESS" not in os.environ:
+        own = {"include_dashboard": False, "num_cpus": 1}  # as many idle processes are started beforehand
+        own["_temp_dir"] = str(ray_folder())
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray would keep one in the user's home
     try:
         ray.init(
             namespace=spec.digest(),
             log_to_driver=False,
             configure_logging=False,
-            **({} if "RAY_ADDRESS" in os.environ else own),
+            **own,
         )
     except Exception as error:  # a node that does not come up in time raises nothing more specific
         raise GipoError(f"Ray did not start for run {spec.run_id}: {error}") from error
