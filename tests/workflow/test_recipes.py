@@ -48,15 +48,13 @@ def put(path: Path, content: str, place: str) -> None:
     if not place:
         path.write_text(content)
         return
-    lines = path.read_text().splitlines(keepends=True)
-    where, _, start = place.rpartition("under ") if "under " in place else place.rpartition("instead of ")
     if place == "at the end":
-        lines.append("\n" + content)
-    else:
-        found = [i for i, line in enumerate(lines) if line.startswith(start)]
-        assert found, f"{path} has no line that starts with {start!r}"
-        after = found[0] + 1
-        lines[after - ("instead" in place) : after] = [content]
+        path.write_text(f"{path.read_text()}\n{content}")
+        return
+    [(how, start)] = re.findall(r"^(under|instead of) (.+)$", place)
+    lines = path.read_text().splitlines(keepends=True)
+    found = next(i for i, line in enumerate(lines) if line.startswith(start))
+    lines[found : found + 1] = [lines[found], content] if how == "under" else [content]
     path.write_text("".join(lines))
 
 
