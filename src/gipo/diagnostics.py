@@ -1,4 +1,4 @@
-"""What a batch of replayed samples contributes to the update (section 5, appendix C.4).
+"""Statistics of how much a batch of replayed samples contributes to the update (section 5, appendix C.4).
 
 Inputs are one sampled batch, per action dimension: ``log_ratio`` and ``multiplier`` [B, D]; per step: ``advantage`` and
 ``gap`` [B], the version gap in learner updates. All results are 0-d float tensors, so that nothing waits for a device.

@@ -27,7 +27,7 @@ STATISTICS = (
     *("rho_q05", "rho_q50", "rho_q95", "outside_clip"),
     *("dead", "suppressed", "near_zero", "near_zero_old", "old_share", "ess_eff_old"),
 )
-"""What the learner logs of an update, as the columns of metrics.parquet."""
+"""Columns of metrics.parquet that the learner logs of an update; docs/metrics.md has their formulas."""
 
 RUN_METRICS: Schema = _STEP | dict.fromkeys(STATISTICS, "float64")
 RUN_EVALUATION: Schema = _STEP | _EPISODE

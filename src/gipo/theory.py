@@ -115,7 +115,7 @@ def largest_multiplier(sigma: float) -> tuple[float, float]:
 
 
 def attenuation(pi: Array, mu: Array, sigma: float) -> Array:
-    """What the trust weight takes away: ``E_mu[rho (1 - omega)] = E_pi[1 - omega]`` (Lemma 5.1, left side, [R]).
+    """Mass that the trust weight takes away: ``E_mu[rho (1 - omega)] = E_pi[1 - omega]`` (Lemma 5.1, left side, [R]).
 
     Args:
         pi: shape [..., A].

@@ -1,4 +1,4 @@
-"""What can be wrong with a cluster, checked before a study: each check is one line with what to do about it."""
+"""Checks of a cluster before a study. Each prints one line, with what to do where something is wrong."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from gipo.files import read_json
 
 COMMANDS = ("sbatch", "squeue", "sinfo", "scancel", "scontrol")
 LEAST_FREE = 20e9
-"""Bytes. A run of the paper's scale has a checkpoint of 0.7 GB while it is trained."""
+"""Bytes that should be free. A run of the paper's scale has a checkpoint of 0.7 GB while it is trained."""
 MOST_SKEW = 5.0
-"""Seconds between two clocks: Snakemake compares file times, the run lock the file server's."""
+"""Seconds that two clocks may differ: Snakemake compares file times, and a run's lock uses the file server's clock."""
 LONGEST_POLL = 200
 """Seconds after which a finished job must still be known: Snakemake looks every three minutes at the least."""
 PATIENCE = 30.0
-"""Seconds until what a job wrote must be seen here."""
+"""Seconds within which a file that a job wrote must be visible here."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Finding:
     """One line of the doctor."""
 
     ok: bool | None
-    """None: worth knowing, but no failure."""
+    """True: passed. False: failed. None: worth knowing, but no failure."""
     text: str
 
     def __str__(self) -> str:
@@ -206,7 +206,7 @@ def job_findings(partition: str, site: Site, work: Path, seconds: float) -> Iter
 
 
 def _seen(partition: str, saw: dict[str, Any], written: float, late: float, gpu: bool) -> Iterator[Finding]:
-    """What the probe of a job says."""
+    """Findings from what the test job saw of its node."""
     host = saw["host"]
     yield Finding(True, f"partition {partition}: a job on {host} wrote here; it was seen {late:.0f} s after its end")
     skew = abs(saw["time"] - written)

@@ -1,4 +1,4 @@
-"""What a job sees of its node: ``python -m gipo.cluster.probe FILE [--gpu] [--images]``, run by the doctor in a job."""
+"""Report of a job about its node. The doctor runs in it ``python -m gipo.cluster.probe FILE [--gpu] [--images]``."""
 
 from __future__ import annotations
 

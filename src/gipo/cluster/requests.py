@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 PLAN = Path("results/plan.json")
 """Predictions by run id, of all scales that were planned, below the working directory."""
 START_MINUTES = 10
-"""For what no prediction covers: two starts of Snakemake, imports from a busy file system, a restored checkpoint."""
+"""Minutes added to every prediction, which leaves out two starts of Snakemake, imports and a restored checkpoint."""
 HEADROOM = 2.0
-"""Runs that share a node are slower than one that is measured alone."""
+"""Factor on a predicted time: runs that share a node are slower than one that is measured alone."""
 LEARNER_MB = 1500
-"""Of a learner without its replay, and of the two Snakemakes above it; 1,000 was seen of one."""
+"""Memory of a learner without its replay, with the two Snakemake processes that start it. 1,000 MB were measured."""
 COLLECTOR_MB = 1000
-"""Of a process that collects."""
+"""Memory of a process that collects, MB."""
 UNPLANNED_MB = 5000
-"""Of a learner that no plan covers; enough for the paper's scale."""
+"""Memory of a learner that no plan covers, MB; enough for the paper's scale."""
 
 
 def minutes(wildcards: Mapping[str, str], threads: int, attempt: int, longest: int) -> int:

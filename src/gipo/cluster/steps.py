@@ -12,7 +12,7 @@ import threading
 from typing import Any
 
 IDENTITY = ("SLURM_JOB_ID", "SLURM_JOBID")
-"""What a step must know of its job; what else SLURM says in the environment would be taken as options of the step."""
+"""Variables that tell a step its job. It gets no other of SLURM's, which it would take for options of its own."""
 
 
 def side_by_side(workflow: Any) -> None:

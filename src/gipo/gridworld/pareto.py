@@ -13,7 +13,7 @@ SLACK = 1e-3
 
 @dataclass(frozen=True)
 class Front:
-    """What a method can attain by turning its knob.
+    """Bias and variance that a method attains as its setting varies.
 
     Attributes:
         points: bias and variance, shape [K, 2], in any order.

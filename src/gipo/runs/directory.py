@@ -51,7 +51,7 @@ class RunDirectory:
 
     @property
     def scratch(self) -> Path:
-        """What the processes of an unfinished asynchronous run keep: replay, snapshots."""
+        """Folder in which the processes of an unfinished asynchronous run keep the replay and snapshots."""
         return self.path / "scratch"
 
     @property

@@ -1,0 +1,144 @@
+"""The recipes of docs/own-method.md, followed word for word in a copied checkout that has made the smoke scale."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from checkout import ROOT, Checkout, Plan, copy_checkout, read_plan
+from gipo.study import Study
+
+pytestmark = pytest.mark.slow
+
+DOCUMENT = (ROOT / "docs" / "own-method.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL))
+
+
+@pytest.fixture
+def mine(checkout: Checkout, finished: Path, tmp_path: Path) -> Checkout:
+    """A checkout with the results of scale smoke, and scale mine made by the first recipe."""
+    copy = copy_checkout(checkout.root, tmp_path / "mine")
+    shutil.copytree(finished, copy.root, dirs_exist_ok=True)
+    list(follow("A scale", copy))
+    return copy
+
+
+def follow(section: str, checkout: Checkout) -> Iterator[Plan]:
+    """Do what a section says, block by block; of each command, what it planned.
+
+    The first line of a block that is a file, or a part of one, is a comment with its path and where it goes.
+    """
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", SECTIONS[section], re.MULTILINE | re.DOTALL):
+        if language == "sh":
+            for line in block.splitlines():
+                done = checkout.run("sh", "-ec", line)
+                assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+                yield read_plan(done.stdout + done.stderr)
+            continue
+        head, content = block.split("\n", 1)
+        path, _, place = head.removeprefix("# ").partition(", ")
+        put(checkout.root / path, content, place)
+
+
+def put(path: Path, content: str, place: str) -> None:
+    """Write a block to a file: the whole, ``under`` or ``instead of`` a line that begins so, or ``at the end``."""
+    if not place:
+        path.write_text(content)
+        return
+    if place == "at the end":
+        path.write_text(f"{path.read_text()}\n{content}")
+        return
+    [(how, start)] = re.findall(r"^(under|instead of) (.+)$", place)
+    lines = path.read_text().splitlines(keepends=True)
+    found = next(i for i, line in enumerate(lines) if line.startswith(start))
+    lines[found : found + 1] = [lines[found], content] if how == "under" else [content]
+    path.write_text("".join(lines))
+
+
+def labels(checkout: Checkout, scale: str) -> set[str]:
+    """Methods with learning curves in the drawn figure 2."""
+    return set(pd.read_csv(checkout.root / "results" / scale / "figures" / "fig2.csv")["method"])
+
+
+def test_every_section_is_followed_here() -> None:
+    assert set(SECTIONS) == {"A scale", "A method", "A task", "A figure", "A claim", "A suite"}
+
+
+def test_a_copied_scale_plans_none_of_the_runs_that_are_there(mine: Checkout) -> None:
+    (plan,) = [plan for plan in follow("A scale", mine) if plan.jobs]
+    assert "train" not in plan.jobs
+    assert plan.jobs["report"] == 1
+
+
+def test_a_method_in_the_working_directory_trains_alone_and_is_drawn(mine: Checkout) -> None:
+    (plan,) = follow("A method", mine)
+    assert plan.jobs["train"] == 2 * 2
+    assert "baseline" not in plan.jobs
+    assert "mine" in labels(mine, "mine")
+
+
+@pytest.mark.parametrize("form", ["module", "package"])
+def test_a_method_elsewhere_is_found_through_pythonpath(
+    mine: Checkout, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "my_package").mkdir(parents=True)
+    monkeypatch.setenv("PYTHONPATH", str(elsewhere))
+    code, entry = re.findall(r"^```(?:python|yaml)\n.*\n((?:.*\n)+?)```$", SECTIONS["A method"], re.MULTILINE)
+    name = {"module": "my_method", "package": "my_package.my_module"}[form]
+    (elsewhere / "my_package" / "__init__.py").touch()
+    (elsewhere / Path(*name.split("."))).with_suffix(".py").write_text(code)
+    config = mine.root / "workflow" / "config" / "mine.yaml"
+    put(config, entry.replace("my_method:", f"{name}:"), "under methods:")
+    done = mine.run("snakemake", "fig2", "-n", "--config", "scale=mine")
+    assert done.returncode == 0, done.stderr
+    assert read_plan(done.stdout).jobs["train"] == 2 * 2
+    run = ("--task", "door-open-v3", "--regime", "stale", "--method", "mine", "--seed", "0")
+    done = mine.run("gipo", "train", str(config), str(tmp_path / "run"), *run)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "policy.pt").exists()
+
+
+def test_an_edited_method_makes_its_own_runs_stale_and_no_others(mine: Checkout) -> None:
+    list(follow("A method", mine))
+    mine.edit("my_method.py", "clamp(max=self.cap)", "clamp(min=0.1, max=self.cap)")
+    done = mine.run("snakemake", "fig2", "-n", "--config", "scale=mine")
+    assert read_plan(done.stdout).jobs["train"] == 2 * 2
+
+
+def test_a_task_is_trained_and_joins_the_figures(mine: Checkout) -> None:
+    (plan,) = follow("A task", mine)
+    assert plan.jobs["train"] == 2 * 2 * 2
+    assert plan.jobs["baseline"] == 1
+    tasks = pd.read_parquet(mine.root / "results" / "mine" / "tables" / "runs.parquet")["task"]
+    assert set(tasks) == {"door-open-v3", "drawer-open-v3"}
+
+
+def test_a_figure_is_drawn_from_runs_that_are_there_and_joins_the_report(mine: Checkout) -> None:
+    (plan,) = follow("A figure", mine)
+    assert "train" not in plan.jobs
+    assert (mine.root / "results" / "smoke" / "figures" / "entropy.svg").stat().st_size > 0
+    done = mine.run("snakemake", "--config", "scale=smoke")
+    assert done.returncode == 0, done.stderr
+    page = (mine.root / "results" / "smoke" / "report.html").read_text(encoding="utf-8")
+    assert 'id="entropy"' in page
+
+
+def test_a_claim_gets_its_verdict(mine: Checkout) -> None:
+    (plan,) = follow("A claim", mine)
+    assert "train" not in plan.jobs
+    scorecard = pd.read_csv(mine.root / "results" / "smoke" / "scorecard.csv").set_index("id")
+    assert scorecard.loc["entropy-stays", "verdict"] == "reproduced"
+
+
+def test_a_scale_made_of_scales_is_a_study_of_both(mine: Checkout) -> None:
+    (words,) = re.findall(r"`(scales: .+?)`", SECTIONS["A scale"])
+    (mine.root / "workflow" / "config" / "both.yaml").write_text(f"title: Both\n{words}\n")
+    done = mine.run("snakemake", "-n", "--config", "scale=both")
+    assert done.returncode == 0, done.stderr
+    jobs = read_plan(done.stdout).jobs
+    assert jobs["train_libero"] == len(Study.load(ROOT / "workflow" / "config" / "libero-smoke.yaml").all_runs())
+    assert "train" not in jobs
