@@ -1,7 +1,6 @@
 """How far a training run is: a small file in its directory, which anyone may read, and a line for people.
 
-It is for looking on while runs are made. Nothing is computed from it, and it is no result: it is not copied when results
-are merged.
+It is for looking on while runs are made. Nothing is computed from it, and it is no result: merging leaves it behind.
 """
 
 from __future__ import annotations
