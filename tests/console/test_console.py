@@ -276,3 +276,14 @@ def test_a_long_study_is_summed_up_ever_more_rarely(handler, monkeypatch, capfd)
         handler.display._sum_up()
     monkeypatch.undo()
     assert 100 < len(capfd.readouterr().err.splitlines()) < 200
+
+
+def test_a_figure_alone_is_told_without_runs(handler, capfd):
+    send(handler, event=LogEvent.RUN_INFO, stats={"figure": 1, "fig2": 1, "total": 2})
+    start(handler, 1, "figure", ["fig2.svg"])
+    finish(handler, 1)
+    assert lines.summary(handler.session).startswith("1 job left · 0 s so far, about")
+    start(handler, 2, "fig2", [], ["fig2.svg"])
+    finish(handler, 2)
+    handler.close()
+    assert capfd.readouterr().err.splitlines() == ["2 jobs to be done", "fig2.svg: 2 jobs in 0 s, none failed"]

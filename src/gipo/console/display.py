@@ -34,6 +34,7 @@ class Display:
         self.session, self.colour = session, colour
         self.lock = threading.RLock()
         self.console = Console(stderr=True, highlight=False, no_color=not colour)
+        self.on_terminal = os.isatty(2) and os.environ.get("TERM") != "dumb"
         self._terminal: Terminal | None = None
         self._live: Live | None = None
         self._end = threading.Event()
@@ -47,7 +48,7 @@ class Display:
 
     def start(self) -> None:
         """Show the session from now on."""
-        if os.isatty(2) and os.environ.get("TERM") != "dumb":
+        if self.on_terminal:
             self._terminal = Terminal(self.say)
             self.console = Console(file=self._terminal.screen, highlight=False, no_color=not self.colour)
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
@@ -109,15 +110,14 @@ class Terminal:
         say: takes a line.
     """
 
-    STREAMS = (1, 2)
     PATIENCE = 1.0
     """Seconds to wait for the last lines; a process that outlives its job may hold the pipe open."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self._saved = [(stream, os.dup(stream)) for stream in self.STREAMS]
+        self._saved = [(stream, os.dup(stream)) for stream in (1, 2) if os.isatty(stream)]
         self.screen = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
         out, into = os.pipe()
-        for stream in self.STREAMS:
+        for stream, _ in self._saved:
             os.dup2(into, stream)
         os.close(into)
         self._reader = threading.Thread(target=self._read, args=(out, say), daemon=True)

@@ -6,6 +6,7 @@ All of Snakemake's own words go to its log file, whose path is the last line.
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ from gipo.console.session import Session
 CHATTER = (
     *("Building DAG of jobs", "Assuming unrestricted shared", "Using shell", "Group jobs: inactive"),
     *("Conda environments: ignored", "Singularity containers: ignored", "Select jobs to execute", "Elapsed time"),
-    *("Job ", "Removing output files of failed job", "Processed ", "Updating checkpoint"),
+    *("Job ", "Removing output files of failed job", "Processed ", "Activating singularity image"),
 )
 """How the messages begin that only the log file has."""
+SAID = ("Exiting because a job execution failed", "WorkflowError:\nAt least one job did not complete successfully")
+"""How the errors begin that only repeat that a job failed."""
+COMMAND = re.compile(r"RuleException:\nCalledProcessError in file .*' (returned non-zero .*|died with .*)", re.DOTALL)
+"""The error that comes with every failed command, which is shown with its job."""
 LOG = "Complete log(s): "
 """How the message begins that says where that file is."""
 
@@ -108,7 +113,7 @@ class LogHandler(LogHandlerBase):
     def _begin(self, counts: dict[str, int]) -> None:
         self.session.begin(counts)
         self.display.say(lines.opening(self.session))
-        if self.session.runs_left:
+        if self.session.runs_left and not self.display.on_terminal:
             self.display.say(lines.header(lines.width(self.session)), "dim")
         self.began = True
         self.display.start()
@@ -134,9 +139,11 @@ class LogHandler(LogHandlerBase):
         message = record.getMessage().strip() if record.msg else ""
         if message.startswith(LOG):
             self.log = message.removeprefix(LOG)
-        elif record.levelno >= logging.WARNING:
+        elif command := COMMAND.match(message):
+            self.display.say(f"a command {command[1]}", "red")
+        elif record.levelno >= logging.WARNING and not message.startswith(SAID):
             self.display.say(message, "red" if record.levelno >= logging.ERROR else "yellow")
-        elif message and record.levelno >= logging.INFO and not message.startswith(CHATTER):
+        elif message and record.levelno == logging.INFO and not message.startswith(CHATTER):
             self.display.say(message)
 
     def _from_home(self, path: str | None) -> str | None:

@@ -34,7 +34,8 @@ def running_row(job: Job, width: int) -> str:
     progress = job.progress
     done = f"{progress.share:.0%}" if progress else ""
     left = progress.seconds_left if progress else None
-    return row(job.name, width, progress, done, "starts" if left is None else f"{duration(left)} left")
+    time = "starts" if left is None else f"{duration(left)} left" if left else "ends"
+    return row(job.name, width, progress, done, time)
 
 
 def finished_row(job: Job, width: int) -> str:
@@ -50,7 +51,10 @@ def width(session: Session) -> int:
 
 def opening(session: Session) -> str:
     """What is about to be done."""
-    return f"{_count(session.runs_left, 'training run')} and {_count(session.others_left, 'other job')} to be done"
+    jobs = _count(session.others_left, "job")
+    if session.runs_left:
+        jobs = f"{_count(session.runs_left, 'training run')} and {jobs.replace('job', 'other job')}"
+    return f"{jobs} to be done"
 
 
 def summary(session: Session) -> str:
@@ -58,7 +62,8 @@ def summary(session: Session) -> str:
     elapsed = duration(time.monotonic() - session.began)
     words = [f"{session.runs_done} of {_count(session.runs_done + session.runs_left, 'run')} done"]
     if not session.runs_left:
-        words = [f"all runs done, {_count(session.others_left, 'other job')} left"]
+        words = ["all runs done"] if session.runs_done else []
+        words.append(f"{_count(session.others_left, 'job')} left")
     if failed := len(session.failed):
         words.append(f"{failed} failed")
     left = session.seconds_left()
@@ -82,7 +87,8 @@ def now(session: Session) -> str:
 def ending(session: Session, target: str | None, log: str | None) -> list[str]:
     """What became of it, and where to read on."""
     elapsed = duration(time.monotonic() - session.began)
-    made = f"{_count(session.runs_done, 'training run')} in {elapsed}"
+    made = _count(session.runs_done, "training run") if session.runs_done else _count(session.jobs_done, "job")
+    made = f"{made} in {elapsed}"
     if session.failed:
         left = sum(session.left.values()) - len(session.failed)
         verdict = f"{_count(len(session.failed), 'job')} failed, {left} not done; the same command goes on from here"

@@ -49,7 +49,7 @@ class Session:
         """Jobs of each rule that have not ended well."""
         self.running: dict[int, Job] = {}
         self.failed: dict[int, Job] = {}
-        self.runs_done = 0
+        self.runs_done = self.jobs_done = 0
         self._seen: dict[Path, float] = {}
         """Wall time of runs that were made here."""
         self._done: set[Path] = set()
@@ -95,6 +95,7 @@ class Session:
         if not (job := self.running.pop(number, None)):
             return None
         self.left[job.rule] -= 1
+        self.jobs_done += 1
         if job.run:
             self._look_at(job)
             self._done.add(job.run)
