@@ -78,13 +78,13 @@ def finish(handler, number):
     send(handler, event=LogEvent.PROGRESS, done=number, total=43)
 
 
-def fail(handler, number, run, log):
+def fail(handler, number, run, log, indent=False):
     send(
         handler,
         "Error in rule train",
         logging.ERROR,
         event=LogEvent.JOB_ERROR,
-        **{"jobid": number, "rule_name": "train", "rule_msg": None, "log": [str(log)], "aux": {}, "indent": False},
+        **{"jobid": number, "rule_name": "train", "rule_msg": None, "log": [str(log)], "aux": {}, "indent": indent},
         **{"shellcmd": "gipo   train x", "output": [f"{run}/provenance.json"]},
     )
 
@@ -169,6 +169,41 @@ def test_a_failed_run_shows_its_log_and_counts_until_it_succeeds(handler, capfd)
     start_run(handler, 1, RUNS[0])
     finish(handler, 1)
     assert "failed" not in lines.summary(handler.session)
+
+
+def test_in_a_group_of_jobs_a_run_counts_as_soon_as_it_has_its_results_and_not_when_the_group_fails(handler, capfd):
+    """Snakemake tells of the end of all members at once, and removes all their results where one failed."""
+    begin(handler, RUNS[:4])
+    for number, run in enumerate(RUNS[:4]):
+        start_run(handler, number, run)
+    progress(RUNS[0], update=4000)
+    progress(RUNS[1], update=4000)
+    (RUNS[0] / "provenance.json").write_text("{}")
+    assert [job.run for job in handler.session.look()] == [RUNS[0]]
+    assert handler.session.look() == []
+    assert [job.run for job in handler.session.being_made] == [RUNS[1]]
+    assert lines.summary(handler.session).startswith("1 of 4 runs done")
+    send(
+        handler,
+        "Error in group g",
+        logging.ERROR,
+        event=LogEvent.GROUP_ERROR,
+        groupid="g",
+        aux_logs=["slurm.log"],
+        job_error_info=[],
+    )
+    for number, run in enumerate(RUNS[:4]):
+        fail(handler, number, run, run / "run.log", indent=True)
+    assert lines.summary(handler.session).startswith("0 of 4 runs done · 4 failed")
+    printed = capfd.readouterr().err
+    assert "failed: a job of group g\n  log: slurm.log\n" in printed
+    assert all(f"  log: {run}/run.log\n" in printed for run in RUNS[:4])
+    for number, run in enumerate(RUNS[:4]):
+        start_run(handler, number, run)
+    for number in range(4):
+        finish(handler, number)
+    assert lines.summary(handler.session).startswith("all runs done")
+    assert capfd.readouterr().err.count("100%") == 4
 
 
 def test_a_log_that_is_not_there_is_said(handler, capfd):

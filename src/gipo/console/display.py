@@ -75,7 +75,8 @@ class Display:
     def _tick(self) -> None:
         while not self._end.wait(self.TICK):
             with self.lock:
-                self.session.look()
+                for job in self.session.look():
+                    self.say(lines.finished_row(job, lines.width(self.session)))
                 if self._live:
                     self._live.update(self._region(), refresh=True)
                 else:

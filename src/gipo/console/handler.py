@@ -105,8 +105,8 @@ class LogHandler(LogHandlerBase):
             case LogEvent.JOB_ERROR:
                 self._failed(record)
             case LogEvent.GROUP_ERROR:
-                logs = [f"log: {self._from_home(log)}" for log in record.aux_logs]
-                self.display.say("\n  ".join([f"failed: job of group {record.groupid}", *logs]), "red")
+                for line in lines.failure(f"a job of group {record.groupid}", list(record.aux_logs), {}):
+                    self.display.say(line, "red")
             case LogEvent.ERROR | None:
                 self._message(record)
 
@@ -130,9 +130,14 @@ class LogHandler(LogHandlerBase):
 
     def _failed(self, record: Any) -> None:
         job = self.session.broke(record.jobid)
-        details = {"message": record.rule_msg or ""} | {name: str(value) for name, value in record.aux.items()}
-        details["command"] = " ".join((record.shellcmd or "").split())
-        for line in lines.failure(job, record.rule_name, list(record.log), details):
+        name = job.name if job else record.rule_name
+        if record.indent:  # one of a group, of which Snakemake does not know which one failed
+            failure = lines.failure(name, list(record.log), {}, tail=1)
+        else:
+            details = {"message": record.rule_msg or ""} | {name: str(value) for name, value in record.aux.items()}
+            details["command"] = " ".join((record.shellcmd or "").split())
+            failure = lines.failure(name, list(record.log), details)
+        for line in failure:
             self.display.say(line, "red")
 
     def _message(self, record: logging.LogRecord) -> None:

@@ -22,25 +22,24 @@ def header(width: int) -> str:
     return "  ".join(["training run".ljust(width), *(name.rjust(size) for name, size in COLUMNS.items()), "time"])
 
 
-def row(name: str, width: int, progress: Progress | None, done: str, time: str) -> str:
-    """A training run in columns."""
+def _row(name: str, width: int, progress: Progress | None, done: str, took: str) -> str:
     values = {"done": done} | (progress.measured() if progress else {})
     cells = [values.get(column, "").rjust(size) for column, size in COLUMNS.items()]
-    return "  ".join([name.ljust(width), *cells, time]).rstrip()
+    return "  ".join([name.ljust(width), *cells, took]).rstrip()
 
 
 def running_row(job: Job, width: int) -> str:
     """A run that is being made."""
     progress = job.progress
-    done = f"{progress.share:.0%}" if progress else ""
     left = progress.seconds_left if progress else None
-    time = "starts" if left is None else f"{duration(left)} left" if left else "ends"
-    return row(job.name, width, progress, done, time)
+    took = "starts" if left is None else f"{duration(left)} left" if left else "ends"
+    return _row(job.name, width, progress, f"{progress.share:.0%}" if progress else "", took)
 
 
 def finished_row(job: Job, width: int) -> str:
     """A run that is finished."""
-    return row(job.name, width, job.progress, "100%", duration(time.monotonic() - job.began))
+    seconds = job.progress.seconds if job.progress else time.monotonic() - job.began
+    return _row(job.name, width, job.progress, "100%", duration(seconds))
 
 
 def width(session: Session) -> int:
@@ -73,7 +72,7 @@ def summary(session: Session) -> str:
 
 def others(session: Session) -> str:
     """Jobs that run now and are no training runs, or none that has left a sign of life; empty where there is none."""
-    rules = Counter(job.rule for job in session.running.values() if not job.progress)
+    rules = Counter(job.rule for job in session.running.values() if not (job.progress or job.ended))
     return ", ".join(rule if number == 1 else f"{number} {rule}" for rule, number in rules.items())
 
 
@@ -100,19 +99,18 @@ def ending(session: Session, target: str | None, log: str | None) -> list[str]:
     return [f"{made}, {verdict}", *([f"Log: {log}"] if log else [])]
 
 
-def failure(job: Job | None, fallback: str, logs: list[str], details: dict[str, str]) -> list[str]:
-    """What is known of a job that failed: its log with the last lines, and its command."""
-    lines = [f"failed: {job.name if job else fallback}"]
-    lines += [f"  {name}: {value}" for name, value in details.items() if value]
+def failure(name: str, logs: list[str], details: dict[str, str], tail: int = TAIL) -> list[str]:
+    """What is known of a job that failed: its logs, so many of their last lines, and other details."""
+    lines = [f"failed: {name}", *(f"  {detail}: {value}" for detail, value in details.items() if value)]
     for log in logs:
-        lines += [f"  log: {log}", *(f"    {line}" for line in _tail(log))]
+        lines += [f"  log: {log}", *(f"    {line}" for line in _last_lines(log, tail))]
     return lines
 
 
-def _tail(log: str) -> list[str]:
+def _last_lines(log: str, number: int) -> list[str]:
     try:
         with Path(log).open(encoding="utf-8", errors="replace") as file:
-            return [line.rstrip("\n") for line in deque(file, TAIL)]
+            return [line.rstrip("\n") for line in deque(file, number)]
     except OSError as error:
         return [f"cannot be read: {error.strerror}"]
 

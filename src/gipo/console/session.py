@@ -31,6 +31,8 @@ class Job:
     """Of a training run, as soon as this job has left one."""
     before: int = 0
     """When the progress file was written that an earlier attempt had left, ns."""
+    ended: bool = False
+    """The results are there. A group of jobs tells Snakemake only when the last of them has ended."""
 
     @property
     def name(self) -> str:
@@ -80,8 +82,8 @@ class Session:
 
     @property
     def being_made(self) -> list[Job]:
-        """Jobs of training runs that have left a sign of life; one that waits in a cluster's queue has not."""
-        return [job for job in self.running.values() if job.progress]
+        """Training runs that have left a sign of life and no results; one in a cluster's queue has left neither."""
+        return [job for job in self.running.values() if job.progress and not job.ended]
 
     def started(self, number: int, rule: str, outputs: Sequence[str]) -> None:
         """A job begins, or is submitted."""
@@ -90,16 +92,13 @@ class Session:
         self.running[number] = Job(rule, list(outputs), run, before=_written(run) if run else 0)
 
     def finished(self, number: int) -> Job | None:
-        """A job has ended well; None for one that was not announced."""
-        self.failed.pop(number, None)
-        if not (job := self.running.pop(number, None)):
+        """A job has ended well; None for one of which that was known, or that was not announced."""
+        job = self.running.pop(number, None)
+        if job is None or job.ended:
             return None
-        self.left[job.rule] -= 1
-        self.jobs_done += 1
-        if job.run:
-            self._look_at(job)
-            self._done.add(job.run)
-            self.runs_done += 1
+        self._count(job, 1)
+        if job.run:  # an earlier attempt may have left what is put back now
+            job.progress = read_progress(job.run)
         else:
             self._short.append(time.monotonic() - job.began)
         return job
@@ -109,12 +108,28 @@ class Session:
         job = self.running.pop(number, None)
         if job:
             self.failed[number] = job
+            if job.ended:  # Snakemake removes the results of every member of a failed group
+                self._count(job, -1)
         return job
 
-    def look(self) -> None:
-        """Read how far the runs are."""
-        for job in self.running.values():
+    def look(self) -> list[Job]:
+        """Read how far the runs are; those that have ended since the last look."""
+        ended = []
+        for job in self.being_made + [job for job in self.running.values() if not job.progress]:
             self._look_at(job)
+            if job.run and job.progress and job.progress.share == 1 and RunDirectory(job.run).finished:
+                self._count(job, 1)
+                ended.append(job)
+        return ended
+
+    def _count(self, job: Job, sign: int) -> None:
+        """Count a job as done, or take that back."""
+        job.ended = sign > 0
+        self.left[job.rule] -= sign
+        self.jobs_done += sign
+        if job.run:
+            self.runs_done += sign
+            (self._done.add if job.ended else self._done.discard)(job.run)
 
     def seconds_left(self) -> float | None:
         """About how long it still takes; None where nothing is known yet."""
