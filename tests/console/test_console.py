@@ -1,5 +1,6 @@
 """The console on made-up events of Snakemake: what is printed of a study, and how much."""
 
+import importlib.util
 import logging
 import os
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yte
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.tests import MockOutputSettings
 
@@ -322,3 +324,13 @@ def test_a_figure_alone_is_told_without_runs(handler, capfd):
     finish(handler, 2)
     handler.close()
     assert capfd.readouterr().err.splitlines() == ["2 jobs to be done", "fig2.svg: 2 jobs in 0 s, none failed"]
+
+
+@pytest.mark.parametrize(("installed", "logger"), [(True, "gipo"), (False, None)])
+def test_an_environment_without_the_plugin_has_snakemakes_own_console(monkeypatch, installed, logger):
+    find = importlib.util.find_spec
+    plugin = "snakemake_logger_plugin_gipo"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: find(name) if installed or name != plugin else None)
+    profile = yte.process_yaml((ROOT / "profiles" / "default" / "profile.yaml").read_text())
+    assert profile.get("logger") == logger
+    assert profile["keep-going"]
