@@ -75,8 +75,13 @@ def copy_checkout(source: Path, to: Path) -> Checkout:
     return Checkout(to)
 
 
+def snakemake_logs(directory: Path) -> list[str]:
+    """What each call of Snakemake in a working directory wrote into its log file, in order."""
+    return [log.read_text() for log in sorted(directory.glob(".snakemake/log/*.log"))]
+
+
 def read_plan(output: str) -> Plan:
-    """Read the job table and the figures from what a dry-run or a run prints."""
+    """Read the job table and the figures from what a dry-run prints or the log file of a run has."""
     table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", output, re.MULTILINE)
     rows = (line.split() for line in table[1].splitlines()) if table else ()
     jobs = {name: int(count) for name, count in rows if name != "total"}

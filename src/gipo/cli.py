@@ -36,6 +36,7 @@ def train(
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
     learners: Annotated[int, typer.Option(min=1, help="Processes of the asynchronous learner, a GPU each.")] = 1,
     pretrained: Annotated[Path, typer.Option(help="Where pretrained models lie.")] = Path("results/pretrained"),
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say how far it is in the run's log alone.")] = False,
 ) -> None:
     """Train one run."""
     from gipo.study import Study
@@ -49,7 +50,7 @@ def train(
         "device": device,
         "pretrained": pretrained,
         "checkpoint_seconds": checkpoint_seconds,
-        "tell": _say,
+        "tell": (lambda line: None) if quiet else _say,
     }
     if spec.asynchronous:
         from gipo.engines.asynchronous import supervisor

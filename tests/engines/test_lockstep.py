@@ -54,6 +54,7 @@ def test_the_run_directory_holds_the_results_and_no_checkpoint(undisturbed):
         "policy.pt",
         "provenance.json",
         "run.log",
+        "progress.json",
         "kept",
     }
     provenance = read_json(path / "provenance.json")

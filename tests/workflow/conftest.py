@@ -36,10 +36,14 @@ def edited(checkout: Checkout, tmp_path: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(checkout: Checkout, shared: Path) -> Path:
-    """Working directory in which the smoke scale ran to its report; not to be changed."""
+    """Working directory in which the smoke scale ran to its report; not to be changed.
+
+    What was shown of it is in finished.txt beside it.
+    """
     directory = shared / "finished"
     with FileLock(shared / "finished.lock"):
         if not (directory / "results" / "smoke" / "report.html").exists():
             done = checkout.snakemake(directory)
             assert done.returncode == 0, done.stderr
+            (shared / "finished.txt").write_text(done.stderr)
     return directory

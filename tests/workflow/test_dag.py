@@ -175,7 +175,7 @@ def test_a_mistake_in_a_scale_is_one_line(edited: Checkout, tmp_path: Path, old:
 ACCEPTED_LINTS = {
     # Images are built outside of any image.
     "Specify a conda environment or container for each rule.",
-    # Progress belongs on the terminal; training keeps a log in its run directory.
+    # Short jobs say nothing unless they fail, and then on the terminal; training has the log of its run.
     "No log directive defined",
     # As an input its date, as a parameter its place would make every run stale; its content is in the runs' paths.
     "Shell command directly uses variable CONFIG from outside of the rule",

@@ -193,7 +193,8 @@ def test_runs_share_jobs_with_one_gpu_each_and_the_rest_has_none(disturbed: Chec
 
 def test_logs_and_the_efficiency_of_jobs_are_kept(disturbed: Checkout):
     logs = list((disturbed.root / ".snakemake" / "slurm_logs").rglob("*.log"))
-    assert any("update 200/200" in log.read_text() for log in logs)
+    assert any("rule train:" in log.read_text() for log in logs)
+    assert all("update 200/200" in log.read_text() for log in disturbed.root.glob("results/runs/*/*/*/*/run.log"))
     reports = list((disturbed.root / "results" / "slurm").glob("efficiency_report_gipo_*.csv"))
     assert reports
     efficiency = pd.concat([pd.read_csv(path) for path in reports])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from checkout import ROOT, Checkout, read_plan
+from checkout import ROOT, Checkout, read_plan, snakemake_logs
 from factories import write_run
 from gipo.figures import of_study
 from gipo.runs.merge import merge
@@ -92,6 +92,13 @@ def test_where_a_run_was_made_makes_nothing_stale(checkout: Checkout, finished: 
     assert read_plan(checkout.snakemake(finished, "--dry-run", *settings).stdout).jobs == {}
 
 
+def test_the_study_is_told_in_a_line_for_each_run_and_some_more(finished: Path, shared: Path):
+    told = (shared / "finished.txt").read_text().splitlines()
+    assert sum(line.startswith("door-open-v3 ") for line in told) == len(RUN_IDS)
+    assert len(told) < 60
+    assert "results/smoke/report.html: 15 training runs in " in told[-2]
+
+
 def test_a_second_call_runs_nothing(checkout: Checkout, again: Path):
     before = contents(again)
     done = checkout.snakemake(again)
@@ -105,9 +112,9 @@ def test_a_deleted_figure_is_drawn_again_alone(checkout: Checkout, again: Path):
     files = {f"results/smoke/figures/fig2.{kind}" for kind in ("svg", "png", "csv")}
     for file in files:
         (again / file).unlink()
-    done = checkout.snakemake(again, "fig2")
+    assert checkout.snakemake(again, "fig2").returncode == 0
     after = contents(again)
-    assert read_plan(done.stderr).jobs == {"figure": 1, "fig2": 1}
+    assert read_plan(snakemake_logs(again)[-1]).jobs == {"figure": 1, "fig2": 1}
     assert changed(before, after) == files
     assert all(after[file][1] == before[file][1] for file in files)
 
@@ -122,9 +129,9 @@ def test_a_deleted_report_is_assembled_again_alone(checkout: Checkout, again: Pa
     before = contents(again)
     report = "results/smoke/report.html"
     (again / report).unlink()
-    done = checkout.snakemake(again)
+    assert checkout.snakemake(again).returncode == 0
     after = contents(again)
-    assert read_plan(done.stderr).jobs == {"report": 1, "all": 1}
+    assert read_plan(snakemake_logs(again)[-1]).jobs == {"report": 1, "all": 1}
     assert changed(before, after) == {report}
     assert after[report][1] == before[report][1]
 

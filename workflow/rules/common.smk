@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 import gipo
 from gipo.cluster.steps import side_by_side
@@ -39,6 +40,10 @@ except GipoError as error:
     raise WorkflowError(str(error)) from None
 
 RUNS = STUDY.all_runs()
+logger.info(
+    f"Scale {SCALE}: {len(RUNS)} training runs in all",
+    extra={"gipo_runs": [Path("results/runs", run.run_id) for run in RUNS]},
+)
 GRIDS = {"tables": STUDY} | {
     f"sweeps/{name}": STUDY.sweep(name) for name in STUDY.sweeps
 }

@@ -38,6 +38,8 @@ rule train_libero:
         policy="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/policy.pt",
         engine="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/engine.json",
         provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
+    log:
+        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/run.log",
     container:
         image("libero")
     threads: lambda wildcards: run_of(wildcards).replay.environments + 4
@@ -54,3 +56,4 @@ rule train_libero:
     shell:
         "gipo train {CONFIG:q} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
         " --method {wildcards.method} --seed {wildcards.seed} --device {params.device} --learners {params.learners}"
+        " --quiet 2>> {log}"

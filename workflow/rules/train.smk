@@ -15,6 +15,8 @@ rule train:
         evaluation="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/evaluation.parquet",
         policy="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/policy.pt",
         provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
+    log:
+        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/run.log",
     container:
         image("metaworld")
     threads: 1
@@ -27,7 +29,7 @@ rule train:
     shell:
         "gipo train {CONFIG:q} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
         " --method {wildcards.method} --seed {wildcards.seed} --workers $(( {threads} - 1 ))"
-        " --device {resources.device} --checkpoint-seconds {resources.checkpoint_seconds}"
+        " --device {resources.device} --checkpoint-seconds {resources.checkpoint_seconds} --quiet 2>> {log}"
 
 
 rule baseline:

@@ -19,31 +19,44 @@ from gipo.runs.spec import RunSpec
 
 
 def attempt(
-    spec: RunSpec, path: Path, work: Callable[[RunDirectory, dict[str, Any]], None], tell: Callable[[str], None]
+    spec: RunSpec,
+    path: Path,
+    work: Callable[[RunDirectory, dict[str, Any], Callable[[str], None]], None],
+    tell: Callable[[str], None],
 ) -> None:
     """Bring a run to its end by ``work``, unless it is there; its checkpoint goes when its results are safe.
 
     Args:
         spec: the run.
         path: its directory.
-        work: trains from the checkpoint where there is one and writes the results; given the directory and where the
-            results come from (`gipo.runs.provenance.origin`).
-        tell: takes a line.
+        work: trains from the checkpoint where there is one and writes the results; given the directory, where the
+            results come from (`gipo.runs.provenance.origin`), and what takes a line.
+        tell: takes a line, after the log of the run.
 
     Raises:
         GipoError: the directory is another run's or in use by another process, or what `work` raises.
     """
     directory = RunDirectory(path.resolve())
-    with locked(directory.path, tell):
+
+    def say(line: str) -> None:
+        try:
+            directory.path.mkdir(parents=True, exist_ok=True)
+            with directory.log.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise GipoError(f"cannot write {directory.log}: {error}") from error
+        tell(line)
+
+    with locked(directory.path, say):
         directory.write_spec(spec)
         if directory.finished:
-            tell(f"{spec.run_id} is finished already")
+            say(f"{spec.run_id} is finished already")
             return
         source = origin(*training_modules(spec))
         if kept.restore(directory, source["code_digest"]):
-            tell(f"{spec.run_id} was finished by this code before; its results are back in place")
+            say(f"{spec.run_id} was finished by this code before; its results are back in place")
             return
-        work(directory, source)
+        work(directory, source, say)
         kept.keep(directory)
         directory.checkpoint.unlink(missing_ok=True)
         shutil.rmtree(directory.scratch, ignore_errors=True)

@@ -19,11 +19,11 @@ from gipo.engines.attempt import attempt, check_device, unfinished
 from gipo.engines.record import Record
 from gipo.engines.suites import make_suite
 from gipo.engines.workers import make_collectors
-from gipo.errors import GipoError
 from gipo.learner import Learner
 from gipo.replay import Pace, Replay
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
+from gipo.runs.progress import ProgressLog
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
 
@@ -56,11 +56,11 @@ def train(
     check_device(device)
     torch.set_num_threads(1)
 
-    def work(directory: RunDirectory, source: dict[str, Any]) -> None:
+    def work(directory: RunDirectory, source: dict[str, Any], tell: Callable[[str], None]) -> None:
         run = Run(spec, source, workers, torch.device(device), pretrained.resolve())
         try:
             run.restore(directory, tell)
-            run.loop(directory, checkpoint_seconds, tell)
+            run.loop(directory, checkpoint_seconds, ProgressLog(spec, directory, tell))
         finally:
             run.collectors.close()
         run.record.write(directory, run.learner.weights(), run.env_steps, run.learner.updates)
@@ -96,10 +96,10 @@ class Run:
         self.rounds = 0
         self.env_steps = 0
 
-    def loop(self, directory: RunDirectory, checkpoint_seconds: float, tell: Callable[[str], None]) -> None:
+    def loop(self, directory: RunDirectory, checkpoint_seconds: float, progress: ProgressLog) -> None:
         """Rounds until all updates are made."""
-        progress = Progress(self, directory.log, tell)
         saved = time.monotonic()
+        self._log(progress)
         if not self.record.evaluations:
             self._evaluate()
         while self.learner.updates < self.spec.learner.updates:
@@ -107,9 +107,9 @@ class Run:
             if time.monotonic() - saved > checkpoint_seconds:
                 checkpoint.save(directory.checkpoint, self.state())
                 saved = time.monotonic()
-        progress.tell()
+        self._log(progress)
 
-    def _round(self, progress: Progress) -> None:
+    def _round(self, progress: ProgressLog) -> None:
         version = self.learner.updates
         self.collectors.start(self.learner.weights(), self.rounds)
         due = min(self.pace.updates_due(self.env_steps), self.spec.learner.updates)
@@ -119,7 +119,7 @@ class Run:
         self.env_steps += self.spec.round_steps
         self.rounds += 1
 
-    def _learn(self, updates: int, progress: Progress) -> None:
+    def _learn(self, updates: int, progress: ProgressLog) -> None:
         learner = self.spec.learner
         if updates <= 0:
             return
@@ -136,8 +136,12 @@ class Run:
                 self.record.log(self.learner.updates, self.env_steps, self.learner.metrics(losses, norms))
             if self.learner.is_due(self.spec.evaluation.every):
                 self._evaluate()
-            progress.tell_sometimes()
+            if progress.is_due:
+                self._log(progress)
         self.learner.check()
+
+    def _log(self, progress: ProgressLog) -> None:
+        progress.log(self.learner.updates, self.env_steps, self.record.evaluations, self.record.latest("d95"))
 
     def _evaluate(self) -> None:
         self.evaluated.load(self.learner.weights())
@@ -169,36 +173,3 @@ class Run:
             "env_steps": self.env_steps,
             "record": self.record.state(),
         }
-
-
-class Progress:
-    """One line every few seconds: update, rate, env steps, time left."""
-
-    INTERVAL = 10.0  # seconds
-
-    def __init__(self, run: Run, log: Path, tell: Callable[[str], None]) -> None:
-        self.run, self.log, self.tell_user = run, log, tell
-        self.first, self.started = run.learner.updates, time.monotonic()
-        self.told = self.started
-
-    def tell_sometimes(self) -> None:
-        """Tell if the last line is old."""
-        if time.monotonic() - self.told >= self.INTERVAL:
-            self.tell()
-
-    def tell(self) -> None:
-        """Tell one line, and append it to the run's log."""
-        self.told = time.monotonic()
-        spec, updates = self.run.spec, self.run.learner.updates
-        rate = (updates - self.first) / (self.told - self.started)
-        left = (spec.learner.updates - updates) / rate if rate else float("inf")
-        line = (
-            f"{spec.task} {spec.regime} {spec.method} seed {spec.seed}: update {updates:,}/{spec.learner.updates:,}"
-            f" · {rate:,.0f} updates/s · {self.run.env_steps:,} env steps · {left:,.0f} s left"
-        )
-        self.tell_user(line)
-        try:
-            with self.log.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            raise GipoError(f"cannot write {self.log}: {error}") from error

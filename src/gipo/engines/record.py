@@ -43,6 +43,10 @@ class Record:
         self._logged.append((update, env_steps))
         self._rows.append(row)
 
+    def latest(self, name: str) -> float | None:
+        """A statistic of the latest update that was logged; None before the first one. Waits for the device."""
+        return float(self._rows[-1][STATISTICS.index(name)]) if self._rows else None
+
     def state(self) -> dict[str, Any]:
         """All of it, for a checkpoint."""
         return {

@@ -15,7 +15,7 @@ from gipo.runs.spec import RunSpec
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths of a run. The checkpoint and the log are not results: no rule of the workflow declares or deletes them."""
+    """Paths of a run. Checkpoint, log and progress are no results: no rule of the workflow declares or deletes them."""
 
     path: Path
 
@@ -61,8 +61,13 @@ class RunDirectory:
 
     @property
     def log(self) -> Path:
-        """Progress lines of all attempts."""
+        """What was said of the run, in lines, by all attempts."""
         return self.path / "run.log"
+
+    @property
+    def progress(self) -> Path:
+        """How far the latest attempt is (`gipo.runs.progress`), JSON; stays when the run is finished."""
+        return self.path / "progress.json"
 
     @property
     def finished(self) -> bool:

@@ -84,7 +84,7 @@ def _where(run: FinishedRun) -> str:
 def _copy(run: FinishedRun, to: RunDirectory, tell: Callable[[str], None]) -> None:
     """Copy the files of a run, each whole or not at all and its provenance last: until then it is unfinished."""
     own = run.directory
-    skipped = {own.checkpoint.name, own.log.name, own.provenance.name}
+    skipped = {own.checkpoint.name, own.log.name, own.progress.name, own.provenance.name}
     files = [path for path in own.path.iterdir() if path.is_file() and path.name not in skipped]
     with locked(to.path, tell):
         for path in [*(path for path in files if not path.name.startswith((".", "run.lock"))), own.provenance]:

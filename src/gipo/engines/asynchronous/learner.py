@@ -61,6 +61,7 @@ class LearnerProcess:
         self.snapshots = Snapshots(path)
         self.replay = Peer("replay")
         self.env_steps = 0
+        self.d95: float | None = None
         self.offered = threading.Condition()
         self.offer: Weights = (-1, {})
         self.wanted = True
@@ -89,9 +90,9 @@ class LearnerProcess:
             self.offered.wait_for(lambda: self.offer[0] > newer_than)
             return self.offer
 
-    def statistics(self) -> dict[str, int]:
-        """Updates made."""
-        return {"updates": self.learner.updates}
+    def statistics(self) -> dict[str, float]:
+        """Updates made, and D0.95 of the latest that was logged."""
+        return {"updates": self.learner.updates} | ({} if self.d95 is None else {"d95": self.d95})
 
     def _learn(self, batches: dict[str, npt.NDArray[Any]]) -> None:
         """As many updates as the batches suffice for."""
@@ -107,6 +108,7 @@ class LearnerProcess:
             if self.wanted:
                 self._publish()
         self.learner.check()
+        self.d95 = self.record.latest("d95")
 
     def _batches(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Batches for all updates to come, one request ahead of the learner."""

@@ -64,4 +64,11 @@ class Snapshots:
 
     def evaluations(self) -> list[dict[str, Any]]:
         """Episodes of all evaluations, in order."""
-        return [row for path in sorted(self.directory.glob("[0-9]*.json")) for row in read_json(path)]
+        return [row for path in self._evaluated() for row in read_json(path)]
+
+    def latest_evaluation(self) -> list[dict[str, Any]]:
+        """Episodes of the latest one."""
+        return [row for path in self._evaluated()[-1:] for row in read_json(path)]
+
+    def _evaluated(self) -> list[Path]:
+        return sorted(self.directory.glob("[0-9]*.json"))

@@ -35,6 +35,7 @@ from gipo.errors import GipoError
 from gipo.files import write_json
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
+from gipo.runs.progress import ProgressLog
 from gipo.runs.spec import RunSpec
 
 
@@ -72,11 +73,11 @@ def train(
         what = f"learner.batch_size = {spec.learner.batch_size}" if spec.openvla else "a small network"
         raise GipoError(f"learners = {learners}: {what} cannot be split over so many processes")
     machine = Machine(device, learners, pretrained.resolve(), checkpoint_seconds, simulator_seconds)
-    attempt(spec, path, lambda directory, source: _train(spec, directory, machine, source, tell), tell)
+    attempt(spec, path, lambda *given: _train(spec, machine, *given), tell)
 
 
 def _train(
-    spec: RunSpec, directory: RunDirectory, machine: Machine, source: dict[str, Any], tell: Callable[[str], None]
+    spec: RunSpec, machine: Machine, directory: RunDirectory, source: dict[str, Any], tell: Callable[[str], None]
 ) -> None:
     if unfinished(spec, directory, source["code_digest"], tell) is None:
         shutil.rmtree(directory.scratch, ignore_errors=True)
@@ -117,7 +118,7 @@ class Supervisor:
     DEATHS = 5
     """Deaths of one role within `WINDOW` after which the run is given up."""
     WINDOW = 600.0  # seconds
-    INTERVAL = 10.0  # seconds between lines of progress
+    PATIENCE = 10.0  # seconds for a process to say what it counted
 
     def __init__(self, spec: RunSpec, directory: RunDirectory, machine: Machine, tell: Callable[[str], None]) -> None:
         self.spec, self.directory, self.machine, self.tell = spec, directory, machine, tell
@@ -128,7 +129,8 @@ class Supervisor:
         self.running: dict[ray.ObjectRef, str] = {}
         self.deaths: dict[str, list[float]] = {}
         self.restarts: Counter[str] = Counter()
-        self.started = self.told = time.monotonic()
+        self.started = time.monotonic()
+        self.progress, self.snapshots = ProgressLog(spec, directory, tell), Snapshots(directory.path)
 
     def run(self) -> None:
         """Until learner and evaluator are done."""
@@ -139,8 +141,9 @@ class Supervisor:
         while waiting:
             ended, _ = ray.wait(list(self.running), timeout=1.0)
             waiting -= {self._ended(run) for run in ended}
-            if time.monotonic() - self.told > self.INTERVAL:
-                self._tell()
+            if self.progress.is_due:
+                self._log()
+        self._log()
 
     def summary(self) -> dict[str, float]:
         """Counts of all processes that answer, restarts by role, and rates."""
@@ -148,7 +151,7 @@ class Supervisor:
         counts: dict[str, float] = {}
         for answer in asked:
             try:
-                counts |= ray.get(answer, timeout=self.INTERVAL)
+                counts |= ray.get(answer, timeout=self.PATIENCE)
             except (RayActorError, ray.exceptions.GetTimeoutError):
                 continue
         seconds = time.monotonic() - self.started
@@ -219,7 +222,7 @@ class Supervisor:
         if len(self.deaths[role]) > self.DEATHS:
             story += f", as it did {self.DEATHS} times before"
             raise GipoError(f"{story}; giving up run {self.spec.run_id}:\n{error}")
-        self._log(f"{story}; starting it again")
+        self.tell(f"{story}; starting it again")
         self.restarts[role] += 1
         if role.startswith("learner"):
             self._start_learners()
@@ -253,23 +256,11 @@ class Supervisor:
         """File of a rollout worker's watchdog."""
         return self.directory.scratch / "watchdogs" / role
 
-    def _tell(self) -> None:
-        self.told = time.monotonic()
+    def _log(self) -> None:
         now = self.summary()
-        line = (
-            f"{self.spec.task} {self.spec.regime} {self.spec.method} seed {self.spec.seed}: "
-            f"update {now.get('updates', 0):,}/{self.spec.learner.updates:,} · {now.get('env_steps', 0):,} env steps · "
-            f"{now['seconds']:,.0f} s"
-        )
-        self._log(line)
-
-    def _log(self, line: str) -> None:
-        self.tell(line)
-        try:
-            with self.directory.log.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            raise GipoError(f"cannot write {self.directory.log}: {error}") from error
+        if "updates" in now:  # a learner that is starting does not answer
+            episodes = self.snapshots.latest_evaluation()
+            self.progress.log(int(now["updates"]), int(now.get("env_steps", 0)), episodes, now.get("d95"))
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""What ``snakemake`` shows of a study: a line for each training run, and how long the study still takes."""
