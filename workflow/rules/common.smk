@@ -35,18 +35,18 @@ CONFIG = SCALES[SCALE]
 
 try:
     STUDY = Study.load(CONFIG)
+    RUNS = STUDY.all_runs()
+    MODULES = {run.method: training_modules(run) for run in RUNS}
+    CODE = {method: code_digest(*modules) for method, modules in MODULES.items()}
 except GipoError as error:
     raise WorkflowError(str(error)) from None
 
-RUNS = STUDY.all_runs()
 GRIDS = {"tables": STUDY} | {
     f"sweeps/{name}": STUDY.sweep(name) for name in STUDY.sweeps
 }
 FIGURES = of_study(STUDY.suite, STUDY.sweeps)
 TABLES = ["runs", "metrics", "evaluations", "baselines"]
 PACKAGE = Path(gipo.__file__).parent
-MODULES = {run.method: training_modules(run) for run in RUNS}
-CODE = {method: code_digest(*modules) for method, modules in MODULES.items()}
 PUBLISHED = any(not model.is_tiny for model in STUDY.pretrained())
 
 
