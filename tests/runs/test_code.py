@@ -1,6 +1,7 @@
 """The digest changes with behaviour, of the named modules and of what they import, and with nothing else."""
 
 import ast
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 from factories import make_spec
-from gipo import objectives, trust_weights
+from gipo import objectives, suites, trust_weights
 from gipo.errors import GipoError
 from gipo.gridworld import case_study
 from gipo.runs.code import _closure, code_digest, training_modules
@@ -144,12 +145,13 @@ SHIPPED = {objectives.module_of(name) for name in objectives.names()}
 def test_the_closure_of_real_modules_covers_what_python_loads():
     """Independent of the static search: import for real, in a fresh process, and look at sys.modules.
 
-    Methods are loaded without being part of what only looks them up.
+    Methods and entries of the catalogue of suites are loaded without being part of what only looks them up.
     """
+    looked_up = SHIPPED | {f"gipo.suites.{info.name}" for info in pkgutil.iter_modules(suites.__path__)}
     for module in ("gipo.analysis.collect", "gipo.runs.provenance", "gipo.objectives", "gipo.learner"):
         code = f"import sys, {module}; print([m for m in sys.modules if m.split('.')[0] == 'gipo'])"
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        assert set(_closure([module])) >= set(ast.literal_eval(out)) - SHIPPED
+        assert set(_closure([module])) >= set(ast.literal_eval(out)) - looked_up
 
 
 @pytest.mark.parametrize("asynchronous", [None, {}])
