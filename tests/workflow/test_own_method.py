@@ -74,7 +74,7 @@ def test_a_module_that_cannot_be_used_is_one_line(edited: Checkout, source: str 
     assert code == 1
     assert reason in err
     assert "Traceback" not in err
-    (line,) = [line for line in err.splitlines() if "methods.mine" in line]
+    assert sum("methods.mine" in line for line in err.splitlines()) == 1
 
 
 def test_its_run_trains_with_a_module_in_the_working_directory(edited: Checkout):
