@@ -19,6 +19,8 @@ class Plan:
     """Jobs of each rule, from Snakemake's job table."""
     figures: set[str]
     """Figures that would be drawn."""
+    methods: set[str]
+    """Methods whose runs would be trained."""
 
 
 @dataclass(frozen=True)
@@ -85,4 +87,6 @@ def read_plan(output: str) -> Plan:
     table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", output, re.MULTILINE)
     rows = (line.split() for line in table[1].splitlines()) if table else ()
     jobs = {name: int(count) for name, count in rows if name != "total"}
-    return Plan(jobs, set(re.findall(r"^    wildcards: scale=[\w-]+, figure=(\w+)$", output, re.MULTILINE)))
+    figures = re.findall(r"^    wildcards: scale=[\w-]+, figure=(\w+)$", output, re.MULTILINE)
+    methods = re.findall(r"^    wildcards: task=[^,]+, regime=[^,]+, method=([^,]+),", output, re.MULTILINE)
+    return Plan(jobs, set(figures), set(methods))

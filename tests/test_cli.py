@@ -14,6 +14,7 @@ import yaml
 
 import factories
 from checkout import ROOT
+from gipo import suites
 from gipo.files import write_json
 from gipo.study import Study
 from gipo.tables import RUN_EVALUATION, RUN_METRICS, write_table
@@ -75,7 +76,7 @@ def test_an_error_is_one_line_and_exit_code_1():
     ("content", "words"),
     [
         ("tasks: [door-open-v3\nseeds: }", ["is not valid YAML", "line 2"]),
-        ("methods:\n  sapo: {name: sapo}\n  sapo: {name: gipo}\n", ["'sapo' stands twice", "line 2"]),
+        ("methods:\n  sapo: {name: sapo}\n  sapo: {name: gipo}\n", ["'sapo' stands twice", "line 3"]),
         ("title: \x01", ["is not valid YAML", "#x0001"]),
         (b"\xff\xfe\x00", ["is not valid YAML", "0xff"]),
         ("", ["valid dictionary"]),
@@ -111,7 +112,7 @@ def _set(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("learner", "updates", value=1.5), ["learner.updates = 1.5", "valid integer"]),
         (_set("replay", value=[1]), ["replay = [1]"]),
         (_set("regimes", "stale", value="long"), ["regimes.stale = 'long'", "valid number"]),
-        (_set("regimes", "stale", value=-1), ["regimes.stale = -1", "greater than 0"]),
+        (_set("regimes", "stale", value=-1), ["regimes.stale = -1", "equal to 0.000001"]),
         (_set("regimes", "a/b", value=1), ["a/b"]),
         (_set("tasks", value=["door-opn-v3"]), ["'door-opn-v3'", "did you mean 'door-open-v3'?"]),
         (_set("tasks", value=["chess"]), ["unknown task 'chess'"]),
@@ -120,8 +121,8 @@ def _set(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("methods", "m", value={"name": "gippo"}), ["methods.m", "unknown objective 'gippo'", "gipo, no_clip"]),
         (_set("methods", "m", value={"name": "no.module:x"}), ["methods.m", "cannot import module 'no.module'"]),
         (_set("methods", "gipo-1-1", "parameters", value={"sgma": 1}), ["no parameter 'sgma'", "sigma_pos"]),
-        (_set("methods", "gipo-1-1", "parameters", value={"sigma_pos": 0}), ["sigma_pos = 0.0", "> 0"]),
-        (_set("methods", "gipo-1-1", "parameters", value={"sigma_neg": -2}), ["sigma_neg = -2.0", "> 0"]),
+        (_set("methods", "gipo-1-1", "parameters", value={"sigma_pos": 0}), ["sigma_pos = 0.0", "from 0.001"]),
+        (_set("methods", "gipo-1-1", "parameters", value={"sigma_neg": -2}), ["sigma_neg = -2.0", "from 0.001"]),
         (_set("methods", "gipo-1-1", "parameters", value={"kernel": "box"}), ["kernel = 'box'", "gaussian"]),
         (_set("replay", "capacity", value=32), ["replay.capacity = 32", "learner.batch_size = 64"]),
     ],
@@ -241,6 +242,24 @@ def test_the_committed_schema_is_the_one_of_the_code(gipo: Gipo, tmp_path: Path)
     assert gipo("schema", tmp_path / "scale.json")[0] == 0
     committed = ROOT / "workflow" / "schemas" / "scale.schema.json"
     assert (tmp_path / "scale.json").read_text() == committed.read_text()
+
+
+def test_the_schema_describes_every_property():
+    schema = json.loads((ROOT / "workflow" / "schemas" / "scale.schema.json").read_text())
+    described = {
+        f"{section['title']}.{name}": value.get("description", "")
+        for section in [schema, *schema["$defs"].values()]
+        for name, value in section["properties"].items()
+    }
+    assert [name for name, words in described.items() if len(words.split()) < 2] == []
+    assert len(described) > 70
+
+
+def test_the_schema_names_the_suites_and_their_sweeps():
+    properties = json.loads((ROOT / "workflow" / "schemas" / "scale.schema.json").read_text())["properties"]
+    assert properties["suite"]["enum"] == list(suites.names())
+    swept = {sweep for name in suites.names() for sweep in suites.get(name).sweeps}
+    assert set(properties["sweeps"]["propertyNames"]["enum"]) == swept
 
 
 def test_the_schema_allows_no_unknown_keys():

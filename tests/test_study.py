@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -14,8 +15,9 @@ from pydantic import ValidationError
 from checkout import ROOT
 from factories import make_spec
 from gipo.cluster import requests
+from gipo.config import explain
 from gipo.errors import GipoError
-from gipo.runs.spec import RunSpec
+from gipo.runs.spec import OpenVLASpec, RunSpec
 from gipo.study import Study
 
 SCALE: dict[str, Any] = {
@@ -43,8 +45,10 @@ def spec(**sections: dict[str, Any]) -> RunSpec:
         ("replay", {"capacity": 20_000}, r"capacity = 20000 is not a multiple of replay\.segment_length = 64"),
         ("replay", {"environments": 321}, r"capacity = 20480 is smaller than one round of collection, .* = 20544"),
         ("replay", {"segment_length": 256}, r"segment_length = 256 is longer than environment\.episode_steps = 200"),
-        ("replay", {"lifetime": 0.0}, "greater than 0"),
-        ("replay", {"lifetime": float("inf")}, "finite"),
+        ("replay", {"lifetime": 0.0}, "greater than or equal to 0.000001"),
+        ("replay", {"lifetime": 1e-320}, "greater than or equal to 0.000001"),
+        ("replay", {"lifetime": float("inf")}, "less than or equal to 1000"),
+        ("replay", {"lifetime": True}, "valid number"),
         ("replay", {"capacity": 20_480.0}, "valid integer"),
         ("replay", {"size": 1}, "Extra inputs"),
         ("environment", {"bins": 1}, "greater than or equal to 2"),
@@ -57,6 +61,15 @@ def spec(**sections: dict[str, Any]) -> RunSpec:
         ("learner", {"gamma": 1.01}, "less than or equal to 1"),
         ("learner", {"gamma": float("nan")}, "1"),
         ("learner", {"policy_learning_rate": -1e-3}, "greater than 0"),
+        ("learner", {"policy_learning_rate": True}, "valid number"),
+        ("learner", {"policy_learning_rate": "3e-5"}, "valid number"),
+        ("learner", {"value_learning_rate": float("inf")}, "less than or equal to 1"),
+        ("learner", {"batch_size": 1}, "greater than or equal to 2"),
+        ("learner", {"updates": 10**30}, "less than or equal to 1000000000"),
+        ("learner", {"updates": 25}, "the policy never moves: policy_start = 25, updates = 25"),
+        ("learner", {"joint_ratio": "yes"}, "valid boolean"),
+        ("learner", {"gamma": True}, "valid number"),
+        ("evaluation", {"episodes": 2 * 10**9}, "less than or equal to 1000000000"),
         ("diagnostics", {"old_gap": -0.1}, "greater than or equal to 0"),
         ("evaluation", {"episodes": 0}, "greater than 0"),
     ],
@@ -66,10 +79,24 @@ def test_a_run_that_cannot_be_is_refused(section: str, change: dict[str, Any], w
         spec(**{section: change})
 
 
-@pytest.mark.parametrize(("key", "value"), [("seed", -1), ("task", "a/b"), ("method", "../x"), ("regime", "")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seed", -1), ("seed", 2**63), ("task", "a/b"), ("method", "../x"), ("regime", ""), ("regime", "r" * 65)],
+)
 def test_a_run_has_a_name_that_is_a_path(key: str, value: Any):
     with pytest.raises(ValueError, match=key):
         RunSpec.model_validate(spec().model_dump() | {key: value})
+
+
+def test_the_largest_seed_fits_into_the_tables():
+    seed = RunSpec.model_validate(spec().model_dump() | {"seed": 2**63 - 1}).seed
+    assert pd.Series([seed], dtype="int64")[0] == seed
+
+
+@pytest.mark.parametrize("repository", ["..", "../x", "x/..", "x/../y", ".hidden/x", "-x/y", "", "x" * 200])
+def test_a_checkpoint_cannot_lie_outside_its_folder(repository: str):
+    with pytest.raises(ValueError, match="repository"):
+        OpenVLASpec(repository=repository, revision="main")
 
 
 def test_vtrace_goes_with_refreshed_targets():
@@ -241,7 +268,7 @@ def test_directories_are_named_by_content():
 
 def test_baselines_follow_the_environment_and_not_the_learner():
     one = study().baseline("push-v3").baseline_id
-    assert study(learner={"updates": 7}).baseline("push-v3").baseline_id == one
+    assert study(learner={"updates": 700}).baseline("push-v3").baseline_id == one
     assert study(environment={"episode_steps": 400}).baseline("push-v3").baseline_id != one
 
 
@@ -303,6 +330,13 @@ def test_the_learner_gets_what_inference_and_evaluation_leave_in_equal_shares(gp
         ({"replay": {"capacity": 20_480, "lifetime": 0.5}}, "lifetime"),
         ({"seed": 0}, "seed"),
         ({"methods": {"m": {"name": "no_clip", "learner": {"gama": 0.9}}}}, r"methods\.m: learner: unknown key gama"),
+        (
+            {"methods": {"m": {"name": "gipo", "parameters": {"sigma_pos": 1e-200}}}},
+            r"methods\.m: .*sigma_pos = 1e-200",
+        ),
+        ({"methods": {"m": {"name": "gipo", "parameters": {"sigma_pos": True}}}}, r"methods.m.parameters.sigma_pos"),
+        ({"methods": {"m": {"name": "sapo", "parameters": {"tau_pos": 1e300}}}}, r"methods\.m: .*tau_pos = 1e\+300"),
+        ({"seeds": [2**64]}, "seeds.0"),
         ({"sweeps": {"lagg": {}}}, "sweeps.lagg"),
         ({"sweeps": {"lag": {"tasks": ["push-v2"]}}}, r"sweeps\.lag: unknown task 'push-v2'"),
         ({"sweeps": {"lag": {"learner": {"updates": 0}}}}, r"sweeps\.lag: learner\.updates = 0"),
@@ -312,6 +346,27 @@ def test_the_learner_gets_what_inference_and_evaluation_leave_in_equal_shares(gp
 def test_a_study_that_cannot_be_is_refused(changes: dict[str, Any], words: str):
     with pytest.raises(ValueError, match=words):
         study(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tasks": ["push-v3" * 1000]},
+        {"seeds": list(range(2000)) * 2},
+        {"methods": {"m": {"name": "gipo" * 1000}}},
+        {"methods": {"m": {"name": "m:" + "gipo" * 20, "parameters": {"x" * 5000: 1.0}}}},
+        {"x" * 5000: 1},
+        {"title": ["x"] * 5000},
+        {"title": "x" * 5000},
+        {"learner": {"updates": "7" * 5000}},
+    ],
+)
+def test_a_mistake_is_never_echoed_at_length(changes: dict[str, Any]):
+    with pytest.raises(ValidationError) as caught:
+        study(**changes)
+    message = explain(caught.value)
+    assert len(message) < 320
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("which", ["task", "regime", "method", "seed"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable
+import re
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,18 +14,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gipo.errors import GipoError
 
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
-NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-UnitInterval = Annotated[float, Field(ge=0, le=1)]
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+MOST = 10**9
+"""Largest count and largest real number that a configuration may hold; far beyond what any run needs."""
+
+Flag = Annotated[bool, Field(strict=True)]
+"""true or false."""
+PositiveInt = Annotated[int, Field(gt=0, le=MOST, strict=True)]
+"""From 1 to `MOST`."""
+NonNegativeInt = Annotated[int, Field(ge=0, le=MOST, strict=True)]
+"""From 0 to `MOST`."""
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+"""From 0 to 2^63 - 1: tables hold seeds as signed integers of 64 bits."""
+PositiveFloat = Annotated[float, Field(gt=0, le=MOST, strict=True)]
+"""Above 0, at most `MOST`."""
+NonNegativeFloat = Annotated[float, Field(ge=0, le=MOST, strict=True)]
+"""From 0 to `MOST`."""
+UnitInterval = Annotated[float, Field(ge=0, le=1, strict=True)]
+"""From 0 to 1."""
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+"""Up to 64 letters, digits, dots, hyphens and underscores, the first a letter or digit: it becomes a folder's name."""
 
 
 class Section(BaseModel):
     """A part of a configuration: immutable, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -45,40 +59,80 @@ class Section(BaseModel):
 
 
 def explain(error: ValidationError) -> str:
-    """The first mistake of a configuration in one line: key, value, what was expected."""
+    """The first mistake of a configuration in one line of at most some 300 letters: key, value, what was expected."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("("))  # not the kind of a choice
     message = first["msg"].removeprefix("Value error, ")
     if not key:
-        return message
+        return shortened(message)
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key}"
+        return shortened(f"unknown key {key}")
     if first["type"] == "missing":
-        return f"{key} is missing"
-    return f"{key} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+        return shortened(f"{key} is missing")
+    return shortened(f"{key} = {reprlib.repr(first['input'])}: {message[0].lower()}{message[1:]}")
 
 
-class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML whose keys stand only once; plain YAML lets the last one win without a word."""
+def shortened(message: str) -> str:
+    """A message as one line; the middle of a very long one is left out."""
+    line = " ".join(message.split())
+    return line if len(line) <= 300 else f"{line[:180]} ... {line[-115:]}"
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+
+class CoreLoader(yaml.SafeLoader):
+    """YAML 1.2 with its core schema, and merge keys (``<<``).
+
+    PyYAML reads YAML 1.1, where 0200 is 128, 12:30 is 750 and yes is true, all without a word, and where the last of
+    two equal keys wins. Here a number has no leading zero, those words are strings, and a key stands once.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Raise where a key is repeated."""
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            name = (key.tag, str(key.value))
+            if name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
+            seen.add(name)
+        return node
+
+    def construct_integer(self, node: yaml.ScalarNode) -> int:
+        """Decimal, or octal and hexadecimal with ``0o`` and ``0x``; YAML 1.2 reads 0200 as 200, here it is refused."""
+        if re.match(r"[-+]?0[0-9]", node.value):
+            words = f"{node.value} begins with 0, which some take for octal; write the number without"
+            raise yaml.constructor.ConstructorError(None, None, words, node.start_mark)
+        if len(node.value) > 20:
+            raise yaml.constructor.ConstructorError(None, None, "a number has too many digits", node.start_mark)
+        return int(node.value, 0)
+
+
+CoreLoader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL", "~nN"),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+    ("merge", r"<<", "<"),
+):
+    CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})\Z"), list(_first))
+CoreLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^\Z"), [""])
+CoreLoader.add_constructor("tag:yaml.org,2002:int", CoreLoader.construct_integer)
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file.
+    """Read a YAML 1.2 file.
 
     Raises:
-        GipoError: The file is missing, unreadable or not YAML, or a key stands in it twice; the message names it.
+        GipoError: The file is missing, unreadable or not YAML, it is nested too deeply, or a key stands in it twice;
+            the message names it.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=CoreLoader)
     except OSError as error:
         raise GipoError(f"cannot read {path}: {error.strerror}") from error
+    except RecursionError:
+        raise GipoError(f"{path} is not valid YAML: too many levels in one another") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GipoError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        words = str(error).replace('in "<unicode string>",', "at")
+        raise GipoError(f"{path} is not valid YAML: {shortened(words)}") from error

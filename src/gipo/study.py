@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from gipo import objectives, suites
-from gipo.config import Label, NonNegativeInt, PositiveFloat, PositiveInt, Section, explain
+from gipo.config import Label, PositiveFloat, PositiveInt, Section, Seed, explain
 from gipo.errors import GipoError
 from gipo.runs.spec import (
     AsynchronousSpec,
@@ -17,6 +17,7 @@ from gipo.runs.spec import (
     EnvironmentSpec,
     EvaluationSpec,
     LearnerSpec,
+    Lifetime,
     NetworkSpec,
     ObjectiveSpec,
     OpenVLASpec,
@@ -35,7 +36,9 @@ class BaselineSettings(Section):
     """Episodes of the random policy and of the scripted expert, which set 0 and 1 of the normalised score."""
 
     episodes: PositiveInt = 20
-    seed: NonNegativeInt = 0
+    """Episodes of each of the two policies on each task [R]."""
+    seed: Seed = 0
+    """Seed of the episodes and of the random policy."""
 
 
 class BaselineSpec(BaselineSettings):
@@ -54,13 +57,16 @@ class GridworldSpec(Section):
     """The random family of the gridworld study."""
 
     pairs: PositiveInt = 1000
-    seed: NonNegativeInt = 0
+    """Random pairs of a target and a behaviour policy."""
+    seed: Seed = 0
+    """Seed of the pairs."""
 
 
 class StatisticsSpec(Section):
     """Bootstrap."""
 
     resamples: PositiveInt = 2000
+    """Resamples of every bootstrap interval."""
 
 
 def _kind(regime: object) -> str:
@@ -74,9 +80,7 @@ class Actors(Section):
     """Environments, each with a process of its own."""
 
 
-Regime = Annotated[
-    Annotated[PositiveFloat, Tag("(lifetime)")] | Annotated[Actors, Tag("(actors)")], Discriminator(_kind)
-]
+Regime = Annotated[Annotated[Lifetime, Tag("(lifetime)")] | Annotated[Actors, Tag("(actors)")], Discriminator(_kind)]
 """Replay lifetime L as a share of all learner updates, or how many actors there are."""
 
 
@@ -91,9 +95,13 @@ class Sweep(Section):
     """A further grid of runs, with tables and a figure of its own; what is left out is the main grid's."""
 
     tasks: Annotated[list[Label], Field(min_length=1)] | None = None
+    """Tasks of this grid."""
     regimes: Annotated[dict[Label, Regime], BY_LABEL] | None = None
+    """Regimes of this grid, by label."""
     methods: Annotated[dict[Label, MethodSpec], BY_LABEL] | None = None
-    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None
+    """Methods of this grid, by label."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    """Seeds of this grid."""
     learner: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """Keys of the learner's section that this sweep changes for all its methods."""
     env_steps_per_update: PositiveFloat | None = None
@@ -107,30 +115,48 @@ _SWEEPS: list[Any] = sorted({name for suite in suites.names() for name in suites
 class Study(Section):
     """Every task x regime x method x seed of the main grid and of the sweeps, with the settings that all runs share."""
 
-    title: str
+    title: Annotated[str, Field(max_length=200)]
     """One line for the report."""
     suite: SuiteName = "metaworld"
+    """Benchmark suite that the tasks are of."""
     tasks: Annotated[list[Label], Field(min_length=1)]
+    """Tasks of the suite, each once."""
     regimes: Annotated[dict[Label, Regime], BY_LABEL]
+    """How stale the replay is, by a label of your choice: a lifetime as a share of all updates, or a number of
+    actors."""
     methods: Annotated[dict[Label, MethodSpec], BY_LABEL]
-    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
+    """Objectives with their parameters, by a label of your choice."""
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    """One run of every task, regime and method for each, each once."""
     env_steps_per_update: PositiveFloat | None = None
-    """As in `Sweep`."""
+    """Holds the inflow of data fixed, so that a regime's replay capacity follows from its lifetime; null: the capacity
+    is fixed and the inflow follows."""
     sweeps: dict[str, Sweep] = Field(default_factory=dict, json_schema_extra={"propertyNames": {"enum": _SWEEPS}})
-    """By name; the suite says which there are (`gipo.suites.Suite.sweeps`)."""
+    """Further grids of runs, each with a figure of its own; every suite has its own list of them."""
     environment: EnvironmentSpec = EnvironmentSpec()
+    """Action discretisation and time limit."""
     network: NetworkSpec = NetworkSpec()
+    """Policy and value network, where no other policy is chosen."""
     openvla: OpenVLASpec | Annotated[dict[Label, OpenVLASpec], BY_LABEL] | None = None
-    """One pretrained model for all tasks, or one for each."""
+    """LIBERO on frames: one pretrained model for all tasks, or one for each."""
     states: StatesSpec | None = None
+    """LIBERO on states, to check the engine with."""
     replay: StoreSpec = StoreSpec()
+    """Replay and collection."""
     learner: LearnerSpec = LearnerSpec()
+    """Updates and their schedule."""
     evaluation: EvaluationSpec = EvaluationSpec()
+    """When and how long the policy is evaluated."""
     diagnostics: DiagnosticsSpec = DiagnosticsSpec()
+    """When statistics are logged."""
     asynchronous: AsynchronousSpec | None = None
+    """Settings of the asynchronous engine; null: the lockstep engine."""
     baselines: BaselineSettings = BaselineSettings()
+    """The two reference policies that set 0 and 1 of the normalised score."""
     gridworld: GridworldSpec = GridworldSpec()
+    """The exact gridworld study (figure 4)."""
     statistics: StatisticsSpec = StatisticsSpec()
+    """Bootstrap intervals."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Study:
@@ -155,6 +181,9 @@ class Study(Section):
             except GipoError as error:
                 raise ValueError(f"methods.{label}: {error}") from error
         self.runs()
+        if self.diagnostics.every > self.learner.updates:
+            every, updates = self.diagnostics.every, self.learner.updates
+            raise ValueError(f"nothing would be logged: diagnostics.every = {every}, learner.updates = {updates}")
         for name in self.sweeps:
             try:
                 self.sweep(name)

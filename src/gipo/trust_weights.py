@@ -9,16 +9,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gipo import objectives
+from gipo.objectives.base import Objective
+from gipo.objectives.gipo import GIPO
+from gipo.objectives.no_clip import NoClip
+from gipo.objectives.ppo_clip import PPOClip
+from gipo.objectives.sapo import SAPO
 
-METHODS: dict[str, objectives.Objective] = {
-    "no-clip": objectives.NoClip(),
-    "ppo-clip": objectives.PPOClip(),
-    "sapo": objectives.SAPO(),
-    "gipo-0.5-0.5": objectives.GIPO(0.5, 0.5),
-    "gipo-1-1": objectives.GIPO(1.0, 1.0),
-    "gipo-1-0.5": objectives.GIPO(1.0, 0.5),
-    "gipo-2-2": objectives.GIPO(2.0, 2.0),
+METHODS: dict[str, Objective] = {
+    "no-clip": NoClip(),
+    "ppo-clip": PPOClip(),
+    "sapo": SAPO(),
+    "gipo-0.5-0.5": GIPO(0.5, 0.5),
+    "gipo-1-1": GIPO(1.0, 1.0),
+    "gipo-1-0.5": GIPO(1.0, 0.5),
+    "gipo-2-2": GIPO(2.0, 2.0),
 }
 """Method id to objective: the rivals with their defaults, GIPO with a selection of the study's sigmas."""
 

@@ -163,7 +163,7 @@ def test_rows_come_in_the_order_of_the_topics(tmp_path: Path) -> None:
     ("symbol", "code"),
     [
         ("gipo.replay:Segments.rewards", "rewards: Tensor"),
-        ("gipo.objectives:KERNELS", "KERNELS: dict"),
+        ("gipo.objectives.gipo:KERNELS", "KERNELS: dict"),
         ("gipo.envs.sawyer:GOAL_SEED", "GOAL_SEED ="),
         ("gipo.gridworld:write", "def write("),
     ],

@@ -1,6 +1,7 @@
 """The digest changes with behaviour, of the named modules and of what they import, and with nothing else."""
 
 import ast
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,12 @@ from textwrap import dedent
 
 import pytest
 
+from factories import make_spec
+from gipo import objectives, suites, trust_weights
 from gipo.errors import GipoError
-from gipo.runs.code import code_digest
+from gipo.gridworld import case_study
+from gipo.runs.code import _closure, code_digest, training_modules
+from gipo.runs.spec import RunSpec
 
 SOURCES = {
     "__init__.py": '"""A package."""\n',
@@ -133,11 +138,69 @@ def test_a_missing_data_file_is_named(toy: Path, tmp_path: Path):
         code_digest("toy.main", data=[tmp_path / "absent.yaml"])
 
 
-def test_the_closure_of_real_modules_covers_what_python_loads():
-    """Independent of the static search: import for real, in a fresh process, and look at sys.modules."""
-    from gipo.runs.code import _closure
+SHIPPED = {objectives.module_of(name) for name in objectives.names()}
+"""Modules of the methods that come with the package."""
 
-    for module in ("gipo.analysis.collect", "gipo.runs.provenance", "gipo.objectives"):
+
+def test_the_closure_of_real_modules_covers_what_python_loads():
+    """Independent of the static search: import for real, in a fresh process, and look at sys.modules.
+
+    Methods and entries of the catalogue of suites are loaded without being part of what only looks them up.
+    """
+    looked_up = SHIPPED | {f"gipo.suites.{info.name}" for info in pkgutil.iter_modules(suites.__path__)}
+    for module in ("gipo.analysis.collect", "gipo.runs.provenance", "gipo.objectives", "gipo.learner"):
         code = f"import sys, {module}; print([m for m in sys.modules if m.split('.')[0] == 'gipo'])"
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        assert set(_closure([module])) >= set(ast.literal_eval(out))
+        assert set(_closure([module])) >= set(ast.literal_eval(out)) - looked_up
+
+
+@pytest.mark.parametrize("asynchronous", [None, {}])
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_run_depends_on_its_own_method_alone(name: str, asynchronous: dict | None):
+    method = next(method for method in objectives.names() if objectives.module_of(method) == name)
+    spec = make_spec("door-open-v3", "stale", "gipo-1-1", 0)
+    content = spec.model_dump() | {"objective": {"name": method}, "asynchronous": asynchronous}
+    modules = _closure(training_modules(RunSpec.model_validate(content)))
+    assert modules.keys() & SHIPPED == {name}
+    assert {"gipo.objectives", "gipo.objectives.base", "gipo.objectives.registry", "gipo.learner"} <= modules.keys()
+
+
+def test_a_method_of_the_users_own_depends_on_every_method_that_it_may_build_on():
+    spec = make_spec("door-open-v3", "stale", "gipo-1-1", 0)
+    content = spec.model_dump() | {"objective": {"name": "toy.main:mine"}}
+    modules = training_modules(RunSpec.model_validate(content))
+    assert set(modules) >= SHIPPED | {"toy.main"}
+
+
+def test_what_is_drawn_of_the_methods_depends_on_those_methods():
+    for module, methods in (
+        ("gipo.trust_weights", trust_weights.METHODS.values()),
+        ("gipo.gridworld", [sweep.make(0.5) for sweep in case_study.KNOBS]),
+    ):
+        assert set(_closure([module])) >= {type(method).__module__ for method in methods}
+
+
+@pytest.fixture
+def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of modules that are in no package, found in the working directory alone."""
+    root = tmp_path / "plain"
+    root.mkdir()
+    (root / "plain_method.py").write_text("import json\nimport plain_helper\nx = 1\n")
+    (root / "plain_helper.py").write_text("y = 1\n")
+    (root / "plain_other.py").write_text("z = 1\n")
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    return root
+
+
+@pytest.mark.parametrize(("name", "counts"), [("method", True), ("helper", True), ("other", False)])
+def test_a_module_in_no_package_counts_with_what_it_imports_from_beside_it(plain: Path, name: str, counts: bool):
+    before = code_digest("plain_method")
+    with (plain / f"plain_{name}.py").open("a") as file:
+        file.write("new = 1\n")
+    assert (code_digest("plain_method") != before) == counts
+
+
+def test_an_import_for_type_checkers_is_not_followed(toy: Path):
+    (toy / "helper.py").write_text("if TYPE_CHECKING:\n    import toy.unrelated\nelse:\n    import toy.bottom\n")
+    assert _closure(["toy.helper"]).keys() & {"toy.unrelated", "toy.bottom"} == {"toy.bottom"}

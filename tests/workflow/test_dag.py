@@ -161,7 +161,11 @@ def test_a_mistake_on_the_command_line_is_one_line(checkout: Checkout, tmp_path:
             "{name: popo_clip,",
             "methods.ppo-clip: unknown objective 'popo_clip'; known: cispo, gipo, no_clip, ppo_clip, sapo, soft_clip",
         ),
-        ("sigma_pos: 1.0", "sigma_pos: 0.0", "methods.gipo-1-1: GIPO: sigma_pos = 0.0, expected a number > 0"),
+        (
+            "sigma_pos: 1.0",
+            "sigma_pos: 0.0",
+            "methods.gipo-1-1: GIPO: sigma_pos = 0.0, expected a number from 0.001 to 1e+06",
+        ),
         ("capacity: 512", "capacity: 32", "replay.capacity = 32 is smaller than learner.batch_size = 64"),
     ],
     ids=["key", "type", "task", "method", "sigma", "capacity"],

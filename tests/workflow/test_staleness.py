@@ -9,7 +9,7 @@ from gipo.figures import SWEEPS, of_study
 
 pytestmark = pytest.mark.slow
 
-OBJECTIVES = "src/gipo/objectives.py"
+OBJECTIVES = "src/gipo/objectives"
 REPORT = {"report": 1, "all": 1}
 SCORECARD = {"claims": 1, "figure": 1} | REPORT
 FIGURES = of_study("metaworld", SWEEPS.values())
@@ -32,26 +32,43 @@ def test_the_package_of_the_copy_is_the_one_that_runs(edited: Checkout, command:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("import math\n", "import math  # only here\n"),
+        ("from dataclasses import dataclass\n", "from dataclasses import dataclass  # only here\n"),
         ('"""PPO\'s clipped surrogate,', '"""The clipped surrogate of PPO,'),
         (
-            "return -_wide(log_ratio).exp() * advantage",
-            "return (\n            -_wide(log_ratio).exp() * advantage\n        )",
+            "clipped = rho.clamp(1 - self.eps, 1 + self.eps)",
+            "clipped = rho.clamp(\n            1 - self.eps, 1 + self.eps\n        )",
         ),
     ],
     ids=["comment", "docstring", "formatting"],
 )
 def test_what_does_not_run_makes_nothing_stale(edited: Checkout, finished: Path, old: str, new: str):
     """Nor does the place of the checkout, which is another one here."""
-    edited.edit(OBJECTIVES, old, new)
+    edited.edit(f"{OBJECTIVES}/ppo_clip.py", old, new)
     assert edited.plan(finished).jobs == {}
 
 
-def test_an_objective_makes_training_and_all_that_follows_stale(edited: Checkout, finished: Path):
-    edited.edit(OBJECTIVES, "4 * gate.sigmoid()", "4.5 * gate.sigmoid()")
+DRAWN_OF_METHODS = dict.fromkeys(("gridworld", "weights", "track", "claims"), 1)
+
+
+def test_what_all_objectives_share_makes_training_and_all_that_follows_stale(edited: Checkout, finished: Path):
+    edited.edit(f"{OBJECTIVES}/base.py", "LOG_RATIO_BOUND = 30.0", "LOG_RATIO_BOUND = 29.0")
     plan = edited.plan(finished)
-    once = dict.fromkeys(("gridworld", "weights", "track", "claims"), 1)
-    assert plan.jobs == {"train": 15, "tables": 5, "figure": len(FIGURES)} | once | REPORT
+    assert plan.jobs == {"train": 15, "tables": 5, "figure": len(FIGURES)} | DRAWN_OF_METHODS | REPORT
+
+
+def test_an_objective_makes_its_own_runs_stale_and_no_others(edited: Checkout, finished: Path):
+    """PPO-Clip has 4 of the main grid's 8 runs and 2 of the lag sweep's 4; all others are GIPO's."""
+    edited.edit(f"{OBJECTIVES}/ppo_clip.py", "1 - self.eps, 1 + self.eps", "1 - self.eps, 1.1 + self.eps")
+    plan = edited.plan(finished)
+    assert plan.jobs["train"] == 6
+    assert plan.methods == {"ppo-clip"}
+
+
+def test_an_objective_that_no_run_has_makes_only_its_drawings_stale(edited: Checkout, finished: Path):
+    edited.edit(f"{OBJECTIVES}/sapo.py", "4 * gate.sigmoid()", "4.5 * gate.sigmoid()")
+    plan = edited.plan(finished)
+    assert "train" not in plan.jobs
+    assert plan.figures == {"fig1", "fig4", "scorecard"}
 
 
 def test_the_baselines_make_scores_stale_but_no_training(edited: Checkout, finished: Path):

@@ -36,10 +36,12 @@ CONFIG = SCALES[SCALE]
 
 try:
     STUDY = Study.load(CONFIG)
+    RUNS = STUDY.all_runs()
+    MODULES = {run.method: training_modules(run) for run in RUNS}
+    CODE = {method: code_digest(*modules) for method, modules in MODULES.items()}
 except GipoError as error:
     raise WorkflowError(str(error)) from None
 
-RUNS = STUDY.all_runs()
 logger.info(
     f"Scale {SCALE}: {len(RUNS)} training runs in all",
     extra={"gipo_runs": [Path("results/runs", run.run_id) for run in RUNS]},
@@ -50,8 +52,6 @@ GRIDS = {"tables": STUDY} | {
 FIGURES = of_study(STUDY.suite, STUDY.sweeps)
 TABLES = ["runs", "metrics", "evaluations", "baselines"]
 PACKAGE = Path(gipo.__file__).parent
-MODULES = {run.method: training_modules(run) for run in RUNS}
-CODE = {method: code_digest(*modules) for method, modules in MODULES.items()}
 PUBLISHED = any(not model.is_tiny for model in STUDY.pretrained())
 
 

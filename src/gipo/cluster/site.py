@@ -11,7 +11,7 @@ from pydantic import Field
 from gipo.config import NonNegativeInt, PositiveInt, Section
 from gipo.errors import GipoError
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,-]+$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.,-]*$")]
 
 
 class Site(Section):

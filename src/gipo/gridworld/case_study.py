@@ -20,8 +20,12 @@ import pandas as pd
 import torch
 from scipy.special import softmax
 
-from gipo import objectives
 from gipo.gridworld.pareto import nondominated
+from gipo.objectives.base import Objective
+from gipo.objectives.gipo import GIPO
+from gipo.objectives.no_clip import NoClip
+from gipo.objectives.ppo_clip import PPOClip
+from gipo.objectives.sapo import SAPO
 from gipo.theory import MDP, Array
 
 ACTIONS = ("up", "down", "left", "right")
@@ -50,16 +54,16 @@ class Knob:
     knobs: Array
     default: int
     label: str
-    make: Callable[[float], objectives.Objective]
+    make: Callable[[float], Objective]
     connected: bool
 
 
 _SCALES = np.logspace(-3, 3, 601)
 KNOBS = (
-    Knob("no_clip", np.array([np.nan]), 0, "", lambda _: objectives.make("no_clip"), False),
-    Knob("ppo_clip", np.arange(1, 100) / 100, 19, "eps={:g}", lambda x: objectives.make("ppo_clip", eps=x), False),
-    Knob("sapo", _SCALES, 300, "tau={:g}", lambda x: objectives.make("sapo", tau_pos=x, tau_neg=2 * x), True),
-    Knob("gipo", _SCALES, 300, "sigma={:g}", lambda x: objectives.make("gipo", sigma_pos=x, sigma_neg=x), True),
+    Knob("no_clip", np.array([np.nan]), 0, "", lambda _: NoClip(), False),
+    Knob("ppo_clip", np.arange(1, 100) / 100, 19, "eps={:g}", lambda x: PPOClip(eps=x), False),
+    Knob("sapo", _SCALES, 300, "tau={:g}", lambda x: SAPO(tau_pos=x, tau_neg=2 * x), True),
+    Knob("gipo", _SCALES, 300, "sigma={:g}", lambda x: GIPO(sigma_pos=x, sigma_neg=x), True),
 )
 """Knobs eps, (tau, 2 tau) and (sigma, sigma); the defaults are 0.2, SAPO (1, 2) and GIPO (1, 1)."""
 
@@ -86,7 +90,7 @@ def case_policies() -> tuple[Array, Array]:
     return softmax(TARGET_LOGITS), random / 4 + (1 - random) * directed
 
 
-def bias_variance(objective: objectives.Objective, pi: Array, mu: Array, advantage: Array) -> Array:
+def bias_variance(objective: Objective, pi: Array, mu: Array, advantage: Array) -> Array:
     """Norm of the bias and trace of the covariance of the one-step estimator.
 
     Args:

@@ -3,21 +3,26 @@
 import ast
 import hashlib
 import importlib.util
+import pkgutil
+import sysconfig
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from gipo import objectives
 from gipo.errors import GipoError
+from gipo.objectives.registry import search_working_directory
 from gipo.runs.spec import RunSpec
 
 
 def code_digest(*modules: str, data: Iterable[Path] = ()) -> str:
     """Hexadecimal SHA-256 of the behaviour of `modules` and of all that they import from their package.
 
-    Imports are followed transitively, also those inside functions, without executing anything. Comments, docstrings
-    and formatting do not count; any other change does. An import by a computed name cannot be seen: name that module
-    as well. The value also depends on the Python version, whose syntax tree is hashed.
+    A module that is in no package stands for a package of its own; what it imports from its directory is in it too.
+    Imports are followed transitively, also those inside functions, without executing anything; those for type checkers
+    alone are not. Comments, docstrings and formatting do not count; any other change does. An import by a computed name
+    cannot be seen: name that module as well. The value also depends on the Python version, whose syntax tree is hashed.
 
     Args:
         modules: Dotted names, e.g. ``"gipo.engines.lockstep"``.
@@ -37,10 +42,19 @@ def code_digest(*modules: str, data: Iterable[Path] = ()) -> str:
 
 
 def training_modules(spec: RunSpec) -> tuple[str, ...]:
-    """Modules that determine a run's numbers: the engine, the suite, and that of an objective of the user's own."""
+    """Modules that determine a run's numbers: the engine, the suite and the objective.
+
+    `gipo.objectives` finds its methods by computed names, so that only the run's own one counts. A method of the user's
+    own may build on any of them.
+
+    Raises:
+        GipoError: no objective of that name is registered.
+    """
     engine = "gipo.engines.asynchronous.supervisor" if spec.asynchronous else "gipo.engines.lockstep"
-    module, _, _ = spec.objective.name.rpartition(":")
-    return (engine, f"gipo.engines.suites.{spec.suite}", *([module] if module else []))
+    objective = [objectives.module_of(spec.objective.name)]
+    if ":" in spec.objective.name:
+        objective += [f"gipo.objectives.{info.name}" for info in pkgutil.iter_modules(objectives.__path__)]
+    return (engine, f"gipo.engines.suites.{spec.suite}", *objective)
 
 
 def baseline_modules(suite: str) -> tuple[str, ...]:
@@ -61,17 +75,30 @@ def _closure(modules: Iterable[str]) -> dict[str, Path]:
         if name in found or path is None:
             continue
         found[name] = path
-        waiting += _parse(name, path.name, path.read_bytes())[1]
+        imports = _parse(name, path.name, path.read_bytes())[1]
+        waiting += [target for target in imports if _belong_together(name, path, target)]
         waiting += [name.rpartition(".")[0]] if "." in name else []
     return found
+
+
+def _belong_together(name: str, path: Path, target: str) -> bool:
+    """Whether what a module imports is of its package, or lies beside it where it is in none."""
+    if "." in name or path.name == "__init__.py":
+        return target.partition(".")[0] == name.partition(".")[0]
+    return path.parent != Path(sysconfig.get_path("purelib")) and any(
+        (path.parent / f"{target.partition('.')[0]}{end}").is_file() for end in (".py", "/__init__.py")
+    )
 
 
 def _source(name: str) -> Path | None:
     """Source file of a module, by its place below the top package; None where the name is no module."""
     top, *rest = name.split(".")
+    search_working_directory(top)
     spec = importlib.util.find_spec(top)  # of a submodule it would import the parents
-    if spec is None or not spec.submodule_search_locations:
+    if spec is None:
         return None
+    if not spec.submodule_search_locations:
+        return Path(spec.origin) if spec.has_location and spec.origin and not rest else None
     stem = Path(spec.submodule_search_locations[0], *rest)
     candidates = (stem / "__init__.py", stem.with_name(stem.name + ".py"))
     return next((path for path in candidates if path.is_file()), None)
@@ -79,8 +106,7 @@ def _source(name: str) -> Path | None:
 
 @cache
 def _parse(name: str, file: str, source: bytes) -> tuple[str, tuple[str, ...]]:
-    """Digest of one module's syntax tree, and what it imports from its own top package."""
-    top = name.partition(".")[0]
+    """Digest of one module's syntax tree, and what it imports at run time."""
     package = name if file == "__init__.py" else name.rpartition(".")[0]
     parts: list[str] = []
     imports: set[str] = set()
@@ -89,6 +115,9 @@ def _parse(name: str, file: str, source: bytes) -> tuple[str, tuple[str, ...]]:
         """Collect a node in prefix order, as `ast.dump` writes it but in one pass."""
         if isinstance(node, ast.AST):
             parts.append(type(node).__name__)
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                visit(node.orelse)
+                return
             for field in node._fields:
                 visit(getattr(node, field, None))
             if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -103,8 +132,7 @@ def _parse(name: str, file: str, source: bytes) -> tuple[str, tuple[str, ...]]:
             parts.append(repr(node))
 
     visit(ast.parse(source, filename=name))
-    own = tuple(target for target in imports if target.partition(".")[0] == top)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest(), own
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest(), tuple(imports)
 
 
 def _targets(node: ast.AST, package: str) -> Iterator[str]:

@@ -1,26 +1,29 @@
 """RunSpec: everything that determines the numbers of one run, and nothing else.
 
 Machine settings (worker processes, device, checkpoint interval) are not part of it: they may not change a result.
-Defaults are the paper's MetaWorld setting (paper-facts section 3); a scale config overrides them.
+Defaults are the paper's MetaWorld setting [P], or that of the authors' code where the paper has none [C], or ours where
+neither says [R]; a scale config overrides them.
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from gipo import suites
 from gipo.config import (
+    Flag,
     Label,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Section,
+    Seed,
     UnitInterval,
 )
 from gipo.errors import GipoError
@@ -29,8 +32,11 @@ from gipo.errors import GipoError
 class ObjectiveSpec(Section):
     """A policy objective: its registered name, or ``module:name``, and its parameters (see `gipo.objectives.make`)."""
 
-    name: str
+    name: Annotated[str, Field(max_length=200)]
+    """A registered name, e.g. ``gipo``, or ``module:name`` of a module that Python finds, also in the working
+    directory."""
     parameters: dict[str, Annotated[float, Field(strict=True)] | str] = Field(default_factory=dict)
+    """Settings of the objective, e.g. ``{sigma_pos: 1.0, sigma_neg: 0.5}``; what is left out has its default."""
 
 
 class EnvironmentSpec(Section):
@@ -46,8 +52,10 @@ class NetworkSpec(Section):
     """Widths of `gipo.models.mlp.MLPPolicy`."""
 
     hidden: PositiveInt = 512
+    """Units of each hidden layer of the policy [C]."""
     value_hidden: PositiveInt = 256
-    detach_value: bool = True
+    """Units of the value head's hidden layer [C]."""
+    detach_value: Flag = True
     """The value loss does not train the encoder [C]; false: it does."""
 
 
@@ -61,16 +69,16 @@ TINY = "tiny-random"
 class OpenVLASpec(Section):
     """The OpenVLA-OFT policy of a LIBERO run, in place of the network."""
 
-    repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
-    """Of the pretrained model on the Hugging Face hub; its files lie in ``<repository>/<revision>`` of all such models.
-    Or `TINY`: a tiny model with random weights."""
+    repository: Annotated[str, Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)?$", max_length=128)]
+    """Repository of the pretrained model on Hugging Face; ``tiny-random`` is a tiny model of random weights."""
     revision: Label
-    """A commit, 40 hexadecimal digits: a branch may move. Of `TINY`: ``seed-<n>``."""
+    """Commit of the repository, 40 hexadecimal digits, because a branch may move; of ``tiny-random``: ``seed-<n>``."""
     rank: PositiveInt = 32
-    """Of the LoRA matrices [C]."""
+    """Rank of the LoRA matrices [C]."""
     images: Annotated[int, Field(ge=1, le=2, strict=True)] = 1
-    """Camera frames: that of the scene, and that of the hand."""
-    proprio: bool = False
+    """Camera frames that the policy is shown: 1, of the scene; 2, of the scene and of the hand."""
+    proprio: Flag = False
+    """Whether the policy is shown the robot's normalised proprioception beside the frames."""
 
     def directory(self, pretrained: Path) -> Path:
         """Where its files lie."""
@@ -114,49 +122,75 @@ class StoreSpec(Section):
         return range(first, min(first + self.group_size, self.environments))
 
 
+Lifetime = Annotated[float, Field(ge=1e-6, le=1000, strict=True)]
+"""A replay lifetime as a share of all learner updates, from 1e-6 to 1000."""
+
+
 class ReplaySpec(StoreSpec):
     """The replay in a regime: replaced once in L learner updates."""
 
-    lifetime: PositiveFloat | None = 0.874
+    lifetime: Lifetime | None = 0.874
     """L as a share of all learner updates [R]: 0.0855 is the paper's fresh regime, 0.874 its stale one. Collection and
     learning wait for each other to keep to it; null: neither waits, and so many environments make the lag."""
+
+
+LearningRate = Annotated[float, Field(gt=0, le=1, strict=True)]
+"""Above 0, at most 1."""
 
 
 class LearnerSpec(Section):
     """The learner's update (eq. 9-11) and its schedule."""
 
     updates: PositiveInt = 100_000
-    batch_size: PositiveInt = 512
-    """Transitions per micro-batch; advantages are normalised within it."""
+    """Learner updates of a run [P]."""
+    batch_size: Annotated[PositiveInt, Field(ge=2)] = 512
+    """Transitions per micro-batch, at least 2: advantages are normalised within it."""
     accumulation: PositiveInt = 4
     """Micro-batches per update."""
-    policy_learning_rate: PositiveFloat = 3e-5
-    value_learning_rate: PositiveFloat = 3e-5
+    policy_learning_rate: LearningRate = 3e-5
+    """Largest learning rate of the policy, at most 1."""
+    value_learning_rate: LearningRate = 3e-5
+    """Largest learning rate of the value head, at most 1."""
     warmup_updates: NonNegativeInt = 1000
     """Linear warm-up of both learning rates; a cosine to 0 follows."""
     policy_start: NonNegativeInt = 500
-    """First update that moves the policy; before it only the value learns."""
+    """First update that moves the policy, before the last one; until then only the value learns."""
     policy_every: PositiveInt = 1
-    """From then on every so many updates move the policy; the released single-file script has 10 [C]."""
-    joint_ratio: bool = False
+    """From `policy_start` on, every so many updates move the policy; the released single-file script has 10 [C]."""
+    joint_ratio: Flag = False
     """One ratio for the whole action, the product over its dimensions; false: one per dimension [C]."""
     gradient_clip: PositiveFloat = 1.0
+    """Largest norm of an update's gradient, of policy and value together."""
     value_coefficient: NonNegativeFloat = 0.5
+    """Factor of the value loss in the total (eq. 9-11) [C]."""
     entropy_coefficient: NonNegativeFloat = 0.01
+    """Factor of the entropy, which is subtracted from the total (eq. 9-11) [C]."""
     kl_coefficient: NonNegativeFloat = 0.1
+    """Factor of KL(mu || pi) in the total (eq. 9-11) [C]."""
     reward_scale: PositiveFloat = 0.01
+    """Factor of every reward before targets are computed."""
     gamma: UnitInterval = 0.99
+    """Discount factor per step."""
     gae_lambda: UnitInterval = 0.95
+    """Lambda of generalised advantage estimation."""
     estimator: Literal["gae", "vtrace"] = "gae"
+    """How advantages and value targets are estimated; vtrace needs refresh_every."""
     refresh_every: PositiveInt | None = None
     """Recompute the targets of the whole replay every so many updates; null: frozen once stored, as in [C]."""
-    truncation_bootstraps: bool = True
-    """False follows the released code, which treats the time limit as the end of the task [C]."""
+    truncation_bootstraps: Flag = True
+    """Whether the value of the last observation stands for what would follow an episode's time limit; false: the time
+    limit is the end of the task, as in the released code [C]."""
 
     @model_validator(mode="after")
     def _vtrace_needs_refresh(self) -> LearnerSpec:
         if self.estimator == "vtrace" and self.refresh_every is None:
             raise ValueError("estimator vtrace corrects for the lag only where refresh_every is set")
+        return self
+
+    @model_validator(mode="after")
+    def _policy_moves(self) -> LearnerSpec:
+        if self.policy_start >= self.updates:
+            raise ValueError(f"the policy never moves: policy_start = {self.policy_start}, updates = {self.updates}")
         return self
 
 
@@ -166,6 +200,7 @@ class EvaluationSpec(Section):
     every: PositiveInt = 2_000
     """Learner updates between evaluations; the first is before training, the last after it."""
     episodes: PositiveInt = 10
+    """Episodes of each evaluation [R]."""
 
 
 class DiagnosticsSpec(Section):
@@ -181,11 +216,12 @@ class AsynchronousSpec(Section):
     """The asynchronous engine: every group of environments, the inference, the replay and the learner on their own."""
 
     inference_batch: PositiveInt = 8
-    """Observations that the inference waits for [C] ..."""
+    """Observations that the inference waits for [C]."""
     inference_seconds: PositiveFloat = 0.3
-    """... but no longer than this [C]."""
-    recompute_values: bool = False
-    """Targets from the newest policy's values once a segment is whole; false: from those it was played with [C]."""
+    """Seconds after which it waits no longer for a whole batch [C]."""
+    recompute_values: Flag = False
+    """Compute targets from the newest policy's values when a segment is complete; false: from the values of the policy
+    that played it [C]."""
 
 
 def _known_suite(name: str) -> str:
@@ -195,7 +231,8 @@ def _known_suite(name: str) -> str:
         raise ValueError(str(error)) from error
 
 
-SuiteName = Annotated[str, AfterValidator(_known_suite)]
+_NAMES: list[Any] = list(suites.names())
+SuiteName = Annotated[str, AfterValidator(_known_suite), Field(json_schema_extra={"enum": _NAMES})]
 """Name of a suite in the catalogue, `gipo.suites`."""
 
 
@@ -203,23 +240,35 @@ class RunSpec(Section):
     """One training run. Its identity is the digest of its content."""
 
     suite: SuiteName = "metaworld"
+    """Benchmark suite."""
     task: Label
+    """Task of the suite."""
     regime: Label
+    """Label of the replay's setting; it decides nothing."""
     method: Label
-    seed: NonNegativeInt
+    """Label of the objective with its setting; it decides nothing."""
+    seed: Seed
+    """Seed of everything random in the run."""
     objective: ObjectiveSpec
+    """What the policy's loss is."""
     environment: EnvironmentSpec = EnvironmentSpec()
+    """Action discretisation and time limit."""
     network: NetworkSpec = NetworkSpec()
+    """Policy and value network, where no other policy is chosen."""
     openvla: OpenVLASpec | None = None
     """LIBERO on frames, with this policy in place of `network`."""
     states: StatesSpec | None = None
     """LIBERO on states, with `network`."""
     replay: ReplaySpec = ReplaySpec()
+    """Replay and collection."""
     learner: LearnerSpec = LearnerSpec()
+    """Updates and their schedule."""
     evaluation: EvaluationSpec = EvaluationSpec()
+    """When and how long the policy is evaluated."""
     diagnostics: DiagnosticsSpec = DiagnosticsSpec()
+    """When statistics are logged."""
     asynchronous: AsynchronousSpec | None = None
-    """None: the lockstep engine."""
+    """Settings of the asynchronous engine; null: the lockstep engine."""
 
     @model_validator(mode="after")
     def _engine_can(self) -> RunSpec:

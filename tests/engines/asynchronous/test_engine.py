@@ -67,7 +67,9 @@ def test_at_the_same_lifetime_the_version_gaps_are_those_of_lockstep(run, tmp_pa
 
 
 def test_a_loss_that_is_not_finite_is_one_clear_error(tmp_path):
-    spec = make_spec(learner={"policy_learning_rate": 1e30, "warmup_updates": 0, "policy_start": 0})
+    spec = make_spec(learner={"warmup_updates": 0, "policy_start": 0})
+    learner = spec.learner.model_copy(update={"policy_learning_rate": 1e30})  # more than a config may ask for
+    spec = spec.model_copy(update={"learner": learner})
     with pytest.raises(GipoError, match=r"update \d+: .* is (nan|inf)"):
         supervisor.train(spec, tmp_path, tell=lambda line: None)
 

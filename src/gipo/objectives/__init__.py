@@ -1,0 +1,42 @@
+"""Policy objectives: the loss of every method and the multiplier that its gradient carries.
+
+An objective maps, element by element, a log-ratio ``log rho = log pi(a|s) - log mu(a|s)`` and an advantage ``A``
+to a loss. Its *multiplier* ``m`` is the scalar in front of ``A * grad log pi``::
+
+    d loss / d log pi = -m(rho, A) * A                                          (paper, appendix C.4)
+
+so ``m = 0`` is a dead sample. Losses are per element and meant to be averaged. Arithmetic is in float32 at least, and
+finite for any finite log-ratio, see `gipo.objectives.base.LOG_RATIO_BOUND`.
+
+Every method is a module of this package, and a new module is found without an edit elsewhere. Add a method without
+touching the package: decorate a frozen dataclass in a module of your own and name it in the scale config as
+``module:name``. The module may lie in the working directory or wherever Python finds it::
+
+    @gipo.objectives.register("my_method")
+    @dataclass(frozen=True)
+    class MyMethod(Objective): ...
+"""
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+from gipo.objectives.base import Objective
+from gipo.objectives.registry import make, module_of, names, register
+
+if TYPE_CHECKING:  # the loop below does it; an import here would make every method part of every run's code digest
+    from gipo.objectives.cispo import CISPO
+    from gipo.objectives.gipo import GIPO, KERNELS
+    from gipo.objectives.no_clip import NoClip
+    from gipo.objectives.ppo_clip import PPOClip
+    from gipo.objectives.sapo import SAPO
+    from gipo.objectives.soft_clip import SoftClip
+
+__all__ = [
+    "CISPO", "GIPO", "KERNELS", "SAPO", "NoClip", "Objective", "PPOClip", "SoftClip",
+    "make", "module_of", "names", "register",
+]  # fmt: skip
+
+for _info in pkgutil.iter_modules(__path__):
+    _module = importlib.import_module(f"{__name__}.{_info.name}")
+    globals().update({name: value for name, value in vars(_module).items() if name in __all__})

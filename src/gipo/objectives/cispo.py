@@ -1,0 +1,38 @@
+"""CISPO: a clipped importance weight on the log-probability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gipo.objectives.base import Objective, ratio, require, spread, wide
+from gipo.objectives.registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register("cispo")
+@dataclass(frozen=True)
+class CISPO(Objective):
+    """Clipped importance weight, ``-sg(clip(rho, 1 - eps_low, 1 + eps_high)) A log pi`` (MiniMax-M1, arXiv 2506.13585).
+
+    Not a method of the GIPO paper. As in its own paper there is no lower bound by default; ``eps_high`` has no default.
+    """
+
+    eps_high: float
+    """From 0.001 to 1e6."""
+    eps_low: float = 1.0
+    """From 0.001 to 1; at 1 the weight is not clipped from below."""
+
+    def __post_init__(self) -> None:
+        require(self, "eps_high", 1e-3, 1e6)
+        require(self, "eps_low", 1e-3, 1)
+
+    def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+        """With ``log rho`` in place of ``log pi``: they differ by a constant, ``log mu``."""
+        return -self.multiplier(log_ratio, advantage) * wide(log_ratio) * advantage
+
+    def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+        """``clip(rho, 1 - eps_low, 1 + eps_high)``."""
+        return spread(ratio(log_ratio).clamp(1 - self.eps_low, 1 + self.eps_high), advantage)
