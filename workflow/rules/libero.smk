@@ -7,7 +7,6 @@ A machine without network has them copied into results/pretrained and results/as
 from gipo.cluster.requests import learners
 
 
-
 rule pretrained:
     output:
         f"results/pretrained/{{repository}}/{{revision}}/{SUMS}",
@@ -50,9 +49,7 @@ rule train_libero:
     params:
         code=lambda wildcards: CODE[wildcards.method],
         device=lambda wildcards, resources: "cuda" if resources.gpu else "cpu",
-        learners=lambda wildcards, resources: learners(
-            run_of(wildcards), resources.gpu
-        ),
+        learners=lambda wildcards, resources: learners(run_of(wildcards), resources.gpu),
     shell:
         "gipo train {CONFIG:q} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
         " --method {wildcards.method} --seed {wildcards.seed} --device {params.device} --learners {params.learners}"
