@@ -1,9 +1,10 @@
-"""The policy network against torch.distributions and the published layer list."""
+"""The policy network, and tokens drawn from it, against torch.distributions and the published layer list."""
 
+import numpy as np
 import pytest
 import torch
 
-from gipo.models.categorical import log_prob_and_entropy
+from gipo.models.categorical import log_prob_and_entropy, sample_tokens
 from gipo.models.mlp import MLPPolicy
 
 
@@ -32,6 +33,24 @@ def test_log_prob_gradient_passes_gradcheck():
     logits = torch.randn(3, 2, 5, dtype=torch.float64, requires_grad=True)
     tokens = torch.randint(0, 5, (3, 2))
     assert torch.autograd.gradcheck(lambda x: log_prob_and_entropy(x, tokens), logits)
+
+
+def test_drawn_tokens_have_the_frequencies_of_the_distribution():
+    logits = torch.tensor([0.0, 1.0, -torch.inf, 2.0])
+    uniforms = (np.arange(10_000, dtype=np.float32) + 0.5) / 10_000
+    tokens, log_probs = sample_tokens(logits.repeat(10_000, 1, 1).numpy(), uniforms[:, None])
+    frequencies = np.bincount(tokens[:, 0], minlength=4) / 10_000
+    np.testing.assert_allclose(frequencies, logits.softmax(-1).numpy(), atol=2e-4)
+    expected, _ = reference(logits.repeat(10_000, 1, 1), torch.from_numpy(tokens))
+    np.testing.assert_allclose(log_probs, expected.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-24])
+def test_the_ends_of_the_uniforms_give_tokens_that_can_occur(uniform):
+    logits = np.full((1, 1, 256), -np.inf, dtype=np.float32)
+    logits[0, 0, [7, 200]] = 0.0
+    tokens, _ = sample_tokens(logits, np.array([[uniform]], dtype=np.float32))
+    assert tokens.item() == (7 if uniform == 0 else 200)
 
 
 def test_the_paper_network_has_the_published_layers():

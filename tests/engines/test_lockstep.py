@@ -16,12 +16,14 @@ import yaml
 from scipy import stats
 
 from gipo.engines import attempt, lockstep
+from gipo.engines.record import Record
 from gipo.engines.suites import make_suite
 from gipo.engines.workers import WorkerPool
 from gipo.errors import GipoError
 from gipo.files import read_json, write_json
 from gipo.learner import Learner
 from gipo.models.mlp import make_model
+from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
 from gipo.study import Study
 from small_study import STUDY
@@ -99,8 +101,8 @@ def test_a_run_killed_again_and_again_equals_one_that_was_not(undisturbed, tmp_p
         process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
         before = RunDirectory(run).checkpoint.stat().st_mtime_ns if RunDirectory(run).checkpoint.exists() else 0
         while process.poll() is None:
-            checkpoint = RunDirectory(run).checkpoint
-            if checkpoint.exists() and checkpoint.stat().st_mtime_ns > before:
+            saved = RunDirectory(run).checkpoint
+            if saved.exists() and saved.stat().st_mtime_ns > before:
                 time.sleep(delay)
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += process.wait() == -signal.SIGKILL
@@ -136,6 +138,23 @@ def test_an_aborted_run_goes_on_from_its_checkpoint(undisturbed, tmp_path):
     assert {name: (tmp_path / name).read_bytes() for name in TABLES} == undisturbed[1]
 
 
+def test_a_run_that_dies_while_it_writes_its_results_leaves_the_trained_policy_when_started_again(
+    undisturbed, tmp_path, monkeypatch
+):
+    def full_disk(*_):
+        raise GipoError("no space left")
+
+    saved = tmp_path / "run" / "checkpoint.pt"
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "write", full_disk)
+        with pytest.raises(GipoError, match="no space left"):
+            train(make_spec(), tmp_path / "run", checkpoint_seconds=0)
+    assert checkpoint.load(saved)["learner"]["updates"] == 200
+    assert train(make_spec(), tmp_path / "run") == undisturbed[1]
+    here, there = (torch.load(path / "policy.pt", weights_only=True) for path in (tmp_path / "run", undisturbed[0]))
+    assert all(torch.equal(here[name], there[name]) for name in there)
+
+
 def test_a_run_interrupted_before_its_first_update_evaluates_the_start_once(undisturbed, tmp_path):
     interrupt_after(make_spec(), tmp_path, 0)
     assert train(make_spec(), tmp_path) == undisturbed[1]
@@ -155,8 +174,8 @@ def test_a_checkpoint_of_other_code_is_not_used(undisturbed, tmp_path, monkeypat
 @pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: data[:5000] + b"x" + data[5001:]])
 def test_a_corrupt_checkpoint_is_named(tmp_path, damage):
     interrupt_after(make_spec(), tmp_path, 50)
-    checkpoint = RunDirectory(tmp_path).checkpoint
-    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    saved = RunDirectory(tmp_path).checkpoint
+    saved.write_bytes(damage(saved.read_bytes()))
     with pytest.raises(GipoError, match=r"checkpoint .*checkpoint\.pt is corrupt"):
         train(make_spec(), tmp_path)
 

@@ -40,9 +40,9 @@ def test_an_unknown_task_is_named_with_the_closest() -> None:
         libero_task("libero_gaol_7")
 
 
-def test_training_and_evaluation_share_no_initial_state_and_official_has_all() -> None:
+def test_training_and_evaluation_divide_the_initial_states() -> None:
     assert not set(SPLIT["train"]) & set(SPLIT["evaluation"])
-    assert {*SPLIT["train"], *SPLIT["evaluation"]} == set(SPLIT["official"]) == set(range(INIT_STATES))
+    assert {*SPLIT["train"], *SPLIT["evaluation"]} == set(range(INIT_STATES))
 
 
 def test_starts_are_stable_and_take_the_states_of_their_phase_in_turn() -> None:
@@ -50,6 +50,5 @@ def test_starts_are_stable_and_take_the_states_of_their_phase_in_turn() -> None:
     assert starts == {key: episode_start(*key) for key in KEYS}
     assert len({start.seed for start in starts.values()}) == len(KEYS)
     assert all(start.init_state in SPLIT[phase] for (_, phase, _), start in starts.items())
-    assert [starts[0, "official", trial].init_state for trial in range(50)] == list(range(50))
     assert [starts[0, "evaluation", episode].init_state for episode in (0, 9, 10)] == [40, 49, 40]
     assert episode_start(7, "train", 11) == Start(11, 1936416012)

@@ -32,7 +32,7 @@ from gipo.suites.libero_tasks import INIT_STATES, libero_task
 
 Floats = npt.NDArray[np.float64]
 Frame = npt.NDArray[np.uint8]
-Phase = Literal["train", "evaluation", "official"]
+Phase = Literal["train", "evaluation"]
 Reward = Callable[["LiberoEnv"], float]
 """Reward of the step that was just played."""
 
@@ -45,9 +45,8 @@ WARM_UP = 10
 
 NO_OP = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 
-SPLIT: dict[Phase, range] = {"train": range(40), "evaluation": range(40, 50), "official": range(INIT_STATES)}
-"""Initial states by phase [R]: the paper names none, and others train and evaluate on the same. ``official`` is
-openvla-oft's evaluation on all of them, trial k from state k [C]; it holds the training states."""
+SPLIT: dict[Phase, range] = {"train": range(40), "evaluation": range(40, INIT_STATES)}
+"""Initial states by phase [R]: the paper names none, and others train and evaluate on the same."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ class LiberoEnv:
         return Played(self._observation(), np.array(rewards), self._succeeded, truncated)
 
     def state_observation(self) -> npt.NDArray[np.float32]:
-        """What a policy without cameras is shown: fixed layout for a task, see `state_names`; of the last sub-step.
+        """Observation for a policy without cameras, float32, of the last sub-step; its layout is fixed for a task.
 
         Proprio [8]; then of every object and fixture the offset from the end effector (m, along the world's axes, as
         actions are), and its quaternion (w, x, y, z) in the end effector's frame, of the sign that keeps it continuous;
@@ -201,11 +200,6 @@ class LiberoEnv:
             parts += [data.body_xpos[body] - hand, _product(inverse, data.body_xquat[body])]
         parts.append(np.array([float(data.get_joint_qpos(joint)) for joint in self._joints()]))
         return np.concatenate(parts).astype(np.float32)
-
-    def state_names(self) -> tuple[str, ...]:
-        """Name of every number of `state_observation`."""
-        body = [f"{name}.{axis}" for name in self._bodies for axis in ("x", "y", "z", "qw", "qx", "qy", "qz")]
-        return (*(f"proprio.{i}" for i in range(PROPRIO_SIZE)), *body, *self._joints())
 
     def end_effector(self) -> Floats:
         """Position between the fingers, [3], world frame, m; of the last sub-step."""

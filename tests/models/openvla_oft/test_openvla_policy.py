@@ -1,4 +1,4 @@
-"""LoRA, heads, sampling: what is trained by what, and what stays as it was."""
+"""LoRA and heads: what is trained by what, and what stays as it was."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gipo.models.openvla_oft.heads import ValueHead, sample
+from gipo.models.openvla_oft.heads import ValueHead
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
 from gipo.models.openvla_oft.pretrained import load
@@ -100,36 +100,6 @@ def test_the_action_rows_are_a_copy(policy: OpenVLAOFTPolicy):
     assert torch.equal(policy.action_head.weight, rows)
     policy.action_head.weight.data.zero_()
     assert torch.equal(policy.model.action_weight(), rows)
-
-
-def test_act_draws_from_the_policy_and_plays_its_best(policy: OpenVLAOFTPolicy, inputs: Inputs):
-    with torch.no_grad():
-        logits, values = policy(*inputs)
-    uniforms = torch.rand(2, 56, generator=torch.Generator().manual_seed(1))
-    for given in (uniforms, None):
-        tokens, log_probs, found = policy.act(*inputs, uniforms=given)
-        assert tokens.shape == (2, 56)
-        expected = torch.distributions.Categorical(logits=logits).log_prob(tokens)
-        torch.testing.assert_close(log_probs, expected)
-        torch.testing.assert_close(found, values)
-    torch.testing.assert_close(policy.values(*inputs), values)
-    assert torch.equal(tokens, logits.argmax(dim=-1))
-    assert not torch.equal(policy.act(*inputs, uniforms=uniforms)[0], tokens)
-
-
-def test_samples_have_the_frequencies_of_the_distribution():
-    logits = torch.tensor([0.0, 1.0, -torch.inf, 2.0])
-    uniforms = (torch.arange(10_000) + 0.5) / 10_000
-    tokens = sample(logits.expand(10_000, -1), uniforms)
-    frequencies = tokens.bincount(minlength=4) / 10_000
-    torch.testing.assert_close(frequencies, logits.softmax(dim=-1), rtol=0, atol=2e-4)
-
-
-@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-24])
-def test_the_ends_of_the_uniforms_give_tokens_that_can_occur(uniform: float):
-    logits = torch.full((1, 256), -torch.inf)
-    logits[0, [7, 200]] = 0.0
-    assert sample(logits, torch.tensor([uniform])).item() == (7 if uniform == 0 else 200)
 
 
 def test_the_value_head_has_the_published_layers_and_pools():

@@ -1,4 +1,4 @@
-"""The value head of the RL policy and the sampling of action tokens."""
+"""The value head of the RL policy."""
 
 from __future__ import annotations
 
@@ -23,18 +23,3 @@ class ValueHead(nn.Module):
         """Values [B] of hidden states [B, 56, hidden]."""
         weights = self.score(states).softmax(dim=1)
         return self.mlp((weights * states).sum(dim=1)).squeeze(-1)
-
-
-def sample(logits: Tensor, uniforms: Tensor) -> Tensor:
-    """Tokens by inversion of the distribution function.
-
-    Args:
-        logits: unnormalised log-probabilities, [..., K].
-        uniforms: numbers in [0, 1), [...].
-
-    Returns:
-        int64 [...].
-    """
-    cumulated = logits.softmax(dim=-1).cumsum(dim=-1)
-    below = uniforms[..., None] * cumulated[..., -1:]  # rounding leaves the last sum a little off 1
-    return (cumulated <= below).sum(dim=-1).clamp(max=logits.shape[-1] - 1)

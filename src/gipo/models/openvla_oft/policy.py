@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gipo.models.openvla_oft.heads import ValueHead, sample
+from gipo.models.openvla_oft.heads import ValueHead
 from gipo.models.openvla_oft.model import OpenVLAOFT
 from gipo.models.openvla_oft.tokens import TOKENS
 
@@ -57,43 +57,6 @@ class OpenVLAOFTPolicy(nn.Module):
         """
         states = self._states(pixel_values, input_ids, attention_mask, proprio)
         return self.action_head(states), self.value_head(states.detach())
-
-    @torch.no_grad()
-    def values(
-        self,
-        pixel_values: Tensor,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        proprio: Tensor | None = None,
-    ) -> Tensor:
-        """Values only, without gradient, [B]."""
-        return self.value_head(self._states(pixel_values, input_ids, attention_mask, proprio))
-
-    @torch.no_grad()
-    def act(
-        self,
-        pixel_values: Tensor,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        proprio: Tensor | None = None,
-        uniforms: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Choose a chunk of actions.
-
-        Args:
-            pixel_values: as in `OpenVLAOFT.forward`, and so are the next three.
-            input_ids: prompts.
-            attention_mask: where they are no padding.
-            proprio: normalised proprioception.
-            uniforms: numbers in [0, 1) that draw the tokens, [B, 56]; None: the most probable ones, for evaluation.
-
-        Returns:
-            Tokens int64 [B, 56], their log-probabilities float32 [B, 56], values float32 [B].
-        """
-        logits, values = self(pixel_values, input_ids, attention_mask, proprio)
-        log_probs = logits.log_softmax(dim=-1)
-        tokens = logits.argmax(dim=-1) if uniforms is None else sample(logits, uniforms)
-        return tokens, log_probs.gather(-1, tokens[..., None]).squeeze(-1), values
 
     def policy_parameters(self) -> list[nn.Parameter]:
         """LoRA matrices and action rows."""
