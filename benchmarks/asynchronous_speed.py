@@ -70,7 +70,7 @@ def job(updates: int) -> RunSpec:
 
 
 class InProcess:
-    """The inference and the statistics, for a rollout worker of the same process."""
+    """The inference and the counters, for a rollout worker of the same process."""
 
     def __init__(self, spec: RunSpec, actor: Actor, dimensions: int) -> None:
         self.actor, self.dimensions = actor, dimensions
@@ -82,7 +82,7 @@ class InProcess:
         uniforms = self.random.random((len(observations), self.dimensions), dtype="float32")
         return Acts(*self.actor.act(observations, uniforms), self.version)
 
-    def submit(self, method: str, *arguments: Any) -> None:
+    def tell(self, method: str, *arguments: Any) -> None:
         """Nobody counts."""
 
 
@@ -93,7 +93,7 @@ def one_after_the_other(spec: RunSpec, pretrained: Path, scratch: Path) -> None:
     inference = InProcess(spec, suite.make_actor(CPU), suite.action_dimensions)
     together = spec.model_copy(update={"replay": spec.replay.model_copy(update={"group_size": 2})})
     rollout = Rollout(together, pretrained, 0, 0, scratch / "watchdog", 120.0)
-    rollout.inference = rollout.statistics = inference
+    rollout.inference = rollout.counters = inference
     replay = ReplayServer(spec, pretrained, scratch / "replay")
     torch.set_num_threads(THREADS)
 

@@ -5,13 +5,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from ray.exceptions import RayActorError
 from scipy import stats
 
 from asynchronous_study import make_spec
+from gipo.engines.asynchronous import peers
 from gipo.engines.asynchronous.inference import Inference
 from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
@@ -44,9 +47,9 @@ class DirectInference:
 
 
 class Nobody:
-    """Stands for a peer that need not answer."""
+    """Stands for a peer that is only told."""
 
-    def submit(self, *_):
+    def tell(self, *_):
         return None
 
 
@@ -54,7 +57,7 @@ class Nobody:
 def worker(tmp_path):
     spec = make_spec()
     worker = Rollout(spec, NOWHERE, 1, 7, tmp_path / "watched", 60.0)
-    worker.inference, worker.statistics = DirectInference(spec), Nobody()
+    worker.inference, worker.counters = DirectInference(spec), Nobody()
     worker.begin()
     return worker
 
@@ -326,3 +329,41 @@ def test_snapshots_of_a_learner_that_died_are_forgotten(tmp_path):
 def test_recomputed_targets_need_the_lockstep_engine():
     with pytest.raises(ValueError, match="needs the lockstep engine"):
         make_spec(learner={"refresh_every": 20})
+
+
+class FakeRay:
+    """Actors that answer at once, or with the error of a dead one."""
+
+    class util:  # noqa: N801
+        list_named_actors = staticmethod(lambda: ["counters#1", "counters#2"])
+
+    def __init__(self):
+        self.alive, self.counted, self.found = True, 0, []
+
+    def get_actor(self, name):
+        self.found.append(name)
+        return SimpleNamespace(count=SimpleNamespace(remote=self._count))
+
+    def _count(self, *_):
+        self.counted += self.alive
+        return self.alive
+
+    def wait(self, answers, timeout):
+        return answers, []
+
+    def get(self, alive):
+        if not alive:
+            raise RayActorError
+
+
+def test_who_is_only_told_is_looked_for_again_after_its_death(monkeypatch):
+    ray = FakeRay()
+    monkeypatch.setattr(peers, "ray", ray)
+    counters = peers.Peer("counters")
+    counters.tell("count", "one")
+    ray.alive = False
+    counters.tell("count", "lost")
+    ray.alive = True
+    counters.tell("count", "three")
+    assert ray.found == ["counters#2", "counters#2"]
+    assert ray.counted == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -26,6 +27,7 @@ class Peer:
     def __init__(self, role: str) -> None:
         self.role = role
         self._handle: ray.actor.ActorHandle | None = None
+        self._told: ray.ObjectRef | None = None
 
     def submit(self, method: str, *arguments: Any) -> ray.ObjectRef:
         """Call without waiting, once the actor is there."""
@@ -50,6 +52,13 @@ class Peer:
                 return self.result(self.submit(method, *arguments))
             except PeerLostError:
                 time.sleep(self.PAUSE)
+
+    def tell(self, method: str, *arguments: Any) -> None:
+        """Call without an answer; what an actor was told and not yet done when it died is lost."""
+        if self._told is not None and ray.wait([self._told], timeout=0)[0]:
+            with suppress(PeerLostError):
+                self.result(self._told)
+        self._told = self.submit(method, *arguments)
 
     def _find(self) -> ray.actor.ActorHandle:
         while self._handle is None:

@@ -34,7 +34,7 @@ class Rollout:
         assert spec.asynchronous
         self.spec, self.recompute = spec, spec.asynchronous.recompute_values
         self.watchdog = Watchdog(watchdog, timeout)
-        self.inference, self.replay, self.statistics = Peer("inference"), Peer("replay"), Peer("statistics")
+        self.inference, self.replay, self.counters = Peer("inference"), Peer("replay"), Peer("counters")
         self.seeds = spec.generator(Stream.EPISODES, group, incarnation)
         suite = make_suite(spec, pretrained)
         members = spec.replay.members(group)
@@ -55,7 +55,7 @@ class Rollout:
             try:
                 self.replay.result(self.replay.submit("append", collected))
             except PeerLostError:
-                self.statistics.submit("count", "segments_lost")
+                self.counters.tell("count", "segments_lost")
 
     def begin(self) -> None:
         """Begin the first episodes."""
@@ -98,7 +98,7 @@ class Rollout:
             self.returns[i] += reward
             self.steps[i] += 1
             if terminated or truncated:
-                self.statistics.submit("episode", self.returns[i], info["success_any"])
+                self.counters.tell("episode", self.returns[i], info["success_any"])
         self.observations = successors.copy()
         cut = np.flatnonzero(np.logical_or(segment["terminated"][:, t], segment["truncated"][:, t]))
         for i in cut.tolist():

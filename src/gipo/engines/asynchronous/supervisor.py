@@ -134,7 +134,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Until learner and evaluator are done."""
-        services = ("statistics", "replay", "learner", *self.followers, "inference", "evaluator")
+        services = ("counters", "replay", "learner", *self.followers, "inference", "evaluator")
         for role in (*services, *self.rollouts):
             self._start(role)
         waiting = {"learner", "evaluator"}
@@ -147,7 +147,7 @@ class Supervisor:
 
     def summary(self) -> dict[str, float]:
         """Counts of all processes that answer, restarts by role, and rates."""
-        asked = [self.handles[role].statistics.remote() for role in ("learner", "replay", "inference", "statistics")]
+        asked = [self.handles[role].statistics.remote() for role in ("learner", "replay", "inference", "counters")]
         counts: dict[str, float] = {}
         for answer in asked:
             try:
@@ -164,7 +164,7 @@ class Supervisor:
         actor: type[Any]
         arguments: tuple[Any, ...]
         match role.split("-"):
-            case ["statistics"]:
+            case ["counters"]:
                 actor, arguments = Counters, ()
             case ["replay"]:
                 actor, arguments = ReplayServer, (spec, machine.pretrained, self.directory.scratch / "replay")
