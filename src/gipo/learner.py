@@ -23,7 +23,7 @@ from gipo.tables import STATISTICS
 
 
 class Source(Protocol):
-    """Where a learner finds its transitions: a replay, or what was sampled from one elsewhere."""
+    """Holds the transitions that a learner learns from: a replay, or batches that were sampled in another process."""
 
     device: torch.device
     observation_size: int
@@ -71,7 +71,7 @@ class ParameterVector:
 
 
 class UpdateRule:
-    """What an update minimises and what is logged of it, whatever holds the parameters."""
+    """The loss of an update and its logged statistics; subclasses hold the parameters in different ways."""
 
     spec: RunSpec
     objective: objectives.Objective

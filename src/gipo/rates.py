@@ -1,4 +1,4 @@
-"""How fast this machine is: what the parts of a study's jobs cost, measured in about half a minute.
+"""Speed of this machine: seconds that the parts of a study's jobs take, measured in about half a minute.
 
 Seconds are CPU time of one thread, so that other work on the machine matters little, and wall time of a GPU.
 """

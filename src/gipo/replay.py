@@ -21,7 +21,7 @@ from gipo.errors import GipoError
 
 @dataclass(frozen=True)
 class Pace:
-    """How many learner updates the env steps collected so far pay for.
+    """Learner updates that the env steps collected so far pay for.
 
     Args:
         capacity: replay capacity in transitions.

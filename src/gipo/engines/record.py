@@ -1,4 +1,4 @@
-"""What a run has to show so far, and its declared results."""
+"""The logged statistics and evaluations of a run so far, and its declared results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who steps the groups of environments: this process, or worker processes that collect while the learner learns."""
+"""Collectors of a lockstep run: this process, or worker processes that collect while the learner learns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gipo.runs.spec import RunSpec
 
 
 class Collectors(Protocol):
-    """Whoever collects for a run: all its groups of environments."""
+    """Steps all groups of environments of a run."""
 
     def start(self, weights: dict[str, Tensor], round_number: int) -> None:
         """Collect a round with the policy of these weights (`gipo.learner.Learner.weights`)."""
@@ -59,7 +59,7 @@ class LocalCollectors:
         self.collected = [group.collect(self.actor, round_number) for group in self.groups]
 
     def finish(self) -> Segments:
-        """What `start` collected."""
+        """The segments that `start` collected."""
         return _merge(self.collected)
 
     def state(self) -> list[Any]:

@@ -72,7 +72,7 @@ def episode_start(run_seed: int, phase: Phase, episode: int) -> Start:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a policy is shown."""
+    """The state of the scene as a policy is shown it."""
 
     agentview: Frame | None
     """[256, 256, 3], as the simulator gives it: upside down. None without cameras, and after a success."""
@@ -85,7 +85,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Played:
-    """What came of a chunk."""
+    """Result of a chunk."""
 
     observation: Observation
     rewards: Floats

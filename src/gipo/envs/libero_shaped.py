@@ -12,9 +12,9 @@ from gipo.envs.libero import LiberoEnv
 
 
 def reach(environment: LiberoEnv) -> float:
-    """How close the gripper is to what the goal names first, in (0, 1]: ``1 - tanh(10 d)``, d in m [R].
+    """Closeness of the gripper to the thing that the goal names first, in (0, 1]: ``1 - tanh(10 d)``, d in m [R].
 
-    It is robosuite's own reaching term. What the goal names first is the object to move, or the fixture's part to
+    It is robosuite's own reaching term. The goal first names the object to move, or the fixture's part to
     operate; whether the task is solved does not count.
     """
     target = environment.goal()[0][1]

@@ -101,7 +101,7 @@ def _viewing(look_up: Callable[[str], Any]) -> Callable[[str], CachedView]:
 
 @dataclass(frozen=True)
 class FirstState:
-    """Where an episode with a certain goal begins: all that MetaWorld's `reset` sets and a step reads."""
+    """First state of an episode with a certain goal: everything that MetaWorld's `reset` sets and a step reads."""
 
     observation: Floats  # [39]
     physics: Floats  # simulator state, mjSTATE_INTEGRATION

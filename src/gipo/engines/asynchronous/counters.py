@@ -1,4 +1,4 @@
-"""What the rollout workers experience: episodes, and what was lost."""
+"""Counts of the rollout workers: episodes, and segments that were lost."""
 
 from __future__ import annotations
 

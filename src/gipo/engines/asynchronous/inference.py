@@ -19,7 +19,7 @@ from gipo.runs.streams import Stream
 
 @dataclass(frozen=True)
 class Acts:
-    """What the policy does on N observations."""
+    """The policy's answer to N observations."""
 
     tokens: npt.NDArray[np.uint8]  # [N, D]
     log_probs: npt.NDArray[np.float32]  # [N, D], log mu of the tokens

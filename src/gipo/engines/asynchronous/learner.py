@@ -121,7 +121,7 @@ class LearnerProcess:
             yield self._result(answers.pop(0), request)
 
     def _result(self, answer: ray.ObjectRef, request: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
-        """What the replay sampled; asked for again if it died over it."""
+        """Wait for the batches of a request; a replay that died meanwhile is asked again."""
         while True:
             try:
                 return dict(self.replay.result(answer))

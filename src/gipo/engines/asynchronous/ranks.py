@@ -34,7 +34,7 @@ class Ranks:
             dist.broadcast_object_list([order], device=CPU)
 
     def hear(self) -> str:
-        """What all do next."""
+        """Wait for the first one's order."""
         orders = [""]
         dist.broadcast_object_list(orders, device=CPU)
         return orders[0]

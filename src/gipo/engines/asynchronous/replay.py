@@ -96,7 +96,7 @@ class ReplayServer:
         await asyncio.Event().wait()
 
     async def statistics(self) -> dict[str, int]:
-        """How much is in store."""
+        """Env steps so far, and transitions in store."""
         return {"env_steps": self._env_steps, "replay_transitions": len(self.store)}
 
     @property

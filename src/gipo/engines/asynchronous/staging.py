@@ -14,7 +14,7 @@ from gipo.runs.spec import LearnerSpec
 
 
 class Staging:
-    """Where the learner's update, which may be captured once for all, finds the transitions of each call."""
+    """Holds the transitions of the next update, always in the same memory: a captured CUDA graph reads them there."""
 
     def __init__(
         self,

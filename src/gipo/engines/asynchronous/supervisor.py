@@ -95,7 +95,7 @@ def _train(
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run is given, see `train`."""
+    """Settings of the machine that a run is made on, see `train`."""
 
     device: str
     learners: int
@@ -104,7 +104,7 @@ class Machine:
     simulator_seconds: float
 
     def gpus(self, role: str) -> float:
-        """How much of a GPU a process gets."""
+        """Share of a GPU that a process gets."""
         if self.device != "cuda" or role.split("-")[0] not in ("learner", "inference", "evaluator"):
             return 0.0
         if self.learners > 1:
@@ -195,7 +195,7 @@ class Supervisor:
             GipoError: it failed by an error of its own, or died too often.
         """
         role = self.running.pop(run, "")
-        if not role:  # of learners that were ended with another one, in the same round of looking
+        if not role:  # a learner that `_start_learners` ended because another one had died
             return ""
         try:
             ray.get(run)
@@ -208,7 +208,7 @@ class Supervisor:
         except RayTaskError as error:
             if isinstance(error.cause, GipoError):
                 raise error.cause from None
-            if role.startswith("learner") and self.followers:  # it may be another one's death that it tells of
+            if role.startswith("learner") and self.followers:  # perhaps it failed because another of them had died
                 self._died(role, str(error))
                 return ""
             raise GipoError(f"{role} of run {self.spec.run_id} failed:\n{error}") from error
@@ -244,7 +244,7 @@ class Supervisor:
         return self.directory.scratch / f"meeting-{uuid.uuid4().hex}"
 
     def _story(self, role: str) -> str:
-        """How a process ended, as far as its watchdog tells."""
+        """One sentence on the end of a process, with the simulator call in which it ended if its watchdog knows one."""
         doing = last_words(self._watched(role))
         if not doing:
             return f"{role} died"

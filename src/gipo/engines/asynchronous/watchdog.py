@@ -40,7 +40,7 @@ class Watchdog:
 
 
 def last_words(path: Path) -> str:
-    """What the process with this file was doing in its simulator when it ended; empty if it was elsewhere."""
+    """The simulator call during which the process with this file ended; empty if it was in none."""
     return path.read_bytes().rstrip(b"\0").decode(errors="replace") if path.exists() else ""
 
 

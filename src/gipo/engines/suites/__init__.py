@@ -1,4 +1,4 @@
-"""What a run needs of its suite: the simulator, the model that acts and learns, and the evaluation.
+"""The protocol between engines and suites: the simulator, the model that acts and learns, and the evaluation.
 
 Both engines meet a suite by this protocol alone. `make_suite` finds it by name: suite ``<name>`` of the catalogue
 (`gipo.suites`) is a module ``gipo.engines.suites.<name>`` with a function ``make_suite(spec, pretrained)``.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # costs seconds to import, in processes that have no model
 
 
 class View(Protocol):
-    """What a policy is shown of the simulator, and what its tokens do there."""
+    """The part of LIBERO that depends on the policy: its observations, its actions, and its model."""
 
     observation_size: int
     observation_dtype: torch.dtype
@@ -108,7 +108,7 @@ class States:
     """
 
     observation_size = 192
-    """Whatever the task; the rest are zeros."""
+    """The same for every task; numbers that a task does not need are zeros."""
     observation_dtype = torch.float32
     action_dimensions = 7
     cameras = False
@@ -136,7 +136,7 @@ class States:
 
 
 def make_view(spec: RunSpec, pretrained: Path) -> View:
-    """What the policy of a run sees."""
+    """Frames or states, as the run says."""
     if spec.openvla:
         return Frames(spec, spec.openvla, pretrained)
     assert spec.states

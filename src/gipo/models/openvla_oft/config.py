@@ -31,7 +31,7 @@ class TowerSize:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What `gipo.models.openvla_oft.model` is built from."""
+    """Sizes that `gipo.models.openvla_oft.model` is built from."""
 
     dino: TowerSize
     siglip: TowerSize

@@ -25,7 +25,7 @@ CROP_AREA = 0.9
 
 
 def preprocess(frame: Pixels) -> Pixels:
-    """What the policy sees of a camera's frame: turned, through JPEG, resized, cropped.
+    """A camera's frame as the policy takes it: turned, through JPEG, resized, cropped.
 
     Args:
         frame: as the simulator renders it, upside down and mirrored, uint8 [256, 256, 3].

@@ -19,7 +19,7 @@ PROPRIO_BYTES = PROPRIO * 4
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies where in a row: images, normalised proprioception (float32), number of the prompt."""
+    """An observation as one row of bytes: images, normalised proprioception (float32), number of the prompt."""
 
     images: int
 

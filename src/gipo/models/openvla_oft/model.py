@@ -2,7 +2,7 @@
 
 The sequence is ``BOS | 256 n patches | proprioception | rest of the prompt | 56 slots | stop | padding``. The slots'
 embeddings are zero, every token attends to every token that is no padding, and slot i is read one position before its
-own. Sources: the authors' released model, by the numbers and the description of shared/fixtures/openvla_oft_tiny.
+own. Its numbers are compared with those of the authors' code by `gipo parity`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ProprioProjector(nn.Module):
 
 @dataclass(frozen=True)
 class Sequence:
-    """What the language model takes."""
+    """Input of the language model."""
 
     embeddings: Tensor
     """[B, S, hidden]."""

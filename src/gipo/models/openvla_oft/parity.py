@@ -32,9 +32,9 @@ from gipo.models.openvla_oft.vision import CHANNELS, pixel_values
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 FLOAT32 = 1e-4
-"""Largest deviation of what float32 networks compute: twice the authors' own from float64."""
+"""Largest deviation of float32 networks: twice that of the authors' own from float64."""
 FLOAT64 = 1e-12
-"""That of actions and proprioception."""
+"""Largest deviation of actions and proprioception."""
 
 _EXACT = ("logit_positions", "mm_attention_mask", "argmax_token_ids", "argmax_token_ids_restricted", "bin_indices")
 _FLOAT64 = ("normalized_actions", "actions", "env_actions")
@@ -47,7 +47,7 @@ class Comparison:
     file: str
     quantity: str
     deviation: float | None
-    """Largest absolute one; of what has to be equal the number of entries that are not; None: not compared."""
+    """Largest absolute deviation; or, where entries must be equal, how many are not. None: not compared."""
     tolerance: float
 
     @property
@@ -173,7 +173,7 @@ def _cases(directory: Path, paths: list[Path]) -> Iterator[Comparison]:
 
 @torch.no_grad()
 def computed(model: OpenVLAOFT, golden: Arrays, inputs: Arrays, statistics: Statistics) -> Arrays:
-    """What this implementation makes of a case, under the names of its file, as far as they are known here.
+    """Numbers that this implementation computes for a case, under the names of its file, as far as they are known here.
 
     Args:
         model: float32.

@@ -23,7 +23,7 @@ NEEDED = (
     *("model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
     *("proprio_projector.safetensors", "proprio_projector--*_checkpoint.pt"),
 )
-"""What `gipo.models.openvla_oft` may read; a repository holds more."""
+"""Files that `gipo.models.openvla_oft` may read; a repository holds more."""
 
 COMMIT = re.compile("[0-9a-f]{40}")
 

@@ -83,7 +83,7 @@ def write_tiny(directory: Path, seed: int = 0) -> None:
 
 
 def _unused(config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
-    """What the published files hold beyond what is read: each tower's last block and norm, SigLIP's pooling."""
+    """Tensors that the published files hold and nobody reads: each tower's last block and norm, SigLIP's pooling."""
     for name, size in (("featurizer", config.dino), ("fused_featurizer", config.siglip)):
         parts: dict[str, nn.Module] = {f"blocks.{size.depth - 1}": Block(size), "norm": nn.LayerNorm(size.width)}
         if name == "fused_featurizer":

@@ -64,7 +64,7 @@ def unnormalise(values: Floats, statistics: Statistics) -> Floats:
 
 
 def env_actions(actions: Floats) -> Floats:
-    """What LIBERO plays of un-normalised actions [..., 7]: its gripper is -1 open, 1 shut, the data's 1 and 0."""
+    """Un-normalised actions [..., 7] in LIBERO's convention: its gripper is -1 open and 1 shut, the data's 1 and 0."""
     played = actions.copy()
     played[..., -1] = -np.sign(2 * actions[..., -1] - 1)
     return played

@@ -136,7 +136,7 @@ class VisionBackbone(nn.Module):
 
 
 def pixel_values(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """What `VisionBackbone` takes of images.
+    """Input of `VisionBackbone` made of images.
 
     Args:
         images: n images a sample, uint8 [B, n, 224, 224, 3], see `gipo.models.openvla_oft.images.preprocess`.
