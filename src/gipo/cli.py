@@ -154,13 +154,13 @@ def store(results: Results) -> None:
 
 @cli.command()
 def merge(
-    sources: Annotated[list[Path], typer.Argument(help="Other results folders.")],
+    folders: Annotated[list[Path], typer.Argument(help="Other results folders.")],
     results: Results,
 ) -> None:
     """Add the finished runs of other results folders to one."""
     from gipo.runs.merge import merge
 
-    merge(sources, results, _say)
+    merge(folders, results, _say)
 
 
 @cli.command()

@@ -22,7 +22,7 @@ from gipo.runs.streams import Stream
 from gipo.tables import STATISTICS
 
 
-class Source(Protocol):
+class Transitions(Protocol):
     """Holds the transitions that a learner learns from: a replay, or batches that were sampled in another process."""
 
     device: torch.device
@@ -171,7 +171,7 @@ class Learner(UpdateRule):
 
     model: MLPPolicy
 
-    def __init__(self, spec: RunSpec, replay: Source) -> None:
+    def __init__(self, spec: RunSpec, replay: Transitions) -> None:
         self.spec, self.replay = spec, replay
         self.objective = objectives.make(spec.objective.name, **spec.objective.parameters)
         self.updates = 0

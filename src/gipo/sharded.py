@@ -18,7 +18,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from gipo import objectives
-from gipo.learner import Health, Losses, Source, UpdateRule
+from gipo.learner import Health, Losses, Transitions, UpdateRule
 from gipo.models.openvla_oft.packed import PackedPolicy
 from gipo.runs.spec import RunSpec
 
@@ -34,13 +34,13 @@ class ShardedLearner(UpdateRule):
     Args:
         spec: the run.
         model: the policy, on this process's device.
-        source: where this process's share of the transitions lies.
+        transitions: this process's share of them.
     """
 
     model: PackedPolicy
 
-    def __init__(self, spec: RunSpec, model: PackedPolicy, source: Source) -> None:
-        self.spec, self.model, self.source = spec, model, source
+    def __init__(self, spec: RunSpec, model: PackedPolicy, transitions: Transitions) -> None:
+        self.spec, self.model, self.transitions = spec, model, transitions
         self.objective = objectives.make(spec.objective.name, **spec.objective.parameters)
         self.updates = 0
         self.processes = dist.get_world_size() if dist.is_initialized() else 1
@@ -58,7 +58,7 @@ class ShardedLearner(UpdateRule):
         """One optimiser step.
 
         Args:
-            index: flat positions in the source of this process's shares of the micro-batches, int64 [accumulation, B].
+            index: flat positions in this process's share of the micro-batches, int64 [accumulation, B].
 
         Returns:
             Losses of the whole update, without their graph, and the gradient norms before clipping.
@@ -71,7 +71,7 @@ class ShardedLearner(UpdateRule):
         for number, positions in enumerate(index, 1):
             if isinstance(self.model, FSDPModule):
                 self.model.set_requires_gradient_sync(number == len(index))
-            losses = self.losses(self.source.gather(positions))
+            losses = self.losses(self.transitions.gather(positions))
             (self.total(losses, moves_policy) / len(index)).backward()
             parts.append(self._of_the_whole(losses))
         whole = joined(parts)

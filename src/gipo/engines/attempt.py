@@ -52,11 +52,11 @@ def attempt(
         if directory.finished:
             say(f"{spec.run_id} is finished already")
             return
-        source = origin(*training_modules(spec))
-        if kept.restore(directory, source["code_digest"]):
+        made_by = origin(*training_modules(spec))
+        if kept.restore(directory, made_by["code_digest"]):
             say(f"{spec.run_id} was finished by this code before; its results are back in place")
             return
-        work(directory, source, say)
+        work(directory, made_by, say)
         kept.keep(directory)
         directory.checkpoint.unlink(missing_ok=True)
         shutil.rmtree(directory.scratch, ignore_errors=True)

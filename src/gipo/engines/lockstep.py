@@ -56,8 +56,8 @@ def train(
     check_device(device)
     torch.set_num_threads(1)
 
-    def work(directory: RunDirectory, source: dict[str, Any], tell: Callable[[str], None]) -> None:
-        run = Run(spec, source, workers, torch.device(device), pretrained.resolve())
+    def work(directory: RunDirectory, origin: dict[str, Any], tell: Callable[[str], None]) -> None:
+        run = Run(spec, origin, workers, torch.device(device), pretrained.resolve())
         try:
             run.restore(directory, tell)
             run.loop(directory, checkpoint_seconds, ProgressLog(spec, directory, tell))
@@ -72,11 +72,11 @@ class Run:
     """The state of a run between two rounds, and the round."""
 
     def __init__(
-        self, spec: RunSpec, source: dict[str, Any], workers: int, device: torch.device, pretrained: Path
+        self, spec: RunSpec, origin: dict[str, Any], workers: int, device: torch.device, pretrained: Path
     ) -> None:
         replay = spec.replay
         self.spec = spec
-        self.record = Record(source, device)
+        self.record = Record(origin, device)
         self.pace = Pace(replay.capacity, spec.lifetime_updates, replay.warmup_steps)
         self.suite = make_suite(spec, pretrained)
         self.replay = Replay(

@@ -17,24 +17,24 @@ NAMED = 5
 """Conflicts that are named one by one."""
 
 
-def merge(sources: Sequence[Path], results: Path, tell: Callable[[str], None] = print) -> None:
+def merge(folders: Sequence[Path], results: Path, tell: Callable[[str], None] = print) -> None:
     """Add the finished runs of other results folders. What a run is called says what it is, so equal ones are one.
 
     Everything is read and compared first: where one run cannot be taken, none is.
 
     Args:
-        sources: results folders, with runs below ``runs``.
-        results: the folder that they are added to.
-        tell: takes a line for each source, and one on runs that were made by other code than today's.
+        folders: the others, with runs below ``runs``.
+        results: where they are added.
+        tell: takes a line for each folder, and one on runs that were made by other code than today's.
 
     Raises:
-        GipoError: a source has no runs; a run in it is damaged, or lies under another name than its own; two runs of
+        GipoError: a folder has no runs; a run in it is damaged, or lies under another name than its own; two runs of
             one name have different results; or a run that is to be added is being trained in `results`.
     """
     taken: dict[str, FinishedRun] = {}
     conflicts: list[str] = []
-    for source in sources:
-        runs, unfinished = _runs(source)
+    for folder in folders:
+        runs, unfinished = _runs(folder)
         new = 0
         for run in runs:
             name = run.spec.run_id
@@ -45,7 +45,7 @@ def merge(sources: Sequence[Path], results: Path, tell: Callable[[str], None] = 
                 new += 1
             elif _results(run) != _results(other):
                 conflicts.append(f"{name}: {_where(run)}, {_where(other)}")
-        tell(f"{source}: {new} of {len(runs)} finished runs are new here; {unfinished} unfinished ones are left out")
+        tell(f"{folder}: {new} of {len(runs)} finished runs are new here; {unfinished} unfinished ones are left out")
     if conflicts:
         more = f"\nand {len(conflicts) - NAMED} more" if len(conflicts) > NAMED else ""
         raise GipoError("the results of one run differ; nothing was copied\n" + "\n".join(conflicts[:NAMED]) + more)
@@ -56,14 +56,14 @@ def merge(sources: Sequence[Path], results: Path, tell: Callable[[str], None] = 
         _copy(run, RunDirectory(results / "runs" / name), tell)
 
 
-def _runs(source: Path) -> tuple[list[FinishedRun], int]:
+def _runs(folder: Path) -> tuple[list[FinishedRun], int]:
     """Finished runs of a results folder, all readable, and the number of unfinished ones."""
-    directories = [RunDirectory(spec.parent) for spec in sorted(source.glob("runs/*/*/*/*/spec.json"))]
+    directories = [RunDirectory(spec.parent) for spec in sorted(folder.glob("runs/*/*/*/*/spec.json"))]
     if not directories:
-        raise GipoError(f"{source} has no runs; expected a results folder, with runs/<task>/<regime>/<method>/<seed>")
+        raise GipoError(f"{folder} has no runs; expected a results folder, with runs/<task>/<regime>/<method>/<seed>")
     runs = [FinishedRun.read(directory.path) for directory in directories if directory.finished]
     for run in runs:
-        if run.directory.path != source / "runs" / run.spec.run_id:
+        if run.directory.path != folder / "runs" / run.spec.run_id:
             raise GipoError(f"{run.directory.path} holds another run, {run.spec.run_id}")
         run.metrics(), run.evaluation()
         if not run.directory.policy.exists():

@@ -77,16 +77,16 @@ def train(
 
 
 def _train(
-    spec: RunSpec, machine: Machine, directory: RunDirectory, source: dict[str, Any], tell: Callable[[str], None]
+    spec: RunSpec, machine: Machine, directory: RunDirectory, origin: dict[str, Any], tell: Callable[[str], None]
 ) -> None:
-    if unfinished(spec, directory, source["code_digest"], tell) is None:
+    if unfinished(spec, directory, origin["code_digest"], tell) is None:
         shutil.rmtree(directory.scratch, ignore_errors=True)
     with _cluster(spec):
         supervisor = Supervisor(spec, directory, machine, tell)
         supervisor.run()
         summary = supervisor.summary()
     state = checkpoint.load(directory.checkpoint)
-    record = Record(source, torch.device(machine.device))
+    record = Record(origin, torch.device(machine.device))
     record.load_state(state["record"])
     record.evaluations = Snapshots(directory.path).evaluations()
     write_json(directory.engine, summary)

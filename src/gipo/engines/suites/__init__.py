@@ -20,7 +20,7 @@ from gipo.models.categorical import sample_tokens
 from gipo.runs.spec import RunSpec
 
 if TYPE_CHECKING:  # costs seconds to import, in every process
-    from gipo.learner import Learner, Source
+    from gipo.learner import Learner, Transitions
     from gipo.sharded import ShardedLearner
 
 Array = npt.NDArray[Any]
@@ -100,8 +100,8 @@ class RunSuite(Protocol):
     def make_actor(self, device: torch.device) -> Actor:
         """A model with weights to come."""
 
-    def make_learner(self, source: Source) -> Learner | ShardedLearner:
-        """A learner of the untrained model, on the device of ``source``, where its transitions will lie.
+    def make_learner(self, transitions: Transitions) -> Learner | ShardedLearner:
+        """A learner of the untrained model, on the device where ``transitions`` will lie.
 
         A suite that the lockstep engine can run (`gipo.suites.Suite.lockstep`) gives a `gipo.learner.Learner`.
         """

@@ -12,7 +12,7 @@ from gipo.engines.suites import Actor, Array
 from gipo.engines.suites.network import NetworkActor
 from gipo.envs.libero import SPLIT, LiberoEnv, Observation, Start, episode_start
 from gipo.envs.libero_shaped import reach
-from gipo.learner import Learner, Source
+from gipo.learner import Learner, Transitions
 from gipo.models.openvla_oft.images import SIZE, preprocess
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.normalisation import read_statistics
@@ -43,7 +43,7 @@ class View(Protocol):
     def make_actor(self, device: torch.device) -> Actor:
         """The untrained model, acting."""
 
-    def make_learner(self, source: Source) -> Learner | ShardedLearner:
+    def make_learner(self, transitions: Transitions) -> Learner | ShardedLearner:
         """The untrained model, learning."""
 
 
@@ -81,11 +81,11 @@ class Frames:
         model = self._make_model(device)
         return Actor(model, model.load_trained, device)
 
-    def make_learner(self, source: Source) -> ShardedLearner:
+    def make_learner(self, transitions: Transitions) -> ShardedLearner:
         """On one process or several."""
         from gipo.sharded import ShardedLearner
 
-        return ShardedLearner(self.spec, self._make_model(source.device), source)
+        return ShardedLearner(self.spec, self._make_model(transitions.device), transitions)
 
     def _make_model(self, device: torch.device) -> PackedPolicy:
         """The pretrained model with untrained LoRA and value head; bfloat16 on a GPU."""
@@ -130,9 +130,9 @@ class States:
         """The network of the run."""
         return NetworkActor(self.spec, self.observation_size, self.action_dimensions, device)
 
-    def make_learner(self, source: Source) -> Learner:
+    def make_learner(self, transitions: Transitions) -> Learner:
         """A learner of the untrained network."""
-        return Learner(self.spec, source)
+        return Learner(self.spec, transitions)
 
 
 def make_view(spec: RunSpec, pretrained: Path) -> View:
@@ -206,9 +206,9 @@ class LiberoSuite:
         """A model with weights to come."""
         return self.view.make_actor(device)
 
-    def make_learner(self, source: Source) -> Learner | ShardedLearner:
+    def make_learner(self, transitions: Transitions) -> Learner | ShardedLearner:
         """A learner of the untrained model."""
-        return self.view.make_learner(source)
+        return self.view.make_learner(transitions)
 
     def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
         """Episode e plays task e modulo their number from an evaluation state, by the most probable tokens."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from gipo.engines.suites import Actor, Array, Environment
-from gipo.learner import Learner, Source
+from gipo.learner import Learner, Transitions
 from gipo.models.categorical import sample_tokens
 from gipo.models.mlp import make_model
 from gipo.runs.spec import RunSpec
@@ -64,9 +64,9 @@ class NetworkSuite:
         """The network with weights to come."""
         return NetworkActor(self.spec, self.observation_size, self.action_dimensions, device)
 
-    def make_learner(self, source: Source) -> Learner:
+    def make_learner(self, transitions: Transitions) -> Learner:
         """A learner of the untrained network."""
-        return Learner(self.spec, source)
+        return Learner(self.spec, transitions)
 
     def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
         """The run's evaluation episodes side by side, the same ones at every update; actions are sampled."""
