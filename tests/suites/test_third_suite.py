@@ -40,7 +40,7 @@ def test_an_asynchronous_run_of_it_learns(checkout: Checkout, tmp_path: Path) ->
     config = checkout.root / "workflow" / "config"
     engine = "asynchronous: {inference_batch: 8, inference_seconds: 0.05}\n"
     (config / "toy-asynchronous.yaml").write_text((config / "toy.yaml").read_text() + engine)
-    evaluation = train(checkout, tmp_path, "fresh", scale="toy-asynchronous")
+    evaluation = train(checkout, tmp_path, "stale", scale="toy-asynchronous")
     assert evaluation.loc[200, "return"] > evaluation.loc[0, "return"] + 5
     assert evaluation.loc[200, "success_any"] > 0
 
