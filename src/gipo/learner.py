@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -20,6 +21,14 @@ from gipo.replay import Batch, Segments
 from gipo.runs.spec import LearnerSpec, RunSpec
 from gipo.runs.streams import Stream
 from gipo.tables import STATISTICS
+
+
+@contextmanager
+def untrained_weights(spec: RunSpec) -> Iterator[None]:
+    """Weights that are made in this context, on the CPU, follow from the run's seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(spec.generator(Stream.WEIGHTS).integers(2**63)))
+        yield
 
 
 class Transitions(Protocol):
@@ -176,8 +185,7 @@ class Learner(UpdateRule):
         self.objective = objectives.make(spec.objective.name, **spec.objective.parameters)
         self.updates = 0
         device = replay.device
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(spec.generator(Stream.WEIGHTS).integers(2**63)))
+        with untrained_weights(spec):
             self.model = make_model(spec, replay.observation_size, replay.action_dimensions).to(device)
         self.policy = ParameterVector(self.model.policy_parameters())
         self.value = ParameterVector(self.model.value_parameters())

@@ -12,7 +12,7 @@ from gipo.engines.suites import Actor, Array
 from gipo.engines.suites.network import NetworkActor
 from gipo.envs.libero import SPLIT, LiberoEnv, Observation, Start, episode_start
 from gipo.envs.libero_shaped import reach
-from gipo.learner import Learner, Transitions
+from gipo.learner import Learner, Transitions, untrained_weights
 from gipo.models.openvla_oft.images import SIZE, preprocess
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.normalisation import read_statistics
@@ -88,7 +88,7 @@ class Frames:
         return ShardedLearner(self.spec, self._make_model(transitions.device), transitions)
 
     def _make_model(self, device: torch.device) -> PackedPolicy:
-        """The pretrained model with untrained LoRA and value head; bfloat16 on a GPU."""
+        """The pretrained model with untrained LoRA and value head, drawn from the run's seed; bfloat16 on a GPU."""
         from gipo.models.openvla_oft.packed import PackedPolicy
         from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
         from gipo.models.openvla_oft.pretrained import load
@@ -97,7 +97,8 @@ class Frames:
         model = load(self.directory, proprio=self.openvla.proprio, dtype=dtype, device=device)
         tokenizer = read_tokenizer(self.directory)
         prompts = [prompt_ids(tokenizer, instruction) for instruction in self.instructions]
-        policy = OpenVLAOFTPolicy(model, self.openvla.rank)
+        with untrained_weights(self.spec):
+            policy = OpenVLAOFTPolicy(model, self.openvla.rank)
         return PackedPolicy(policy, self.layout, prompts, self.openvla.proprio).to(device)
 
 
