@@ -20,8 +20,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def checkout(shared: Path) -> Checkout:
-    """A copy of this checkout as it was when the tests began; not to be edited."""
-    copy = Checkout(shared / "checkout")
+    """A copy of this checkout as it was when the tests began, in a folder with an awkward name; not to be edited."""
+    copy = Checkout(shared / "für my study #1 & more")
     with FileLock(shared / "checkout.lock"):
         if not copy.root.exists():
             copy_checkout(ROOT, copy.root)
