@@ -10,6 +10,9 @@ from filelock import FileLock
 
 from checkout import ROOT, Checkout, copy_checkout
 
+AWKWARD = {"HOME": "/dev/null", "TMPDIR": "/nonexistent", "MUJOCO_GL": "none at all", "GIT_DIR": "/nonexistent"}
+"""No home, no such folder for temporary files, a renderer that does not exist, and a repository elsewhere."""
+
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
@@ -20,8 +23,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def checkout(shared: Path) -> Checkout:
-    """A copy of this checkout as it was when the tests began; not to be edited."""
-    copy = Checkout(shared / "checkout")
+    """A copy of this checkout as it was when the tests began, in a folder with an awkward name; not to be edited."""
+    copy = Checkout(shared / "für my study #1 & more")
     with FileLock(shared / "checkout.lock"):
         if not copy.root.exists():
             copy_checkout(ROOT, copy.root)
@@ -43,7 +46,10 @@ def finished(checkout: Checkout, shared: Path) -> Path:
     directory = shared / "finished"
     with FileLock(shared / "finished.lock"):
         if not (directory / "results" / "smoke" / "report.html").exists():
-            done = checkout.snakemake(directory)
+            with pytest.MonkeyPatch.context() as machine:
+                for name, value in AWKWARD.items():
+                    machine.setenv(name, value)
+                done = checkout.snakemake(directory)
             assert done.returncode == 0, done.stderr
             (shared / "finished.txt").write_text(done.stderr)
     return directory

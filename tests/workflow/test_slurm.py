@@ -41,7 +41,7 @@ def cluster(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Che
     """A checkout that is set up for this cluster."""
     if reason := missing_slurm():
         pytest.skip(reason)
-    return on_slurm(copy_checkout(checkout.root, tmp_path_factory.mktemp("slurm") / "cluster"), SITE)
+    return on_slurm(copy_checkout(checkout.root, tmp_path_factory.mktemp("slurm") / "it's my cluster #1"), SITE)
 
 
 class Study:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
 
 try:
     from gipo import surroundings
+    from gipo.cluster.steps import quote_python
     from gipo.errors import GipoError
 except ModuleNotFoundError as error:
     raise WorkflowError(
@@ -18,6 +20,11 @@ except ModuleNotFoundError as error:
 
 try:
     surroundings.check_package(Path(workflow.basedir))
+    for place in (Path(workflow.basedir), Path.cwd()):
+        if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+            surroundings.check_path(place, surroundings.NOT_FOR_IMAGES, "Apptainer")
+        if workflow.executor_plugin and workflow.executor_plugin.name == "slurm":
+            surroundings.check_path(place, surroundings.NOT_FOR_SLURM, "SLURM")
 except GipoError as error:
     raise WorkflowError(str(error)) from None
 
@@ -27,5 +34,6 @@ os.environ["PATH"] = os.pathsep.join(
 )
 
 if workflow.is_main_process and not workflow.dryrun:
+    quote_python()
     surroundings.end_with_the_terminal()
     surroundings.take_turn(Path(".snakemake"), logger.warning)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -169,8 +170,8 @@ def job_findings(partition: str, site: Site, work: Path, seconds: float) -> Iter
     asked = [*_place(site, partition), "-c", "1", "--mem=2000", "-t", "2", "-J", "gipo-doctor"]
     asked += ["-o", str(log), "-D", str(work)]
     gpu = partition == site.train_partition and site.device == "cuda"
-    command = f"'{sys.executable}' -m gipo.cluster.probe '{out}'" + (" --gpu" if gpu else "")
-    command += " --images" if site.containers else ""
+    command = shlex.join([sys.executable, "-m", "gipo.cluster.probe", str(out)])
+    command += (" --gpu" if gpu else "") + (" --images" if site.containers else "")
     sent = _run("sbatch", "--parsable", *asked, "--wrap", command)
     if sent.returncode:
         yield Finding(False, f"partition {partition}: the test job was refused: {sent.stderr.strip()}")

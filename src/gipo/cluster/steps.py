@@ -7,12 +7,25 @@ share a GPU would then come one after the other, and each alone leaves most of t
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import sys
 import threading
 from typing import Any
 
 IDENTITY = ("SLURM_JOB_ID", "SLURM_JOBID")
 """Variables that tell a step its job. It gets no other of SLURM's, which it would take for options of its own."""
+
+
+def quote_python() -> None:
+    """Let jobs be submitted with a Python whose path has spaces or quotes: the plugins put it into a command bare."""
+    from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+    RemoteExecutor.get_python_executable = _quoted_python
+
+
+def _quoted_python(executor: Any) -> str:
+    return shlex.quote(sys.executable)
 
 
 def side_by_side(workflow: Any) -> None:
@@ -27,6 +40,7 @@ def side_by_side(workflow: Any) -> None:
     from snakemake_executor_plugin_slurm_jobstep import Executor
 
     Executor.run_job = start
+    Executor.get_python_executable = _quoted_python
     workflow.global_resources["_nodes"] = int(at_once)  # one node per step, says --jobs 1
 
 
