@@ -149,9 +149,21 @@ def test_a_row_of_the_laptop_scale_fits_in_80_columns(handler):
     start_run(handler, 1, RUNS[-1])
     progress(RUNS[-1], episode_return=1304.2)
     handler.session.look()
-    width = lines.width(handler.session)
+    width = lines.width(handler.session, None)
     assert len(lines.running_row(handler.session.running[1], width)) <= 80
     assert len(lines.header(width)) <= 80
+
+
+def test_names_that_are_too_long_for_a_terminal_lose_their_beginning(handler):
+    run = Path("results/runs/door-open-v3/refreshed/vtrace-gipo-1-1/seed0-abcdef12")
+    begin(handler, [run])
+    start_run(handler, 1, run)
+    progress(run, updates_per_second=0.5, episode_return=1304.2)
+    handler.session.look()
+    row = lines.running_row(handler.session.running[1], lines.width(handler.session, 80))
+    assert row.startswith("… refreshed vtrace-gipo-1-1 seed 0 ")
+    assert row.endswith("1.7 h left")
+    assert 80 - lines.TIME <= len(row) <= 80
 
 
 def test_a_failed_run_shows_its_log_and_counts_until_it_succeeds(handler, capfd):

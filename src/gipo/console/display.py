@@ -41,6 +41,11 @@ class Display:
         self._ticker: threading.Thread | None = None
         self._summed_up = time.monotonic()
 
+    @property
+    def width(self) -> int:
+        """Of the names of runs."""
+        return lines.width(self.session, self.console.width if self.on_terminal else None)
+
     def say(self, line: str, style: str = "") -> None:
         """Print a line that stays."""
         with self.lock:
@@ -76,7 +81,7 @@ class Display:
         while not self._end.wait(self.TICK):
             with self.lock:
                 for job in self.session.look():
-                    self.say(lines.finished_row(job, lines.width(self.session)))
+                    self.say(lines.finished_row(job, self.width))
                 if self._live:
                     self._live.update(self._region(), refresh=True)
                 else:
@@ -91,13 +96,12 @@ class Display:
 
     def _region(self) -> Group:
         """What is being done now, and how far all of it is."""
-        width = lines.width(self.session)
-        rows = [lines.running_row(job, width) for job in self.session.being_made]
+        rows = [lines.running_row(job, self.width) for job in self.session.being_made]
         if len(rows) > (most := max(1, self.console.height - 6)):
             rows[most:] = [f"and {len(rows) - most} more runs"]
         if others := lines.others(self.session):
             rows.append(f"also: {others}")
-        rows = ([lines.header(width)] if self.session.being_made else []) + rows
+        rows = ([lines.header(self.width)] if self.session.being_made else []) + rows
         texts = [Text(row, "dim", no_wrap=True, overflow="ellipsis") for row in rows]
         return Group(*texts, Text(lines.summary(self.session), "bold", no_wrap=True, overflow="ellipsis"))
 

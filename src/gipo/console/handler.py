@@ -114,7 +114,7 @@ class LogHandler(LogHandlerBase):
         self.session.begin(counts)
         self.display.say(lines.opening(self.session))
         if self.session.runs_left and not self.display.on_terminal:
-            self.display.say(lines.header(lines.width(self.session)), "dim")
+            self.display.say(lines.header(self.display.width), "dim")
         self.began = True
         self.display.start()
 
@@ -126,7 +126,7 @@ class LogHandler(LogHandlerBase):
     def _finished(self, number: int) -> None:
         job = self.session.finished(number)
         if job and job.run:
-            self.display.say(lines.finished_row(job, lines.width(self.session)))
+            self.display.say(lines.finished_row(job, self.display.width))
 
     def _failed(self, record: Any) -> None:
         job = self.session.broke(record.jobid)

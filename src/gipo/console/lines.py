@@ -17,6 +17,10 @@ TAIL = 12
 """Lines of a failed job's log that are shown."""
 
 
+TIME = 11
+"""Width of the time, the last column."""
+
+
 def header(width: int) -> str:
     """Names of the columns; ``width`` is that of the first one."""
     return "  ".join(["training run".ljust(width), *(name.rjust(size) for name, size in COLUMNS.items()), "time"])
@@ -25,7 +29,12 @@ def header(width: int) -> str:
 def _row(name: str, width: int, progress: Progress | None, done: str, took: str) -> str:
     values = {"done": done} | (progress.measured() if progress else {})
     cells = [values.get(column, "").rjust(size) for column, size in COLUMNS.items()]
-    return "  ".join([name.ljust(width), *cells, took]).rstrip()
+    return "  ".join([_fitted(name, width), *cells, took]).rstrip()
+
+
+def _fitted(name: str, width: int) -> str:
+    """A name of that width; what is cut off is its beginning, as seeds and methods tell runs apart."""
+    return name.ljust(width) if len(name) <= width else f"…{name[len(name) - width + 1 :]}"
 
 
 def running_row(job: Job, width: int) -> str:
@@ -42,10 +51,12 @@ def finished_row(job: Job, width: int) -> str:
     return _row(job.name, width, job.progress, "100%", duration(seconds))
 
 
-def width(session: Session) -> int:
-    """Of the names of all runs."""
+def width(session: Session, columns: int | None) -> int:
+    """Of the names of all runs, as far as a terminal of so many columns has room for them."""
     named = [str(job.run) for job in session.running.values() if job.run]
-    return max((len(label(run)) for run in [*map(str, session.study), *named]), default=0)
+    longest = max((len(label(run)) for run in [*map(str, session.study), *named]), default=0)
+    others = sum(2 + size for size in COLUMNS.values()) + 2 + TIME
+    return longest if columns is None else max(1, min(longest, columns - others))
 
 
 def opening(session: Session) -> str:
@@ -86,7 +97,8 @@ def now(session: Session) -> str:
 def ending(session: Session, target: str | None, log: str | None) -> list[str]:
     """What became of it, and where to read on."""
     elapsed = duration(time.monotonic() - session.began)
-    made = _count(session.runs_done, "training run") if session.runs_done else _count(session.jobs_done, "job")
+    runs = session.runs_done + session.runs_left
+    made = _count(session.runs_done, "training run") if runs else _count(session.jobs_done, "job")
     made = f"{made} in {elapsed}"
     if session.failed:
         left = sum(session.left.values()) - len(session.failed)
