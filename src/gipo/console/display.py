@@ -90,7 +90,7 @@ class Display:
             self.say(f"{time.strftime('%H:%M')} {lines.summary(self.session)}" + (f" · now {doing}" if doing else ""))
 
     def _region(self) -> Group:
-        """What is being done now, and how far all of it is."""
+        """The work that is being done now, and how far all of it is."""
         width = lines.width(self.session)
         rows = [lines.running_row(job, width) for job in self.session.being_made]
         if len(rows) > (most := max(1, self.console.height - 6)):
