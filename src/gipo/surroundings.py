@@ -1,4 +1,4 @@
-"""What commands need of the place where they are called, checked before anything is computed.
+"""Checks of the place where a command is called, before anything is computed.
 
 Nothing heavy is imported, so that the checks take no time.
 """

@@ -34,7 +34,7 @@ RUN_HERE = ("--help", "figure", "scorecard", "train", "merge", "plan", "details"
 ONLY_UNDERSTOOD = {
     "doctor": "asks a SLURM; test_doctor.py runs it",
     "parity": "needs what the authors' code computed; test_openvla_parity.py runs it",
-    "checkpoint": "needs the hub; test_openvla_published.py runs it",
+    "pretrained": "needs the hub; test_openvla_published.py runs it",
     "libero-assets": "fetches 100 MB; test_libero_assets.py runs it",
 }
 """Subcommands of gipo whose arguments are checked, and why no more."""
@@ -82,7 +82,7 @@ def of_make(words: list[str]) -> None:
 
 def of_python(words: list[str]) -> None:
     if words[1] == "-m":
-        assert importlib.util.find_spec(words[2])
+        assert not words[2:] or importlib.util.find_spec(words[2])
         return
     assert (ROOT / words[1]).is_file()
     if words[1].startswith("benchmarks/"):

@@ -24,7 +24,7 @@ class Site(Section):
     train_partition: Name
     """Where training runs."""
     gres: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$")] | None = None
-    """What a training job asks for beside CPUs, e.g. ``gpu:h200:1``."""
+    """Devices that a training job asks for beside CPUs, e.g. ``gpu:h200:1``."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where a training run learns."""
     containers: bool = False

@@ -1,1 +1,1 @@
-"""What ``snakemake`` shows of a study: a line for each training run, and how long the study still takes."""
+"""The console of ``snakemake`` during a study: a line for each training run, and how long the study still takes."""

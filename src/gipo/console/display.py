@@ -95,7 +95,7 @@ class Display:
             self.say(f"{time.strftime('%H:%M')} {lines.summary(self.session)}" + (f" · now {doing}" if doing else ""))
 
     def _region(self) -> Group:
-        """What is being done now, and how far all of it is."""
+        """The work that is being done now, and how far all of it is."""
         rows = [lines.running_row(job, self.width) for job in self.session.being_made]
         if len(rows) > (most := max(1, self.console.height - 6)):
             rows[most:] = [f"and {len(rows) - most} more runs"]

@@ -11,7 +11,7 @@ from gipo.files import read_json
 
 
 def planned_seconds(plan: Path) -> dict[str, float]:
-    """Wall time that `gipo plan --save` predicted for each run, by run id; empty where there is no plan."""
+    """Wall time that `gipo plan --save FILE` predicted for each run, by run id; empty where there is no plan."""
     try:
         runs = read_json(plan)["runs"]
     except GipoError:

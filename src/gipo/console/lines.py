@@ -60,7 +60,7 @@ def width(session: Session, columns: int | None) -> int:
 
 
 def opening(session: Session) -> str:
-    """What is about to be done."""
+    """Lines on the work that is about to start."""
     jobs = _count(session.others_left, "job")
     if session.runs_left:
         jobs = f"{_count(session.runs_left, 'training run')} and {jobs.replace('job', 'other job')}"
@@ -88,14 +88,14 @@ def others(session: Session) -> str:
 
 
 def now(session: Session) -> str:
-    """What runs now, in some words."""
+    """The jobs that run now, in a few words."""
     runs = [f"{job.name} {job.progress.share:.0%}" for job in session.being_made if job.progress]
     more = [f"{len(runs) - NAMED} more runs"] if len(runs) > NAMED else []
     return ", ".join([*runs[:NAMED], *more, *filter(None, [others(session)])])
 
 
 def ending(session: Session, target: str | None, log: str | None) -> list[str]:
-    """What became of it, and where to read on."""
+    """How the study ended, and where to read on."""
     elapsed = duration(time.monotonic() - session.began)
     runs = session.runs_done + session.runs_left
     made = _count(session.runs_done, "training run") if runs else _count(session.jobs_done, "job")
@@ -112,7 +112,7 @@ def ending(session: Session, target: str | None, log: str | None) -> list[str]:
 
 
 def failure(name: str, logs: list[str], details: dict[str, str], tail: int = TAIL) -> list[str]:
-    """What is known of a job that failed: its logs, so many of their last lines, and other details."""
+    """Lines on a job that failed: its logs, so many of their last lines, and other details."""
     lines = [f"failed: {name}", *(f"  {detail}: {value}" for detail, value in details.items() if value)]
     for log in logs:
         lines += [f"  log: {log}", *(f"    {line}" for line in _last_lines(log, tail))]

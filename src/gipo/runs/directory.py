@@ -61,7 +61,7 @@ class RunDirectory:
 
     @property
     def log(self) -> Path:
-        """What was said of the run, in lines, by all attempts."""
+        """Log of the run, the lines of all attempts."""
         return self.path / "run.log"
 
     @property

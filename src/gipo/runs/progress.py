@@ -74,7 +74,7 @@ class Progress:
 
 
 def read_progress(run: Path) -> Progress | None:
-    """What the progress file in the directory of a run says; None where there is none or it cannot be read."""
+    """Content of the progress file in the directory of a run; None where there is none or it cannot be read."""
     try:
         return Progress(**read_json(RunDirectory(run).progress))
     except (GipoError, TypeError):

@@ -250,7 +250,7 @@ class RunSpec(Section):
     seed: Seed
     """Seed of everything random in the run."""
     objective: ObjectiveSpec
-    """What the policy's loss is."""
+    """The policy's loss."""
     environment: EnvironmentSpec = EnvironmentSpec()
     """Action discretisation and time limit."""
     network: NetworkSpec = NetworkSpec()

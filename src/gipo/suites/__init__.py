@@ -24,7 +24,7 @@ class SweepKind:
     figure: str
     """Figure that shows it."""
     words: str
-    """What it varies."""
+    """The setting that it varies, in words."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class LiberoTask:
 
     @property
     def instruction(self) -> str:
-        """What the policy is told: the name in words, without its scene, as LIBERO's benchmark gives it."""
+        """Instruction for the policy: the name in words, without its scene, as LIBERO's benchmark gives it."""
         return " ".join(word for word in self.name.split("_") if not word.isupper() and not word.startswith("SCENE"))
 
 
