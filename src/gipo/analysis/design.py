@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from gipo.runs.spec import TINY
-
-Suite = Literal["metaworld", "libero"]
-
-NAMES: dict[str, str] = {"metaworld": "MetaWorld", "libero": "LIBERO"}
 
 
 def suite(runs: pd.DataFrame) -> str:
