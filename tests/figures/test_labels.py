@@ -91,8 +91,8 @@ def test_every_figure_has_a_title_and_what_it_is_about_as_data():
 
 
 TOY = """
-from gipo.suites import Suite, Sweep
-SUITE = Suite("toy", "Toy", ("b", "a"), "success", "toy-claim", ("fig2",), {"speed": Sweep("lagsweep", "speed")},
+from gipo.suites import Suite, SweepKind
+SUITE = Suite("toy", "Toy", ("b", "a"), "success", "toy-claim", ("fig2",), {"speed": SweepKind("lagsweep", "speed")},
               task_titles={"b": "Task B"})
 """
 SCRIPT = """
