@@ -32,7 +32,7 @@ class Number(Section):
     text: str
     """As printed, without what stands behind ±."""
     spread_text: str | None
-    """What stands behind ±: the standard deviation across tasks."""
+    """The number behind ±, the standard deviation across tasks."""
     source: str
     """Tag with brackets, ``[P]``."""
 

@@ -1,4 +1,4 @@
-"""What a table of runs was made with, as far as it decides what may be concluded from it."""
+"""The suite of a table of runs, and whether anything about the paper follows from them."""
 
 from __future__ import annotations
 

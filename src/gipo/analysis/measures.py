@@ -1,4 +1,4 @@
-"""What a claim measures: quantities of the runs, of the trust weights and of the gridworld, each as an `Estimate`.
+"""Measures of claims: quantities of the runs, of the trust weights and of the gridworld, each as an `Estimate`.
 
 A measure is a model whose fields are its arguments in claims.yaml; ``name`` chooses it. To add one, write the model and
 put it into `Measure`.
@@ -29,7 +29,7 @@ EVALUATED = {"score": "score", "success": "success_any"}
 """Quantities of evaluations, and their column: the score, and whether an episode had a success."""
 
 QUANTITIES = (*EVALUATED, "gap_share", *STATISTICS)
-"""What a `Cell` can hold: besides those, mean version gap / updates and the columns of metrics.parquet."""
+"""Quantities of a `Cell`: those, mean version gap / updates, and the columns of metrics.parquet."""
 
 
 def _known(quantity: str) -> str:
@@ -93,7 +93,7 @@ class Cell(Section):
         return found
 
     def curves(self, results: Results) -> list[Curves]:
-        """What the runs logged, of each method.
+        """Logged values of the runs of each method.
 
         Raises:
             NotTestedError: There are no such runs, or not for every seed and task.

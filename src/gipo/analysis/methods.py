@@ -36,7 +36,7 @@ _GIPO = re.compile(rf"gipo-({_NUMBER})-({_NUMBER})")
 
 @dataclass(frozen=True)
 class Method:
-    """What a name says.
+    """A name, taken apart.
 
     Attributes:
         name: as in the column ``method``.

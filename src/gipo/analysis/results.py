@@ -1,4 +1,4 @@
-"""What claims are measured on, the outputs of one scale, and what every measure has in common."""
+"""The outputs of one scale, on which claims are measured, and the base of every measure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Sweep = Annotated[str, AfterValidator(_known_sweep)]
 
 @dataclass(frozen=True)
 class Results:
-    """What claims are measured on: the outputs of one scale.
+    """The outputs of one scale, on which claims are measured.
 
     Attributes:
         tables: tidy tables of the main grid's runs.

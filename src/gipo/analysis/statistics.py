@@ -64,7 +64,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Curves:
-    """What the runs of one method in one regime logged over training.
+    """Logged values of the runs of one method in one regime, over training.
 
     Attributes:
         tasks: names, sorted.
@@ -276,7 +276,7 @@ def _band(metric: str, values: dict[str, Array], statistic: Callable[..., Array]
 
 
 def _note(arrays: list[Array]) -> str:
-    """What a reader must know about the scores behind an estimate."""
+    """A warning about the scores behind an estimate; empty if there is none."""
     bad = sum(int(np.isnan(array).sum()) for array in arrays)
     if bad:
         return f"{bad} of {sum(array.size for array in arrays)} values are NaN, so it is undefined"

@@ -64,7 +64,7 @@ def _lines(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look], column: str) ->
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What the curves are; they are formulas, so there is no n."""
+    """Say what the curves are; they are formulas, so there is no n."""
     names = ", ".join(style.label(method) for method in style.order(table["method"]))
     return (
         "Trust weight (top) and multiplier m (bottom) of a sample against its importance ratio ρ, for positive (left) "

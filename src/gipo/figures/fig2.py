@@ -74,7 +74,7 @@ def _references(axes: list[Axes], rows: pd.DataFrame) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method."""
+    """Say what is shown, n, interval method."""
     return (
         f"Evaluation return over training, {words.runs(table)} per method and regime: mean over seeds, band: its "
         "pointwise interval. The regimes share the axis of learner updates; they differ in how much new data arrives "

@@ -18,7 +18,7 @@ SUBTITLE = "LIBERO, success rate on every suite over training, fresh and stale"
 
 LIBERO = suites.get("libero")
 AXES = {"env_steps": "env steps (chunks)", "update": "learner updates"}
-"""What the curves are drawn against."""
+"""Horizontal axes: column to label."""
 
 MOST_TASKS = 4
 """Panels side by side that can be read."""
@@ -60,7 +60,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method."""
+    """Say what is shown, n, interval method."""
     count = len(table[["task", "regime", "method"]].drop_duplicates())
     return (
         f"Success rate of evaluations over training, {count} curves, {words.runs(table)} per method and regime: mean "

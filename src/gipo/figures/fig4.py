@@ -127,7 +127,7 @@ def _claims(ax: Axes, claims: pd.DataFrame) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, what domination means, n and interval method, what is reconstructed, what the paper says."""
+    """Say what is shown, what domination means, n and interval method, what is reconstructed, what the paper says."""
     n = int(table.loc[table["panel"] == "family_claims", "n"].iloc[0])
     return (
         "Gridworld of the paper's figure 4: one policy-gradient step at s₀ of a 2 x 2 grid, bias and variance exact by "

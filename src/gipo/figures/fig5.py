@@ -133,7 +133,7 @@ def _quantiles(ax: Axes, low: pd.DataFrame, high: pd.DataFrame) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method, the paper's values."""
+    """Say what is shown, n, interval method, the paper's values."""
     paper = ""
     if table["paper"].notna().any():
         paper = (

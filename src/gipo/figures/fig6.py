@@ -157,7 +157,7 @@ def _curves(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method, the authors' values."""
+    """Say what is shown, n, interval method, the authors' values."""
     paper = ""
     if table["paper"].notna().any():
         paper = (

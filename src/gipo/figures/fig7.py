@@ -125,7 +125,7 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method, the authors' values."""
+    """Say what is shown, n, interval method, the authors' values."""
     runs, methods = table[table["panel"] == "run"], table[table["panel"] == "method"]
     paper = left_out = ""
     if table["paper"].notna().any():

@@ -161,7 +161,7 @@ def _r(row: dict[Hashable, Any]) -> str:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method, the correlations and the authors' value."""
+    """Say what is shown, n, interval method, the correlations and the authors' value."""
     configurations = table[table["panel"] == "configuration"]
     sentences = [
         f"D0.95 (95th percentile of |log ρ|) against the mean version gap of a batch on {table['task'].iloc[0]}, both "

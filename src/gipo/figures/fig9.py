@@ -195,7 +195,7 @@ def _legend(figure: Figure, table: pd.DataFrame, looks: dict[str, Look]) -> None
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method, and what the model says beside what was measured."""
+    """Say what is shown, n, interval method, and what the model says beside what was measured."""
     shown = table[(table["statistic"] != "best_sigma") & table["value"].notna()]
     return (
         f"Sigma sensitivity of GIPO on {table['task'].iloc[0]}, {words.runs(shown)} per configuration and regime: "

@@ -26,7 +26,7 @@ PAPER_SUITE, PAPER_REGIME = "metaworld", "stale"
 """Where the paper has IQMs."""
 
 SCORES = {"baselines": "normalised score", "success": "success rate"}
-"""What a score is, see `gipo.suites.Suite.score`."""
+"""Kind of score (`gipo.suites.Suite.score`) to its name."""
 
 CHAMPION = "gipo-1-1"
 """Id of the configuration that the paper's ranking names; where it was not run, the first GIPO stands for it."""
@@ -185,7 +185,7 @@ def published_iqms(ax: Axes, looks: dict[str, Look], regime: str) -> bool:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What the panels show, n, interval method, the paper's values."""
+    """Say what the panels show, n, interval method, the paper's values."""
     estimates = table[table["panel"] != "run"]
     few = " With fewer than four runs the IQM is their mean." if table["tasks"].max() * table["seeds"].max() < 4 else ""
     score, theirs = "Success rate", ""

@@ -103,7 +103,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown and what was kept equal, n, interval method."""
+    """Say what is shown and what was kept equal, n, interval method."""
     known = table[table["value"].notna()]
     return (
         f"How results depend on staleness, {words.runs(table)} per method and lifetime; the paper has two lifetimes, "

@@ -61,7 +61,7 @@ _NEAR = 0.12
 
 
 def title(method: Method) -> str:
-    """What a method is, as the paper writes it, without the study's label."""
+    """Name of a method as the paper writes it, without the study's label."""
     written = methods.without_vtrace(method.id).partition("[")[0].rpartition(":")[2]
     words = _TITLES.get(method.objective, written)
     if method.sigmas:

@@ -116,7 +116,7 @@ def _shares(ax: Axes, rows: pd.DataFrame, names: list[str]) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, what stands on top, n, interval method, the paper's values."""
+    """Say what is shown, what stands on top, n, interval method, the paper's values."""
     iqm = table[table["panel"] == "iqm"]
     return (
         f"Interquartile mean of the normalised score on stale data, {words.runs(iqm)} per configuration, best first; "

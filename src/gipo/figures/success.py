@@ -149,7 +149,7 @@ def _cell(ax: Axes, cell: dict[Hashable, Any], x: float, y: float) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What the numbers are, n, interval method, sources of the published rates."""
+    """Say what the numbers are, n, interval method, sources of the published rates."""
     ours = table[table["kind"] != "published"].astype({"seeds": "int64"})
     return (
         f"Success rates of evaluations, {words.runs(ours)} per method and regime: mean over the evaluations in the "

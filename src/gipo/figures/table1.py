@@ -175,7 +175,7 @@ def _plus_minus(value: float, std: float, form: str) -> str:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What the numbers are, n, interval method, sources of the paper's values."""
+    """Say what the numbers are, n, interval method, sources of the paper's values."""
     spread = "" if table["tasks"].max() > 1 else " With a single task there is no standard deviation across tasks."
     single = f"; † {SINGLE_RUN} [C]" if _single_runs(table).any() else ""
     return (

@@ -109,7 +109,7 @@ def _interaction(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, whether the combination wins, how targets were made, n, interval method."""
+    """Say what is shown, whether the combination wins, how targets were made, n, interval method."""
     iqm = table[table["panel"] == "iqm"]
     return (
         f"Advantages from GAE or V-trace, with no weight on the ratio (No-Clip) or GIPO's, {words.runs(iqm)} each. "

@@ -1,4 +1,4 @@
-"""What the figures about sampled data share: the task and regime that the paper shows, and windowed values of runs."""
+"""Shared by the figures about sampled data: the task and regime that the paper shows, and windowed values of runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def shown_regime(regimes: Iterable[str]) -> str:
 
 
 def one_run(statistic: str, task: str, regime: str, name: str) -> paper.Number | None:
-    """What the authors logged in their one run of a method on `TASK` in `REGIME`; None where there is none."""
+    """The authors' number from their one run of a method on `TASK` in `REGIME`; None where there is none."""
     logged = paper.group(f"door_open.{statistic}")
     return logged.get(methods.read(name).id) if (task, regime) == (TASK, REGIME) else None
 
