@@ -1,5 +1,6 @@
-"""Published numbers, checked against what their sources print and against each other."""
+"""Published numbers, checked against what their sources print and against each other, and kept in one place."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,32 @@ def test_a_malformed_group_is_named_with_its_key(content: str, message: str, tmp
     (tmp_path / "paper.yaml").write_text(content)
     with pytest.raises(GipoError, match=message):
         paper.groups(tmp_path / "paper.yaml")
+
+
+ALSO_SETTINGS = ("lifetime", "settings.libero", "updates", "cost.libero")
+"""Groups whose numbers are defaults of a run, or too plain to be looked for."""
+
+TELLING = sorted(
+    {
+        text
+        for name in paper.groups()
+        for number in paper.group(name).values()
+        for text in (number.text, number.spread_text or "")
+        if name not in ALSO_SETTINGS and len(re.sub("[^0-9]", "", text).lstrip("0")) >= 3
+    }
+)
+
+
+def test_a_telling_number_stands_nowhere_else_in_the_package() -> None:
+    """Numbers of three digits and more; those in the details of the implementation are quotations of their sources."""
+    assert {"0.180", "0.730", "0.793", "43,677"} <= set(TELLING)
+    found = []
+    for path in sorted(paper.NUMBERS.parent.rglob("*.*")):
+        if path.suffix not in (".py", ".yaml", ".html") or path.name in ("paper.yaml", "details.yaml"):
+            continue
+        source = path.read_text(encoding="utf-8")
+        for text in TELLING:
+            forms = "|".join(re.escape(form) for form in {text, text.replace(",", "")})
+            if re.search(rf"(?<![\d.,])(?:{forms})(?![\d]|\.\d)", source):
+                found.append((path.name, text))
+    assert found == []

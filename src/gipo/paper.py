@@ -15,7 +15,7 @@ from gipo.errors import GipoError
 NUMBERS = Path(__file__).with_name("paper.yaml")
 
 _DIGITS = r"\d[\d,]*(\.\d+)?"
-_PLACEHOLDER = re.compile(r"\{(?P<one>[^{}]+?)(?: (?P<sign>[-/]) (?P<other>[^{}]+?))?(?P<percent> %)?\}")
+_PLACEHOLDER = re.compile(r"\{(?P<one>[^{}]+?)(?: (?P<sign>[-/]) (?P<other>[^{}]+?))?(?P<form> %| mean)?\}")
 
 
 class Group(Section):
@@ -32,7 +32,7 @@ class Number(Section):
     text: str
     """As printed, without what stands behind ±."""
     spread_text: str | None
-    """The number behind ±: the standard deviation across tasks."""
+    """The number behind ±, the standard deviation across tasks."""
     source: str
     """Tag with brackets, ``[P]``."""
 
@@ -104,7 +104,7 @@ def words(text: str) -> str:
     """A text with its placeholders filled in.
 
     ``{iqm/ppo-clip}`` is a number as printed, ``{a - b}`` a difference with as many decimals as its terms, ``{a / b}``
-    a ratio to two digits, ``{a %}`` a share in per cent.
+    a ratio to two digits, ``{a %}`` a share in per cent, ``{a mean}`` one without what stands behind ±.
 
     Raises:
         GipoError: a placeholder names no number.
@@ -114,8 +114,10 @@ def words(text: str) -> str:
 
 def _filled(match: re.Match[str]) -> str:
     one = number(match["one"])
-    if match["percent"]:
+    if match["form"] == " %":
         return f"{100 * one.value:.3g} %"
+    if match["form"] == " mean":
+        return one.text
     if not match["sign"]:
         return one.text if one.spread_text is None else f"{one.text} ± {one.spread_text}"
     other = number(match["other"])

@@ -20,8 +20,10 @@ from gipo.analysis.statistics import Estimate
 from gipo.errors import GipoError
 
 ORDERING = {"reproduced": [{"low": {"above": 0}}], "not_reproduced": [{"value": {"at_most": 0}}], "why": "because"}
-STALE_GIPO = {"quantity": "score", "method": "gipo-1-1", "regime": "stale"}
-STALE_PPO = STALE_GIPO | {"method": "ppo-clip"}
+GIPO = {"name": "gipo", "parameters": {"sigma_pos": 1, "sigma_neg": 1}}
+PPO, SAPO, NO_CLIP = ({"name": name} for name in ("ppo_clip", "sapo", "no_clip"))
+STALE_GIPO = {"quantity": "score", "method": GIPO, "regime": "stale"}
+STALE_PPO = STALE_GIPO | {"method": PPO}
 STALE_LEAD = {"name": "difference", "of": STALE_GIPO, "minus": STALE_PPO}
 LAG_AND_TAIL = {"name": "correlation", "x": "gap_share", "y": "d95", "task": "t", "regimes": ["fresh", "stale"]}
 
@@ -182,8 +184,8 @@ class TestBadClaims:
 class TestRunMeasures:
     def test_level_is_the_mean_with_the_bootstrap_interval_of_two_seeds(self) -> None:
         # means of two draws from {0, 1}: 0, 0.5, 1 with probability 1/4, 1/2, 1/4
-        study = results(metrics=table({("stale", "a"): [[0.0], [1.0]]}, "dead"))
-        row = judge(claim({"name": "level", "of": {"quantity": "dead", "method": "a", "regime": "stale"}}), study)
+        study = results(metrics=table({("stale", "sapo"): [[0.0], [1.0]]}, "dead"))
+        row = judge(claim({"name": "level", "of": {"quantity": "dead", "method": SAPO, "regime": "stale"}}), study)
         assert tuple(row[["measured", "low", "high", "n", "verdict"]]) == (0.5, 0.0, 1.0, 2, PARTLY)
         assert row["note"] == "1 task x 2 seeds."
 
@@ -199,10 +201,10 @@ class TestRunMeasures:
         assert row["measured"] == pytest.approx(0.06)
 
     def test_only_the_last_fifth_of_the_env_steps_counts(self) -> None:
-        late = table({("stale", "a"): [[0.4], [0.4]]}, "dead")
+        late = table({("stale", "sapo"): [[0.4], [0.4]]}, "dead")
         early = late.assign(update=500, env_steps=2500, dead=9.0)
         study = results(metrics=pd.concat([early, late]))
-        row = judge(claim({"name": "level", "of": {"quantity": "dead", "method": "a", "regime": "stale"}}), study)
+        row = judge(claim({"name": "level", "of": {"quantity": "dead", "method": SAPO, "regime": "stale"}}), study)
         assert row["measured"] == pytest.approx(0.4)
 
     def test_score_is_the_interquartile_mean(self) -> None:
@@ -220,14 +222,14 @@ class TestRunMeasures:
         assert row["verdict"] == REPRODUCED
 
     def test_ratio_of_two_regimes(self) -> None:
-        runs = {("stale", "a"): [[0.6], [0.6]], ("fresh", "a"): [[0.1], [0.1]]}
-        cell = {"quantity": "dead", "method": "a"}
+        runs = {("stale", "sapo"): [[0.6], [0.6]], ("fresh", "sapo"): [[0.1], [0.1]]}
+        cell = {"quantity": "dead", "method": SAPO}
         measure = {"name": "ratio", "of": cell | {"regime": "stale"}, "over": cell | {"regime": "fresh"}}
         assert judge(claim(measure), results(metrics=table(runs, "dead")))["measured"] == pytest.approx(6)
 
     def test_ratio_over_zero_has_no_verdict(self) -> None:
-        runs = {("stale", "a"): [[0.6], [0.6]], ("fresh", "a"): [[0.0], [0.1]]}
-        cell = {"quantity": "dead", "method": "a"}
+        runs = {("stale", "sapo"): [[0.6], [0.6]], ("fresh", "sapo"): [[0.0], [0.1]]}
+        cell = {"quantity": "dead", "method": SAPO}
         measure = {"name": "ratio", "of": cell | {"regime": "stale"}, "over": cell | {"regime": "fresh"}}
         row = judge(claim(measure), results(metrics=table(runs, "dead")))
         assert row["verdict"] == NOT_TESTED
@@ -253,11 +255,54 @@ class TestRunMeasures:
         pd.testing.assert_series_equal(with_other, judge(claim(STALE_LEAD), results(table(runs, "score"))))
 
 
+class TestMethodsByWhatTheyAre:
+    def test_a_claim_takes_the_runs_of_its_method_whatever_their_label(self) -> None:
+        scores = {("stale", "foo: gipo-1-1"): [[0.7], [0.8]], ("stale", "bar: ppo-clip"): [[0.1], [0.3]]}
+        assert judge(claim(STALE_LEAD), results(table(scores, "score")))["measured"] == pytest.approx(0.55)
+
+    def test_a_label_that_says_gipo_does_not_make_it_gipo(self) -> None:
+        scores = {("stale", "gipo-1-1: ppo-clip"): [[0.7], [0.8]], ("stale", "sapo"): [[0.1], [0.3]]}
+        study = results(table(scores, "score"))
+        row = judge(claim(STALE_LEAD), study)
+        assert (row["verdict"], row["note"]) == (NOT_TESTED, "Not in this study: gipo-1-1 in regime 'stale'.")
+        assert judge(claim({"name": "level", "of": STALE_PPO}), study)["measured"] == pytest.approx(0.75)
+
+    def test_two_labels_of_one_method_are_refused_and_named(self) -> None:
+        scores = {("stale", name): [[0.7], [0.8]] for name in ("gipo-1-1", "foo: gipo-1-1", "ppo-clip")}
+        row = judge(claim(STALE_LEAD), results(table(scores, "score")))
+        assert (row["verdict"], row["note"]) == (NOT_TESTED, "Ambiguous: 'foo' and 'gipo-1-1' are both gipo-1-1.")
+
+    def test_a_label_does_not_change_an_interval(self) -> None:
+        runs = np.random.default_rng(0).random((2, 5, 3)).tolist()
+        rows = [
+            judge(
+                claim(STALE_LEAD),
+                results(table({("stale", name): run for name, run in zip(names, runs, strict=True)}, "score")),
+            )
+            for names in (("gipo-1-1", "ppo-clip"), ("x: gipo-1-1", "y: ppo-clip"))
+        ]
+        pd.testing.assert_series_equal(*rows)
+
+    def test_another_kernel_or_other_targets_are_another_method(self) -> None:
+        names = ("gipo-1-1[kernel=cauchy]", "vtrace-gipo-1-1", "ppo-clip")
+        row = judge(claim(STALE_LEAD), results(table({("stale", name): [[0.7], [0.8]] for name in names}, "score")))
+        assert row["note"] == "Not in this study: gipo-1-1 in regime 'stale'."
+
+    def test_an_objective_that_does_not_exist_is_found_when_claims_are_read(self) -> None:
+        with pytest.raises(ValueError, match="unknown objective 'gippo'"):
+            claim({"name": "level", "of": STALE_GIPO | {"method": {"name": "gippo"}}})
+
+    def test_the_rivals_of_a_family_are_those_of_another_objective(self) -> None:
+        names = ("gipo-1-1: sapo", "foo: gipo-1-1", "bar: gipo-2-2", "no-clip")
+        scores = {("stale", name): [[score]] * 2 for name, score in zip(names, (0.9, 0.8, 0.7, 0.6), strict=True)}
+        assert judge(claim(TOP_TWO), results(table(scores, "score")))["measured"] == 1
+
+
 class TestNotTested:
     @pytest.mark.parametrize(
         ("runs", "reason"),
         [
-            ({("stale", "gipo-1-1"): [[1.0], [1.0]]}, "'ppo-clip' in regime 'stale': no runs"),
+            ({("stale", "gipo-1-1"): [[1.0], [1.0]]}, "Not in this study: ppo-clip in regime 'stale'."),
             ({("fresh", "gipo-1-1"): [[1.0], [1.0]]}, "No runs in regime 'stale'"),
             ({("stale", "gipo-1-1"): [[1.0, 1.0]] * 2, ("stale", "ppo-clip"): [[1.0]] * 2}, "no runs of task 'task1'"),
             ({("stale", "gipo-1-1"): [[1.0]], ("stale", "ppo-clip"): [[0.1]]}, "single seed.*no verdict"),
@@ -326,7 +371,7 @@ class TestSweepsAndTasks:
 
 
 class TestExtremes:
-    OF, OTHERS = STALE_GIPO, (STALE_PPO, STALE_GIPO | {"method": "sapo"})
+    OF, OTHERS = STALE_GIPO, (STALE_PPO, STALE_GIPO | {"method": SAPO})
 
     @pytest.mark.parametrize(
         ("name", "means", "value", "verdict"),
@@ -357,7 +402,7 @@ class TestExtremes:
 
 
 SCORES = {"quantity": "score", "regime": "stale"}
-TOP_TWO = {"name": "top_ranks", "of": SCORES, "prefix": "gipo-", "ranks": 2, "configurations": 4}
+TOP_TWO = {"name": "top_ranks", "of": SCORES, "objective": "gipo", "ranks": 2, "configurations": 4}
 
 
 class TestTopRanks:

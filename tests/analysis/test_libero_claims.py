@@ -76,7 +76,7 @@ def test_the_ratio_of_steps_by_hand():
 def test_steps_need_two_methods():
     cell = {"suite": "libero", "quantity": "score", "regime": "stale"}
     with pytest.raises(ValueError, match="of one method each"):
-        StepsToSame(name="steps_to_same", of=cell, over=cell | {"method": "sapo"})
+        StepsToSame(name="steps_to_same", of=cell, over=cell | {"method": {"name": "sapo"}})
 
 
 @pytest.mark.parametrize(

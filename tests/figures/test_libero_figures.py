@@ -90,6 +90,6 @@ def test_any_libero_study_can_be_drawn_with_nothing_cut_off(grid: dict, tmp_path
 
 
 def test_suites_have_the_papers_names_and_order():
-    assert style.order_suites(reversed((*SUITES, "libero_goal_7"))) == [*SUITES, "libero_goal_7"]
-    assert [style.suite_label(task) for task in ("libero_10", "libero_goal_7")] == ["LIBERO-Long", "libero_goal_7"]
+    assert fig3.LIBERO.order_tasks(reversed((*SUITES, "libero_goal_7"))) == [*SUITES, "libero_goal_7"]
+    assert [fig3.LIBERO.task_title(task) for task in ("libero_10", "libero_goal_7")] == ["LIBERO-Long", "libero_goal_7"]
     assert style.order(LIBERO_METHODS) == list(LIBERO_METHODS)

@@ -71,8 +71,8 @@ def test_eight_gpus_are_six_for_the_learner(checkout: Checkout, tmp_path: Path):
 @pytest.mark.parametrize(
     ("scale", "target", "words"),
     [
-        ("libero", "fig2", "scale 'libero' is of suite libero; fig2 shows runs of metaworld"),
-        ("smoke", "fig3", "scale 'smoke' is of suite metaworld; fig3 shows runs of libero"),
+        ("libero", "fig2", "scale 'libero' is of suite libero, whose runs fig2 does not show"),
+        ("smoke", "fig3", "scale 'smoke' is of suite metaworld, whose runs fig3 does not show"),
     ],
 )
 def test_a_figure_of_the_other_suite_is_refused(

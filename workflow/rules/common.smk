@@ -11,7 +11,7 @@ import gipo
 from gipo.cluster.steps import side_by_side
 from gipo.envs.libero_assets import DEFAULT, VARIABLE
 from gipo.errors import GipoError
-from gipo.figures import NAMES, SUITES, SWEEPS, of_study
+from gipo.figures import NAMES, SWEEPS, of_study
 from gipo.models.openvla_oft.published import SUMS
 from gipo.runs.code import baseline_modules, code_digest, training_modules
 from gipo.study import Study
@@ -102,9 +102,9 @@ def needs(wildcards):
 
 def pictures(name):
     """Files of a named target; an error where this scale lacks the figure's runs."""
-    if SUITES.get(name, STUDY.suite) != STUDY.suite:
+    if name not in of_study(STUDY.suite, SWEEPS.values()):
         raise WorkflowError(
-            f"scale {SCALE!r} is of suite {STUDY.suite}; {name} shows runs of {SUITES[name]}"
+            f"scale {SCALE!r} is of suite {STUDY.suite}, whose runs {name} does not show"
         )
     if name not in FIGURES:
         raise WorkflowError(

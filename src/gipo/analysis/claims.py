@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError, model_validator
 
+from gipo import paper
 from gipo.analysis.measures import Measure
 from gipo.analysis.results import NotTestedError, Results
 from gipo.analysis.statistics import Estimate
@@ -136,11 +137,20 @@ def load(path: Path = CLAIMS) -> list[Claim]:
     entries = read_yaml(path)
     if not isinstance(entries, list):
         raise GipoError(f"{path}: expected a list of claims, found {type(entries).__name__}")
-    claims = [_parse(entry, path) for entry in entries]
+    claims = [_parse(_filled(entry), path) for entry in entries]
     ids = [claim.id for claim in claims]
     if doubles := sorted({name for name in ids if ids.count(name) > 1}):
         raise GipoError(f"{path}: more than one claim has the id {doubles[0]!r}")
     return claims
+
+
+def _filled(entry: Any) -> Any:
+    """With the numbers of paper.yaml in all texts."""
+    if isinstance(entry, dict):
+        return {key: _filled(value) for key, value in entry.items()}
+    if isinstance(entry, list):
+        return [_filled(value) for value in entry]
+    return paper.words(entry) if isinstance(entry, str) else entry
 
 
 def _parse(entry: Any, path: Path) -> Claim:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from gipo import suites
+from gipo.analysis import methods
 from gipo.errors import GipoError
 from gipo.runs.finished import FinishedRun
 from gipo.runs.spec import RunSpec
@@ -32,7 +33,11 @@ missing where a regime is a number of actors."""
 
 @dataclass(frozen=True)
 class Tables:
-    """The tidy tables of one scale; `SCHEMAS` declares the columns of each."""
+    """The tidy tables of one grid; `SCHEMAS` declares the columns of each.
+
+    The column ``method`` of those that were read holds names of `gipo.analysis.methods`, in the files it holds the
+    study's labels.
+    """
 
     runs: pd.DataFrame
     metrics: pd.DataFrame
@@ -44,11 +49,19 @@ class Tables:
         """Read the four tables of `directory`.
 
         Raises:
-            GipoError: The directory or a table is missing, or a table is not as declared.
+            GipoError: The directory or a table is missing, a table is not as declared, or a label stands for more than
+                one method.
         """
         if not directory.is_dir():
             raise GipoError(f"missing tables directory {directory}")
-        return cls(*(read_table(directory / f"{f.name}.parquet", SCHEMAS[f.name]) for f in fields(cls)))
+        tables = {f.name: read_table(directory / f"{f.name}.parquet", SCHEMAS[f.name]) for f in fields(cls)}
+        names = methods.names(tables["runs"])
+        return cls(
+            **{
+                name: table.assign(method=table["method"].map(names)) if "method" in table else table
+                for name, table in tables.items()
+            }
+        )
 
     def write(self, directory: Path) -> None:
         """Write each table as ``<name>.parquet``."""

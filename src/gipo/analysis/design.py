@@ -1,17 +1,13 @@
-"""What a table of runs was made with, as far as it decides what may be concluded from it."""
+"""The suite of a table of runs, and whether anything about the paper follows from them."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from gipo.runs.spec import TINY
-
-Suite = Literal["metaworld", "libero"]
-
-NAMES: dict[str, str] = {"metaworld": "MetaWorld", "libero": "LIBERO"}
 
 
 def suite(runs: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""What a claim measures: quantities of the runs, of the trust weights and of the gridworld, each as an `Estimate`.
+"""Measures of claims: quantities of the runs, of the trust weights and of the gridworld, each as an `Estimate`.
 
 A measure is a model whose fields are its arguments in claims.yaml; ``name`` chooses it. To add one, write the model and
 put it into `Measure`.
@@ -15,19 +15,21 @@ import pandas as pd
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from scipy.stats import trim_mean
 
-from gipo.analysis import design, statistics
+from gipo import objectives, suites
+from gipo.analysis import methods, statistics
 from gipo.analysis.exact import Asymmetry, BoundUse, CaseStudy, Family, Theory
 from gipo.analysis.results import MeasureBase, NotTestedError, Results, Sweep
 from gipo.analysis.statistics import Array, Curves, Estimate
 from gipo.config import Section
 from gipo.errors import GipoError
+from gipo.runs.spec import ObjectiveSpec, SuiteName
 from gipo.tables import STATISTICS
 
 EVALUATED = {"score": "score", "success": "success_any"}
 """Quantities of evaluations, and their column: the score, and whether an episode had a success."""
 
 QUANTITIES = (*EVALUATED, "gap_share", *STATISTICS)
-"""What a `Cell` can hold: besides those, mean version gap / updates and the columns of metrics.parquet."""
+"""Quantities of a `Cell`: those, mean version gap / updates, and the columns of metrics.parquet."""
 
 
 def _known(quantity: str) -> str:
@@ -39,31 +41,59 @@ def _known(quantity: str) -> str:
 Quantity = Annotated[str, AfterValidator(_known)]
 
 
+class Choice(ObjectiveSpec):
+    """A method by what it is, whatever a study calls it; written as in a scale config."""
+
+    estimator: Literal["gae", "vtrace"] = "gae"
+
+    @property
+    def id(self) -> str:
+        """See `gipo.analysis.methods.identify`."""
+        return methods.identify(self.name, self.parameters, self.estimator)
+
+    @model_validator(mode="after")
+    def _objective_exists(self) -> Choice:
+        try:
+            objectives.make(self.name, **self.parameters)
+        except GipoError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
 class Cell(Section):
     """One quantity of the runs of one method, or of all, in one regime, of the main grid or of a sweep."""
 
     quantity: Quantity
     regime: str
-    method: str | None = None
+    method: Choice | None = None
     sweep: Sweep | None = None
     task: str | None = None
-    suite: design.Suite = "metaworld"
+    suite: SuiteName = "metaworld"
 
     @property
     def label(self) -> str:
-        """Name of the runs; seeds their resampling, as in the figures."""
-        return self.method or "all"
+        """Id of the method; seeds the resampling of its runs, as in the figures."""
+        return self.method.id if self.method else "all"
 
     def methods(self, results: Results) -> list[str]:
-        """The method, or all that ran, sorted.
+        """Name of the method, or names of all that ran, sorted.
 
         Raises:
-            NotTestedError: There are no such runs.
+            NotTestedError: There are no such runs, or the study has the method under several labels.
         """
-        return [self.method] if self.method else sorted(set(self._rows(results)["method"]))
+        names = set(self._rows(results)["method"])
+        if not self.method:
+            return sorted(names)
+        found = methods.find(names, self.method.id)
+        if not found:
+            raise NotTestedError(f"not in this study: {self.method.id}{self._where} in regime {self.regime!r}")
+        if len(found) > 1:
+            labels = " and ".join(repr(methods.read(name).label) for name in found)
+            raise NotTestedError(f"ambiguous: {labels} are both {self.method.id}")
+        return found
 
     def curves(self, results: Results) -> list[Curves]:
-        """What the runs logged, of each method.
+        """Logged values of the runs of each method.
 
         Raises:
             NotTestedError: There are no such runs, or not for every seed and task.
@@ -85,23 +115,26 @@ class Cell(Section):
             raise NotTestedError(f"methods in regime {self.regime!r} differ in their number of seeds")
         return values[0] if self.method else np.stack(values, axis=2)
 
+    @property
+    def _where(self) -> str:
+        task = f" of task {self.task!r}" if self.task else ""
+        return task + (f" in sweep {self.sweep!r}" if self.sweep else "")
+
     def _rows(self, results: Results) -> pd.DataFrame:
         """Rows of the tidy table that holds the quantity, of all methods."""
         if self.suite != results.suite:
-            raise NotTestedError(f"needs runs of {design.NAMES[self.suite]}")
+            raise NotTestedError(f"needs runs of {suites.get(self.suite).title}")
         if results.no_evidence:
             raise NotTestedError(results.no_evidence)
         if self.sweep and self.sweep not in results.sweeps:
             raise NotTestedError(f"no sweep {self.sweep!r} at this scale")
         tables = results.sweeps[self.sweep] if self.sweep else results.tables
         rows = tables.evaluations if self.quantity in EVALUATED else tables.metrics
-        where = f" in sweep {self.sweep!r}" if self.sweep else ""
         if self.task:
             rows = rows[rows["task"] == self.task]
-            where = f" of task {self.task!r}{where}"
         rows = rows[rows["regime"] == self.regime]
         if rows.empty:
-            raise NotTestedError(f"no runs{where} in regime {self.regime!r}")
+            raise NotTestedError(f"no runs{self._where} in regime {self.regime!r}")
         return _with_gap_share(rows) if self.quantity == "gap_share" else rows
 
 
@@ -234,8 +267,8 @@ class TopRanks(MeasureBase):
 
     name: Literal["top_ranks"]
     of: Cell
-    prefix: str
-    """How the names of the family's methods begin."""
+    objective: str
+    """Of the family's methods, with ``-`` for ``_``."""
     ranks: int
     """How many ranks are the top."""
     configurations: int
@@ -250,13 +283,14 @@ class TopRanks(MeasureBase):
 
     def estimate(self, results: Results) -> Estimate:
         """The count at the point estimates; its interval resamples the runs of every method on its own."""
-        methods = self.of.methods(results)
-        if len(methods) != self.configurations:
-            raise NotTestedError(f"{len(methods)} methods were ranked, expected {self.configurations}")
-        scores = dict(zip(methods, np.moveaxis(self.of.values(results), 2, 0), strict=True))
+        names = self.of.methods(results)
+        if len(names) != self.configurations:
+            raise NotTestedError(f"{len(names)} methods were ranked, expected {self.configurations}")
+        scores = dict(zip(names, np.moveaxis(self.of.values(results), 2, 0), strict=True))
+        is_family = {name: methods.read(name).objective == self.objective for name in names}
         # Rivals first: among equals, a stable sort ranks whoever comes first higher.
-        scores = {name: scores[name] for name in sorted(methods, key=lambda name: name.startswith(self.prefix))}
-        family = np.array([name.startswith(self.prefix) for name in scores])
+        scores = {name: scores[name] for name in sorted(names, key=is_family.__getitem__)}
+        family = np.array([is_family[name] for name in scores])
 
         def count(*arrays: Array) -> Array:
             iqms = trim_mean(np.reshape(arrays, (len(arrays), -1)), 0.25, axis=1)
@@ -277,12 +311,12 @@ class Correlation(MeasureBase):
 
     def estimate(self, results: Results) -> Estimate:
         """Pearson's r; its interval resamples the runs within each configuration, both quantities of a run together."""
-        pairs = {}
+        pairs: dict[str, Array] = {}
         for regime in self.regimes:
-            for method in Cell(quantity=self.x, regime=regime, task=self.task).methods(results):
-                cell = Cell(quantity=self.x, regime=regime, method=method, task=self.task)
-                other = cell.model_copy(update={"quantity": self.y})
-                pairs[f"{method} {regime}"] = np.stack([cell.values(results), other.values(results)])[..., 0]
+            cells = [Cell(quantity=quantity, regime=regime, task=self.task) for quantity in (self.x, self.y)]
+            both = np.stack([cell.values(results) for cell in cells])  # [2, seeds, 1, methods]
+            names = cells[0].methods(results)
+            pairs |= {f"{name} {regime}": both[..., 0, i] for i, name in enumerate(names)}
         if len(pairs) < 3:
             raise NotTestedError(f"a correlation needs three configurations, found {len(pairs)}")
         runs = list(pairs.values())  # [2, seeds] each

@@ -1,4 +1,4 @@
-"""What claims are measured on, the outputs of one scale, and what every measure has in common."""
+"""The outputs of one scale, on which claims are measured, and the base of every measure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,34 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated
 
 import pandas as pd
+from pydantic import AfterValidator
 
+from gipo import suites
 from gipo.analysis import design
 from gipo.analysis.collect import Tables
 from gipo.analysis.reading import read_csv
 from gipo.analysis.statistics import Estimate
 from gipo.config import Section
 
-Sweep = Literal["lag", "sigma", "ranking", "vtrace"]
-"""A grid beside the main one that a scale may have, by the name of its directory below ``sweeps``."""
+SWEEPS = tuple(sorted({sweep for name in suites.names() for sweep in suites.get(name).sweeps}))
+
+
+def _known_sweep(name: str) -> str:
+    if name not in SWEEPS:
+        raise ValueError(f"expected one of {', '.join(SWEEPS)}")
+    return name
+
+
+Sweep = Annotated[str, AfterValidator(_known_sweep)]
+"""A grid beside the main one that a study may have, by the name of its directory below ``sweeps``."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """What claims are measured on: the outputs of one scale.
+    """The outputs of one scale, on which claims are measured.
 
     Attributes:
         tables: tidy tables of the main grid's runs.
@@ -50,7 +61,7 @@ class Results:
             read_csv(sources / "weights.csv"),
             read_csv(sources / "gridworld" / "family_claims.csv"),
             resamples,
-            {name: Tables.read(path) for name in get_args(Sweep) if (path := sources / "sweeps" / name).is_dir()},
+            {name: Tables.read(path) for name in SWEEPS if (path := sources / "sweeps" / name).is_dir()},
         )
 
     @cached_property

@@ -5,13 +5,14 @@ first. Seeds are resampled within each task; intervals are 95 % percentile inter
 fail where all runs score the same).
 
 rliable 1.2.0 ignores its ``random_state`` and draws from numpy's global generator. That generator is therefore seeded
-around each call from the metric and the method names alone and restored afterwards: intervals are the same on every
-run and do not depend on which other methods are in the study.
+around each call from the metric and the methods' ids alone and restored afterwards: intervals are the same on every
+run and depend neither on labels nor on which other methods are in the study.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from rliable import library, metrics
 from scipy import stats
 
+from gipo.analysis import methods
 from gipo.errors import GipoError
 
 Array = NDArray[np.float64]
@@ -62,7 +64,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Curves:
-    """What the runs of one method in one regime logged over training.
+    """Logged values of the runs of one method in one regime, over training.
 
     Attributes:
         tasks: names, sorted.
@@ -154,8 +156,8 @@ def probability_of_improvement(scores: Array, rival_scores: Array, method: str, 
 def rank_probabilities(scores: dict[str, Array], resamples: int) -> dict[str, Array]:
     """Share of bootstrap resamples in which a method's IQM has rank 1, 2, ... among all methods.
 
-    Each method is resampled on its own, over seeds within each task. Methods that tie share their ranks evenly, so
-    that the shares of a method sum to 1, and so do those of a rank.
+    Each method is resampled on its own, over seeds within each task, also where two labels stand for one method.
+    Methods that tie share their ranks evenly, so that the shares of a method sum to 1, and so do those of a rank.
 
     Args:
         scores: method to [seeds, tasks].
@@ -166,7 +168,9 @@ def rank_probabilities(scores: dict[str, Array], resamples: int) -> dict[str, Ar
     """
     if any(len(array) == 1 or np.isnan(array).any() for array in scores.values()):
         return {method: np.full(len(scores), np.nan) for method in scores}
-    drawn = np.stack([_resampled_iqm(array, method, resamples) for method, array in scores.items()])
+    same = Counter(methods.read(method).id for method in scores)
+    words = [method.replace(":", "") if same[methods.read(method).id] > 1 else method for method in scores]
+    drawn = np.stack([_resampled_iqm(*pair, resamples) for pair in zip(scores.values(), words, strict=True)])
     ranks = np.arange(len(scores))
     shares = {}
     for method, own in zip(scores, drawn, strict=True):
@@ -272,7 +276,7 @@ def _band(metric: str, values: dict[str, Array], statistic: Callable[..., Array]
 
 
 def _note(arrays: list[Array]) -> str:
-    """What a reader must know about the scores behind an estimate."""
+    """A warning about the scores behind an estimate; empty if there is none."""
     bad = sum(int(np.isnan(array).sum()) for array in arrays)
     if bad:
         return f"{bad} of {sum(array.size for array in arrays)} values are NaN, so it is undefined"
@@ -288,8 +292,8 @@ def _note(arrays: list[Array]) -> str:
 
 @contextmanager
 def _seeded(*words: str) -> Iterator[None]:
-    """Seed numpy's global generator from the words, and put its state back afterwards."""
-    digest = hashlib.sha256("\n".join(words).encode()).digest()
+    """Seed numpy's global generator from the words, of names the ids alone, and put its state back afterwards."""
+    digest = hashlib.sha256("\n".join(methods.read(word).id for word in words).encode()).digest()
     state = np.random.get_state()  # noqa: NPY002  rliable draws from the global generator
     np.random.seed(int.from_bytes(digest[:4], "big"))  # noqa: NPY002
     try:

@@ -6,7 +6,10 @@ A figure module ``gipo.figures.<name>`` has three functions::
     draw(table: pd.DataFrame) -> Figure           the picture, from that table alone
     caption(table: pd.DataFrame) -> str           what is shown, n, interval method, the paper's value
 
-To add one, write the module and put its name into `NAMES`; which figures a study has, `of_study` says.
+and two constants, ``TITLE`` and ``SUBTITLE``. In tables the column ``method`` holds names of `gipo.analysis.methods`.
+
+To add one, write the module and put its name into `ORDER`; one of the runs of a single suite stands in that suite's
+entry of the catalogue, `gipo.suites`. Which figures a study has, `of_study` says.
 """
 
 from __future__ import annotations
@@ -17,28 +20,34 @@ from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 
+from gipo import suites
 from gipo.errors import GipoError
 from gipo.files import atomic_path
 
-NAMES = (
+ORDER = (
     *("fig1", "fig2", "fig3", "success", "table1", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"),
     *("iqm", "ranking", "vtrace", "lagsweep", "scorecard"),
 )
-"""Figures that can be built, in the order of the report."""
+"""Order in the report; what a suite has beside these comes before the last, the scorecard."""
 
-SWEEPS = {"fig9": "sigma", "ranking": "ranking", "vtrace": "vtrace", "lagsweep": "lag"}
+_SUITES = [suites.get(name) for name in suites.names()]
+
+SWEEPS = {sweep.figure: name for suite in _SUITES for name, sweep in suite.sweeps.items()}
 """The sweep whose tables, ``<sources>/sweeps/<sweep>``, a figure reads; the others read the main grid's."""
 
-SUITES = {
-    **dict.fromkeys(("fig2", "table1", "fig6", "fig7", "fig8", *SWEEPS), "metaworld"),
-    **dict.fromkeys(("fig3", "success"), "libero"),
-}
-"""The benchmark suite whose runs a figure shows; the others are about any runs, or about none."""
+_OWN = {suite.name: (*suite.figures, *(sweep.figure for sweep in suite.sweeps.values())) for suite in _SUITES}
+"""Figures of single suites; the others are about any runs, or about none."""
+
+_OF_SUITES = [name for own in _OWN.values() for name in own]
+
+NAMES = (*ORDER[:-1], *dict.fromkeys(name for name in _OF_SUITES if name not in ORDER), ORDER[-1])
+"""Figures that can be built, in the order of the report."""
 
 
 def of_study(suite: str, sweeps: Collection[str]) -> list[str]:
     """Figures of a study of that suite with those sweeps, in the order of the report."""
-    return [name for name in NAMES if SUITES.get(name, suite) == suite and SWEEPS.get(name) in {None, *sweeps}]
+    shown = [name for name in NAMES if name in _OWN[suite] or name not in _OF_SUITES]
+    return [name for name in shown if SWEEPS.get(name) in {None, *sweeps}]
 
 
 def module(name: str) -> ModuleType:

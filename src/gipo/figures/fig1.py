@@ -1,4 +1,4 @@
-"""Figure 1: how far each objective trusts a sample, against its importance ratio, for either sign of the advantage."""
+"""Figure 1: trust weights and multipliers of the objectives, as `gipo.trust_weights` computes them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from gipo.analysis.reading import read_csv
 from gipo.figures import style
+from gipo.figures.style import Look
+
+TITLE = "Figure 1"
+SUBTITLE = "How far each objective trusts a sample, against its importance ratio, for either sign of the advantage"
 
 SIGNS = {1: "A > 0", -1: "A < 0"}
 COLUMNS = ("method", "parameters", "log_rho", "rho", "advantage_sign", "multiplier", "weight")
@@ -31,10 +35,11 @@ def draw(table: pd.DataFrame) -> Figure:
     """Trust weights above, multipliers below; a column for each sign of the advantage."""
     figure = Figure(figsize=(style.WIDTH, 5.6), layout="constrained")
     grid = figure.subplots(2, 2, sharex=True, sharey="row")
+    looks = style.looks(table["method"])
     for column, (sign, words) in enumerate(SIGNS.items()):
         rows = table[table["advantage_sign"] == sign]
-        _lines(grid[0, column], rows, "weight")
-        _lines(grid[1, column], rows, "multiplier")
+        _lines(grid[0, column], rows, looks, "weight")
+        _lines(grid[1, column], rows, looks, "multiplier")
         grid[0, column].set_title(f"Advantage {words}")
         grid[1, column].set_xlabel("importance ratio ρ = π(a|s) / μ(a|s)")
     grid[0, 0].set_ylabel("trust weight  m / ρ")
@@ -45,11 +50,11 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _lines(ax: Axes, rows: pd.DataFrame, column: str) -> None:
-    for i, method in enumerate(style.order(rows["method"])):
+def _lines(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look], column: str) -> None:
+    for i, (method, look) in enumerate(looks.items()):
         one = rows[rows["method"] == method]
         (curve,) = ax.plot(one["rho"], one[column], lw=max(3 - 0.2 * i, 1.6))  # of equal curves both show
-        curve.set(color=style.colour(method), linestyle=style.line(method), label=style.label(method))
+        curve.set(color=look.colour, linestyle=look.line, label=style.label(method))
     ax.axvline(1, color=style.MUTED, lw=0.8, zorder=1)
     ax.set_xscale("log")
     ax.set_xlim(rows["rho"].min(), rows["rho"].max())
@@ -59,7 +64,7 @@ def _lines(ax: Axes, rows: pd.DataFrame, column: str) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What the curves are; they are formulas, so there is no n."""
+    """Say what the curves are; they are formulas, so there is no n."""
     names = ", ".join(style.label(method) for method in style.order(table["method"]))
     return (
         "Trust weight (top) and multiplier m (bottom) of a sample against its importance ratio ρ, for positive (left) "

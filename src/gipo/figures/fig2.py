@@ -1,4 +1,4 @@
-"""Figure 2: learning curves on every task, fresh and stale."""
+"""Figure 2: learning curves of the main grid."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from gipo.analysis.collect import Tables
-from gipo.figures import style, words
-from gipo.figures.learning import learning, legend, panel
+from gipo.figures import panels, style, words
+from gipo.figures.learning import learning, panel
+
+TITLE = "Figure 2"
+SUBTITLE = "Learning curves on every task, fresh and stale"
 
 
 def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
@@ -33,14 +36,14 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """A row of panels per task, a column per regime; panels of a row share their axes."""
     tasks = sorted(set(table["task"]))
-    regimes = style.order_regimes(table["regime"])
+    regimes, looks = style.order_regimes(table["regime"]), style.looks(table["method"])
     height = 2.3 if len(tasks) > 1 else 3.0
     figure = Figure(figsize=(style.WIDTH, 0.8 + height * len(tasks)), layout="constrained")
     grid = figure.subplots(len(tasks), len(regimes), sharex=True, sharey="row", squeeze=False)
     for i, task in enumerate(tasks):
         for j, regime in enumerate(regimes):
             rows = table[(table["task"] == task) & (table["regime"] == regime)]
-            panel(grid[i, j], rows, "update", "mean_return", ticks=5)
+            panel(grid[i, j], rows, looks, "update", "mean_return", ticks=5)
             if i == 0:
                 steps = EngFormatter(sep="", places=0)(table.loc[table["regime"] == regime, "env_steps"].max())
                 grid[i, j].set_title(f"{regime}  ({steps} env steps)")
@@ -48,7 +51,7 @@ def draw(table: pd.DataFrame) -> Figure:
         grid[i, 0].set_ylabel(f"{task}\nreturn")
     for ax in grid[-1]:
         ax.set_xlabel("learner updates")
-    legend(figure, table)
+    style.legend(figure, *panels.curve_entries(looks))
     return figure
 
 
@@ -71,7 +74,7 @@ def _references(axes: list[Axes], rows: pd.DataFrame) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method."""
+    """Say what is shown, n, interval method."""
     return (
         f"Evaluation return over training, {words.runs(table)} per method and regime: mean over seeds, band: its "
         "pointwise interval. The regimes share the axis of learner updates; they differ in how much new data arrives "

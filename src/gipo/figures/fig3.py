@@ -1,4 +1,4 @@
-"""Figure 3: LIBERO, success rate on every suite over training, fresh and stale."""
+"""Figure 3: success rates on LIBERO over training."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from gipo import suites
 from gipo.analysis.collect import Tables
-from gipo.figures import style, words
-from gipo.figures.learning import learning, legend, panel
+from gipo.figures import panels, style, words
+from gipo.figures.learning import learning, panel
 
+TITLE = "Figure 3"
+SUBTITLE = "LIBERO, success rate on every suite over training, fresh and stale"
+
+LIBERO = suites.get("libero")
 AXES = {"env_steps": "env steps (chunks)", "update": "learner updates"}
-"""What the curves are drawn against."""
+"""Horizontal axes: column to label."""
 
 MOST_TASKS = 4
 """Panels side by side that can be read."""
@@ -34,7 +39,8 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame) -> Figure:
     """A column of panels per suite; a row per regime against env steps, then a row per regime against updates."""
-    tasks, regimes = style.order_suites(table["task"]), style.order_regimes(table["regime"])
+    tasks, regimes = LIBERO.order_tasks(table["task"]), style.order_regimes(table["regime"])
+    looks = style.looks(table["method"])
     rows = [(axis, regime) for axis in AXES for regime in regimes]
     wide = -(-len(tasks) // MOST_TASKS)
     figure = Figure(figsize=(style.WIDTH * wide, 0.9 + 1.9 * len(rows)), layout="constrained")
@@ -42,19 +48,19 @@ def draw(table: pd.DataFrame) -> Figure:
     for axes, (axis, regime) in zip(grid, rows, strict=True):
         for ax, task in zip(axes, tasks, strict=True):
             curves = table[(table["task"] == task) & (table["regime"] == regime)]
-            panel(ax, curves, axis, "success", ticks=4)
+            panel(ax, curves, looks, axis, "success", ticks=4)
             ax.set_xlabel(AXES[axis])
         axes[0].set_ylabel(f"{regime}\nsuccess rate")
     for ax, task in zip(grid[0], tasks, strict=True):
-        ax.set_title(style.suite_label(task))
+        ax.set_title(LIBERO.task_title(task))
     grid[0, 0].set_ylim(-0.03, 1.03)
     grid[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
-    legend(figure, table)
+    style.legend(figure, *panels.curve_entries(looks))
     return figure
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method."""
+    """Say what is shown, n, interval method."""
     count = len(table[["task", "regime", "method"]].drop_duplicates())
     return (
         f"Success rate of evaluations over training, {count} curves, {words.runs(table)} per method and regime: mean "

@@ -1,4 +1,4 @@
-"""Figure 4: the gridworld, bias and variance of every method in cases A, B, C, and how general their order is."""
+"""Figure 4: the gridworld study."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gipo.analysis.reading import read_csv
 from gipo.figures import style
+from gipo.figures.looks import GIPO
+
+TITLE = "Figure 4"
+SUBTITLE = "The gridworld, bias and variance of every method in cases A, B, C, and how general their order is"
 
 COLUMNS = {
     "policies": ("policy", "action", "probability"),
@@ -74,7 +78,7 @@ def _map(ax: Axes, probabilities: dict[str, float], title: str) -> None:
     ax.text(1, 1, "goal", ha="center", va="center", weight="bold")
     for action, probability in probabilities.items():
         x, y = STEPS[action]
-        arrow = {"arrowstyle": "-|>", "lw": 0.5 + 7 * probability, "color": style.colour("gipo"), "shrinkA": 0}
+        arrow = {"arrowstyle": "-|>", "lw": 0.5 + 7 * probability, "color": GIPO.colour, "shrinkA": 0}
         ax.annotate("", (0.62 * x, 0.62 * y), (0.16 * x, 0.16 * y), arrowprops=arrow)
         ax.text(0.8 * x, 0.76 * y, f"{probability:.2f}", ha="center", va="center", fontsize=9)
     ax.set(xlim=(-1.05, 1.55), ylim=(1.55, -0.95), aspect="equal", title=title)
@@ -83,10 +87,10 @@ def _map(ax: Axes, probabilities: dict[str, float], title: str) -> None:
 
 def _trade_off(ax: Axes, rows: pd.DataFrame) -> None:
     """Fronts, as curves where the knob is continuous and else as dots; the default settings large."""
-    for i, method in enumerate(style.order(rows["method"])):
+    for i, (method, look) in enumerate(style.looks(rows["method"]).items()):
         one = rows[rows["method"] == method].sort_values("variance")
         default = one[one["default"]]
-        colour, marker = style.colour(method), style.marker(method)
+        colour, marker = look.colour, look.marker
         if method in WIDTHS:
             ax.plot(one["variance"], one["bias"], color=colour, lw=WIDTHS[method])
         else:
@@ -123,7 +127,7 @@ def _claims(ax: Axes, claims: pd.DataFrame) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, what domination means, n and interval method, what is reconstructed, what the paper says."""
+    """Say what is shown, what domination means, n and interval method, what is reconstructed, what the paper says."""
     n = int(table.loc[table["panel"] == "family_claims", "n"].iloc[0])
     return (
         "Gridworld of the paper's figure 4: one policy-gradient step at s₀ of a 2 x 2 grid, bias and variance exact by "

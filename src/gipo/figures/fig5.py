@@ -1,4 +1,4 @@
-"""Figure 5: staleness over training, version gaps of the sampled batches, OldFrac and the tail of the ratios D0.95."""
+"""Figure 5: staleness over training."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from gipo.analysis import design
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import WINDOW, mean_over_runs
 from gipo.errors import GipoError
-from gipo.figures import style, table1, words
+from gipo.figures import panels, style, table1, words
+from gipo.figures.style import Look
 from gipo.figures.windowed import POINTS, binned, metrics_with_gap_share
+
+TITLE = "Figure 5"
+SUBTITLE = "Staleness over training, version gaps of the sampled batches, OldFrac and the tail of the ratios D0.95"
 
 ALL = table1.ALL
 """Stands for the mean over methods in the column ``method``."""
@@ -63,7 +66,7 @@ def _regime(metrics: pd.DataFrame, regime: str, resamples: int) -> list[pd.DataF
                 counts = ", ".join(f"{method} {len(value)}" for method, value in values.items())
                 raise GipoError(f"regime {regime!r}: expected the same seeds and points of every method, got {counts}")
             groups = {ALL: np.stack([values[method] for method in sorted(methods)], axis=2)}
-        paper, paper_std, source = table1.PAPER.get((statistic, ALL, regime), (np.nan, np.nan, ""))
+        published = table1.published(statistic, ALL, regime)
         for method, value in groups.items():
             band = mean_over_runs(value, statistic, method, resamples)
             frames.append(
@@ -80,9 +83,7 @@ def _regime(metrics: pd.DataFrame, regime: str, resamples: int) -> list[pd.DataF
                         "tasks": value.shape[1],
                         "seeds": value.shape[0],
                         "note": band.note,
-                        "paper": paper,
-                        "paper_std": paper_std,
-                        "source": source,
+                        **published,
                     }
                 )
             )
@@ -92,14 +93,14 @@ def _regime(metrics: pd.DataFrame, regime: str, resamples: int) -> list[pd.DataF
 def draw(table: pd.DataFrame) -> Figure:
     """A column per regime; from the top: version gap, OldFrac, D0.95. Panels of a row share their axes."""
     regimes = style.order_regimes(table["regime"])
-    methods = style.order(set(table["method"]) - {ALL})
+    looks = style.looks(set(table["method"]) - {ALL})
     figure = Figure(figsize=(style.WIDTH, 7.2), layout="constrained")
     grid = figure.subplots(3, len(regimes), sharex=True, sharey="row", squeeze=False, height_ratios=[2, 1.5, 2.2])
     for column, regime in zip(grid.T, regimes, strict=True):
         column[0].set_title(regime)
         for ax, statistic in zip(column, PANELS, strict=True):
             rows = table[table["regime"] == regime].groupby("statistic").get_group
-            _panel(ax, rows(statistic))
+            _panel(ax, rows(statistic), looks)
             if statistic == "gap_share":
                 _quantiles(ax, rows("gap_q05_share"), rows("gap_q95_share"))
         column[-1].set_xlabel("learner updates done (%)")
@@ -111,21 +112,13 @@ def draw(table: pd.DataFrame) -> Figure:
     grid[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
     grid[1, 0].set_ylim(-0.02, 1)
     figure.align_ylabels(grid[:, 0])
-    handles = [Line2D([], [], color=style.colour(m), ls=style.line(m)) for m in methods]
-    labels = [style.label(method) for method in methods]
-    if table["paper"].notna().any():
-        handles.append(Line2D([], [], ls="none", **style.PAPER))
-        labels.append("paper (last 20 %)")
-    style.legend(figure, handles, labels)
+    panels.legend(figure, panels.curve_entries(looks), "paper (last 20 %)" if table["paper"].notna().any() else "")
     return figure
 
 
-def _panel(ax: Axes, rows: pd.DataFrame) -> None:
-    for method in style.order(rows["method"]):
-        one = rows[rows["method"] == method]
-        colour, line = (style.INK, "-") if method == ALL else (style.colour(method), style.line(method))
-        ax.fill_between(one["progress"], one["low"], one["high"], color=colour, alpha=0.15, lw=0)
-        ax.plot(one["progress"], one["value"], color=colour, ls=line)
+def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
+    together = {ALL: Look(style.INK, "-", "")}
+    panels.curves(ax, rows, together if (rows["method"] == ALL).all() else looks, x="progress")
     level, spread = rows[["paper", "paper_std"]].iloc[0]
     if not np.isnan(level):  # over the stretch that the paper averages
         middle = 1 - WINDOW / 2
@@ -140,7 +133,7 @@ def _quantiles(ax: Axes, low: pd.DataFrame, high: pd.DataFrame) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method, the paper's values."""
+    """Say what is shown, n, interval method, the paper's values."""
     paper = ""
     if table["paper"].notna().any():
         paper = (

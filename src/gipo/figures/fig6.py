@@ -1,8 +1,7 @@
-"""Figure 6: dead, suppressed and near-zero samples on one task with stale data, by method and over training."""
+"""Figure 6: samples that hardly move the policy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,25 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import mean, mean_over_runs
-from gipo.figures import style, words
+from gipo.figures import panels, style, words
+from gipo.figures.style import Look
 from gipo.figures.windowed import (
     REGIME,
     TASK,
     binned,
-    method_rows,
     metrics_with_gap_share,
+    one_run,
     shown_regime,
     shown_task,
     windowed,
 )
+
+TITLE = "Figure 6"
+SUBTITLE = "Dead, suppressed and near-zero samples on one task with stale data, by method and over training"
 
 STATISTICS = {
     "dead": "dead: m = 0",
@@ -38,10 +40,6 @@ STATISTICS = {
 CURVES = ("near_zero", "suppressed")
 """Those also shown over training."""
 
-PAPER = {"ppo-clip": 0.118, "gipo-0.5-0.5": 0.008, "gipo-1-1": 0.001, "gipo-2-2": 0.000, "sapo": 0.002}
-"""Near-zero of old, one run each on `TASK` in `REGIME` [C]; the one sigma of the log stands for both [R]."""
-
-SOURCE = "[C], one run"
 LINEAR = 1e-3
 """Below it the axis is linear, so that zero has a place on it."""
 
@@ -73,7 +71,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
 def _row(metrics: pd.DataFrame, task: str, regime: str, method: str, name: str, resamples: int) -> dict[str, Any]:
     values = windowed(metrics, task, regime, method, [name])[[name]].to_numpy()
     estimate = mean(values, name, method, resamples)
-    quoted = name == "near_zero_old" and (task, regime) == (TASK, REGIME) and method in PAPER
+    quoted = one_run(name, task, regime, method) if name == "near_zero_old" else None
     return {
         "panel": "window",
         "statistic": name,
@@ -84,8 +82,8 @@ def _row(metrics: pd.DataFrame, task: str, regime: str, method: str, name: str, 
         "high": estimate.high,
         "seeds": len(values),
         "note": "no old samples in a batch" if np.isnan(estimate.value) else estimate.note,
-        "paper": PAPER[method] if quoted else np.nan,
-        "source": SOURCE if quoted else "",
+        "paper": quoted.value if quoted else np.nan,
+        "source": f"{quoted.source}, one run" if quoted else "",
     }
 
 
@@ -108,32 +106,27 @@ def _curve(metrics: pd.DataFrame, regime: str, method: str, name: str, resamples
 
 def draw(table: pd.DataFrame) -> Figure:
     """Windowed shares above, a panel each with a row per method; two of them over training below."""
-    methods = style.order(table["method"])
-    height = 0.7 + 0.3 * len(methods)
+    looks = style.looks(table["method"])
+    height = 0.7 + 0.3 * len(looks)
     figure = Figure(figsize=(style.WIDTH, height + 3.6), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[height + 0.4, 3.0], squeeze=False).flat
     rows = table[table["panel"] == "window"]
-    panels = top.subplots(1, len(STATISTICS), sharex=True, sharey=True)
-    for ax, (name, title) in zip(panels, STATISTICS.items(), strict=True):
-        _shares(ax, rows[rows["statistic"] == name].set_index("method"), methods)
+    axes = top.subplots(1, len(STATISTICS), sharex=True, sharey=True)
+    for ax, (name, title) in zip(axes, STATISTICS.items(), strict=True):
+        _shares(ax, rows[rows["statistic"] == name].set_index("method"), looks)
         ax.set_title(title, fontsize=9.5)
-    _share_axis(panels[0], table, "x")
-    panels[0].set_yticks(range(len(methods)), [style.label(method) for method in methods])
+    _share_axis(axes[0], table, "x")
+    panels.name_rows(axes[0], looks)
     top.supxlabel("share of samples, last 20 % of training", fontsize=10)
     rows = table[table["panel"] == "curve"]
-    panels = bottom.subplots(1, len(CURVES), sharex=True, sharey=True)
-    for ax, name in zip(panels, CURVES, strict=True):
-        _curves(ax, rows[rows["statistic"] == name])
+    axes = bottom.subplots(1, len(CURVES), sharex=True, sharey=True)
+    for ax, name in zip(axes, CURVES, strict=True):
+        _curves(ax, rows[rows["statistic"] == name], looks)
         ax.set(title=f"{STATISTICS[name]}, over training", xlabel="learner updates done (%)", xlim=(0, 1))
-    _share_axis(panels[0], table, "y")
-    panels[0].set_ylabel("share of samples")
-    panels[0].xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-    handles = [Line2D([], [], color=style.colour(m), ls=style.line(m), marker=style.marker(m)) for m in methods]
-    labels = [style.label(method) for method in methods]
-    if table["paper"].notna().any():
-        handles.append(Line2D([], [], ls="none", **style.PAPER))
-        labels.append("paper (one run)")
-    style.legend(figure, handles, labels)
+    _share_axis(axes[0], table, "y")
+    axes[0].set_ylabel("share of samples")
+    axes[0].xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    panels.legend(figure, panels.entries(looks), "paper (one run)" if table["paper"].notna().any() else "")
     return figure
 
 
@@ -149,25 +142,22 @@ def _share_axis(ax: Axes, table: pd.DataFrame, which: str) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:g}"))
 
 
-def _shares(ax: Axes, rows: pd.DataFrame, methods: Sequence[str]) -> None:
+def _shares(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
     ax.axvline(0, color=style.MUTED, lw=1, zorder=1)
     ax.spines.left.set_visible(False)
-    method_rows(ax, rows, methods)
+    panels.method_rows(ax, rows, looks)
     if rows["value"].isna().all():
         ax.text(0.5, 0.5, "no old samples", transform=ax.transAxes, ha="center", va="center", color=style.MUTED)
 
 
-def _curves(ax: Axes, rows: pd.DataFrame) -> None:
+def _curves(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
     ax.axhline(0, color=style.MUTED, lw=1, zorder=1)
     ax.spines.bottom.set_visible(False)
-    for method in style.order(rows["method"]):
-        one = rows[rows["method"] == method]
-        ax.fill_between(one["progress"], one["low"], one["high"], color=style.colour(method), alpha=0.13, lw=0)
-        ax.plot(one["progress"], one["value"], color=style.colour(method), ls=style.line(method))
+    panels.curves(ax, rows, looks, x="progress")
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method, the authors' values."""
+    """Say what is shown, n, interval method, the authors' values."""
     paper = ""
     if table["paper"].notna().any():
         paper = (

@@ -1,4 +1,4 @@
-"""Figure 7: how far the policy moves (KL) against how evenly it uses old samples (ESS_Eff_Old), and the return."""
+"""Figure 7: KL against ESS_Eff_Old."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import mean
-from gipo.figures import style, words
-from gipo.figures.windowed import REGIME, TASK, method_rows, shown_regime, shown_task, windowed
+from gipo.figures import panels, style, words
+from gipo.figures.style import Look
+from gipo.figures.windowed import REGIME, TASK, one_run, shown_regime, shown_task, windowed
 
-PAPER = {"ppo-clip": 0.864, "gipo-0.5-0.5": 0.802, "gipo-1-1": 0.801, "gipo-2-2": 0.595, "sapo": 0.830}
-"""ESS_Eff_Old, one run each on `TASK` in `REGIME` [C]; the one sigma of the log stands for both [R]."""
-
-SOURCE = "[C], one run"
+TITLE = "Figure 7"
+SUBTITLE = "How far the policy moves (KL) against how evenly it uses old samples (ESS_Eff_Old), and the return"
 
 
 def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
@@ -55,7 +53,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
 def _row(values: np.ndarray[Any, Any], task: str, regime: str, method: str, resamples: int) -> dict[str, Any]:
     """ESS_Eff_Old of a method; ``values`` [seeds, 1]."""
     estimate = mean(values, "ess_eff_old", method, resamples)
-    quoted = (task, regime) == (TASK, REGIME) and method in PAPER
+    quoted = one_run("ess_eff_old", task, regime, method)
     return {
         "panel": "method",
         "task": task,
@@ -66,47 +64,34 @@ def _row(values: np.ndarray[Any, Any], task: str, regime: str, method: str, resa
         "high": estimate.high,
         "seeds": len(values),
         "note": "no old samples in a batch" if np.isnan(estimate.value) else estimate.note,
-        "paper": PAPER[method] if quoted else np.nan,
-        "source": SOURCE if quoted else "",
+        "paper": quoted.value if quoted else np.nan,
+        "source": f"{quoted.source}, one run" if quoted else "",
     }
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Above a point per run, coloured by return; below the ESS_Eff_Old of each method on the same axis."""
-    methods = style.order(table["method"])
-    height = 0.5 + 0.27 * len(methods)
+    looks = style.looks(table["method"])
+    height = 0.5 + 0.27 * len(looks)
     figure = Figure(figsize=(style.WIDTH, height + 5), layout="constrained")
     runs_ax, methods_ax = figure.subplots(2, 1, sharex=True, height_ratios=[3.8, height])
-    _runs(figure, runs_ax, table[table["panel"] == "run"], methods)
-    method_rows(methods_ax, table[table["panel"] == "method"].set_index("method"), methods)
-    methods_ax.set_yticks(range(len(methods)), [style.label(method) for method in methods])
+    _runs(figure, runs_ax, table[table["panel"] == "run"], looks)
+    panels.method_rows(methods_ax, table[table["panel"] == "method"].set_index("method"), looks)
+    panels.name_rows(methods_ax, looks)
     methods_ax.set_xlabel("ESS_Eff_Old  (1 = all old samples count alike)")
     methods_ax.set_xlim(*_limits(table))
-    handles = [Line2D([], [], ls="none", **_marker(method), color="white") for method in methods]
-    labels = [style.label(method) for method in methods]
-    if table["paper"].notna().any():
-        handles.append(Line2D([], [], ls="none", **style.PAPER))
-        labels.append("paper (one run)")
-    style.legend(figure, handles, labels)
+    shown = panels.entries(looks, ls="none", markersize=9, markeredgewidth=2, markerfacecolor="white")
+    panels.legend(figure, shown, "paper (one run)" if table["paper"].notna().any() else "")
     return figure
 
 
-def _marker(method: str) -> dict[str, Any]:
-    return {
-        "marker": style.marker(method),
-        "markersize": 9,
-        "markeredgecolor": style.colour(method),
-        "markeredgewidth": 2,
-    }
-
-
-def _runs(figure: Figure, ax: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
+def _runs(figure: Figure, ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
     rows = rows[rows["ess_eff_old"].notna()]
     ax.set_ylabel("KL(μ || π)")
     if rows.empty:
         ax.text(0.5, 0.5, "no old samples", transform=ax.transAxes, ha="center", va="center", color=style.MUTED)
         return
-    for method in methods:
+    for method, look in looks.items():
         one = rows[rows["method"] == method]
         points = ax.scatter(
             one["ess_eff_old"],
@@ -116,8 +101,8 @@ def _runs(figure: Figure, ax: Axes, rows: pd.DataFrame, methods: list[str]) -> N
             vmin=rows["return"].min(),
             vmax=rows["return"].max(),
             s=80,
-            marker=style.marker(method),
-            edgecolors=style.colour(method),
+            marker=look.marker,
+            edgecolors=look.colour,
             linewidths=2,
             zorder=3,
         )
@@ -140,7 +125,7 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method, the authors' values."""
+    """Say what is shown, n, interval method, the authors' values."""
     runs, methods = table[table["panel"] == "run"], table[table["panel"] == "method"]
     paper = left_out = ""
     if table["paper"].notna().any():

@@ -1,4 +1,4 @@
-"""Figure 8: the tail of the ratios (D0.95) against the lag of the data, across methods and regimes on one task."""
+"""Figure 8: D0.95 against the lag of the data."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 from scipy.stats import pearsonr
 
+from gipo import paper
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, estimate, mean
-from gipo.figures import style, words
+from gipo.figures import panels, style, words
 from gipo.figures.windowed import REGIME, TASK, metrics_with_gap_share, shown_task, windowed
+
+TITLE = "Figure 8"
+SUBTITLE = "The tail of the ratios (D0.95) against the lag of the data, across methods and regimes on one task"
 
 ALL = "all"
 """Stands for all regimes together in the column ``regime``."""
 
-PAPER = {(TASK, ALL): (0.793, 0.002)}
-"""(task, regime) to Pearson r and its p-value over the authors' configurations [C]."""
+PUBLISHED = ("paper", "paper_p")
+"""Columns of the authors' r and its p-value."""
 
 BOX = {"facecolor": "white", "edgecolor": "none", "pad": 2}
 SPREAD = 0.1
@@ -90,8 +93,9 @@ def _correlation(regime: str, groups: dict[tuple[str, str], pd.DataFrame], task:
     }
     points = np.array([value.mean(axis=(0, 1)) for value in values.values()])
     lags = np.ptp(points[:, 0]) / points[:, 0].mean()
-    paper, paper_p = PAPER.get((task, regime), (np.nan, np.nan))
-    row = {"regime": regime, "n": len(points), "r": np.nan, "p": np.nan, "paper": paper, "paper_p": paper_p}
+    logged = paper.group("lag_and_tail") if (task, regime) == (TASK, ALL) else {}
+    published = [logged[key].value if key in logged else np.nan for key in ("r", "p")]
+    row = {"regime": regime, "n": len(points), "r": np.nan, "p": np.nan, **dict(zip(PUBLISHED, published, strict=True))}
     row["seeds"] = min(map(len, groups.values()))
     if len(points) > 2 and lags > ONE_LAG and np.ptp(points[:, 1]) > 0:
         interval = estimate("pearson of gap_share and d95", values, _pearson, resamples)
@@ -109,7 +113,7 @@ def _pearson(*configurations: Array) -> Array:
 def draw(table: pd.DataFrame) -> Figure:
     """A large point per method and regime, a faint one per run, and the correlation."""
     configurations, runs = (table[table["panel"] == panel] for panel in ("configuration", "run"))
-    methods = style.order(configurations["method"])
+    looks = style.looks(configurations["method"])
     figure = Figure(figsize=(style.WIDTH, 4.6), layout="constrained")
     ax = figure.subplots()
     ax.set(xlabel="mean version gap of a batch (% of all updates)", ylabel="D0.95")
@@ -117,21 +121,20 @@ def draw(table: pd.DataFrame) -> Figure:
     for regime, lag in configurations.groupby("regime")["gap_share"].mean().items():
         ax.axvline(lag, color=style.MUTED, lw=1, ls=":", zorder=1)
         ax.text(lag, 1.01, str(regime), transform=ax.get_xaxis_transform(), ha="center", weight="bold")
-    step = SPREAD * configurations["gap_share"].max() / len(methods)
-    for i, method in enumerate(methods):
-        shift = (i - (len(methods) - 1) / 2) * step
-        look: dict[str, Any] = {"color": style.colour(method), "marker": style.marker(method), "ls": "none"}
+    step = SPREAD * configurations["gap_share"].max() / len(looks)
+    for i, (method, look) in enumerate(looks.items()):
+        shift = (i - (len(looks) - 1) / 2) * step
+        points: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ls": "none"}
         faint = runs[runs["method"] == method]
-        ax.plot(faint["gap_share"] + shift, faint["d95"], **look, markersize=5, markeredgewidth=0, alpha=0.4)
+        ax.plot(faint["gap_share"] + shift, faint["d95"], **points, markersize=5, markeredgewidth=0, alpha=0.4)
         means = configurations[configurations["method"] == method]
         x = means["gap_share"] + shift
-        ax.vlines(x, means["low"], means["high"], color=style.colour(method), lw=1.6)
-        ax.plot(x, means["d95"], **look, markersize=8, markeredgecolor="white")
+        ax.vlines(x, means["low"], means["high"], color=look.colour, lw=1.6)
+        ax.plot(x, means["d95"], **points, markersize=8, markeredgecolor="white")
     ax.set_xlim(0, (1 + SPREAD) * runs["gap_share"].max())
     ax.set_ylim(bottom=0)
     ax.text(0.2, 0.96, _words(table), transform=ax.transAxes, va="top", linespacing=1.5, bbox=BOX)
-    handles = [Line2D([], [], color=style.colour(m), ls="none", marker=style.marker(m), markersize=8) for m in methods]
-    style.legend(figure, handles, [style.label(method) for method in methods])
+    style.legend(figure, *panels.entries(looks, ls="none", markersize=8))
     return figure
 
 
@@ -158,7 +161,7 @@ def _r(row: dict[Hashable, Any]) -> str:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method, the correlations and the authors' value."""
+    """Say what is shown, n, interval method, the correlations and the authors' value."""
     configurations = table[table["panel"] == "configuration"]
     sentences = [
         f"D0.95 (95th percentile of |log ρ|) against the mean version gap of a batch on {table['task'].iloc[0]}, both "
@@ -169,7 +172,8 @@ def caption(table: pd.DataFrame) -> str:
         words.intervals(configurations),
     ]
     if table["paper"].notna().any():
-        sentences.append(f"Authors' value over their configurations on {TASK}: r = 0.793, p = 0.002 [C].")
+        words_ = paper.words("r = {lag_and_tail/r}, p = {lag_and_tail/p} [C]")
+        sentences.append(f"Authors' value over their configurations on {TASK}: {words_}.")
     return " ".join(filter(None, sentences))
 
 

@@ -1,4 +1,4 @@
-"""Figure 9: how sensitive GIPO is to sigma, and which sigma a cheap model would choose."""
+"""Figure 9: sigma sensitivity."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from gipo import theory
-from gipo.analysis import statistics
+from gipo.analysis import methods, statistics
 from gipo.analysis.collect import Tables
 from gipo.errors import GipoError
 from gipo.figures import style, words
+from gipo.figures.looks import GIPO
+from gipo.figures.style import Look
+
+TITLE = "Figure 9"
+SUBTITLE = "How sensitive GIPO is to sigma, and which sigma a cheap model would choose"
 
 TASK = "handle-press-v3"
 """The paper's; the first in order where the sweep lacks it."""
 SOURCE = "gipo-1-1"
-"""The runs whose D0.95 goes into the model; the first GIPO in order where they are missing."""
+"""Id of the method whose D0.95 goes into the model; the first GIPO in order where it is missing."""
 TOLERANCE = 0.1
 """The model deems sigmas about as good as its best if their error is larger by no more than this share."""
 PANELS = {"d95": "D0.95", "ess_eff_old": "ESS_Eff_Old", "score": "normalised score"}
@@ -62,12 +67,12 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     }
     rows = []
     for regime in style.order_regimes(runs["regime"]):
-        here = {run["method"]: run for run in runs[runs["regime"] == regime].to_dict("records")}
+        here = style.order(runs.loc[runs["regime"] == regime, "method"])
         for statistic, frame in logged.items():
-            for method in style.order(here):
+            for method in here:
                 values = statistics.curves(frame, regime, method, statistic).window()
                 estimate = statistics.mean(values, statistic, method, resamples)
-                size = {"tasks": values.shape[1], "seeds": len(values), **_sigmas(here[method])}
+                size = {"tasks": values.shape[1], "seeds": len(values), **_sigmas(method)}
                 rows.append({"statistic": statistic, "regime": regime, "method": method, **vars(estimate), **size})
         rows += _prediction(rows, regime, json.loads(runs["spec"].iloc[0])["learner"])
     if not any("sigma_pos" in row for row in rows):
@@ -75,12 +80,12 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(task=task, resamples=resamples)
 
 
-def _sigmas(run: dict[Hashable, Any]) -> dict[str, float]:
-    """Both sigmas of GIPO with its Gaussian kernel; empty for any other objective, or where they are not given."""
-    parameters = json.loads(run["parameters"])
-    if run["objective"] != "gipo" or parameters.pop("kernel", "gaussian") != "gaussian" or len(parameters) < 2:
+def _sigmas(name: str) -> dict[str, float]:
+    """Both sigmas of GIPO; empty for any other objective, another kernel, or another learner."""
+    method = methods.read(name)
+    if not method.sigmas or method.settings or method.vtrace:
         return {}
-    return {name: parameters[name] for name in ("sigma_pos", "sigma_neg")}
+    return dict(zip(("sigma_pos", "sigma_neg"), method.sigmas, strict=True))
 
 
 def _prediction(rows: list[dict[str, Any]], regime: str, learner: dict[str, Any]) -> list[dict[str, Any]]:
@@ -92,7 +97,7 @@ def _prediction(rows: list[dict[str, Any]], regime: str, learner: dict[str, Any]
     }
     if not d95:
         return []
-    source = d95[SOURCE if SOURCE in d95 else style.order(d95)[0]]
+    source = d95[(methods.find(d95, SOURCE) or style.order(d95))[0]]
     samples = learner["batch_size"] * learner["accumulation"]
     low, high = theory.good_sigmas(source["value"], samples, TOLERANCE)
     best = theory.best_sigma(source["value"], samples)
@@ -112,7 +117,7 @@ def draw(table: pd.DataFrame) -> Figure:
     regimes = style.order_regimes(table["regime"])
     figure = Figure(figsize=(style.WIDTH, 7.6), layout="constrained")
     grid = figure.subplots(len(PANELS), len(regimes), sharex=True, sharey="row", squeeze=False)
-    sigmas = table["sigma_pos"]
+    sigmas, looks = table["sigma_pos"], style.looks(table["method"])
     grid[0, 0].set_xscale("log", base=2)
     grid[0, 0].set_xlim(sigmas.min() / 1.5, sigmas.max() * 1.5)
     grid[0, 0].xaxis.set_major_formatter(FuncFormatter(lambda sigma, _: f"{sigma:g}"))
@@ -120,7 +125,7 @@ def draw(table: pd.DataFrame) -> Figure:
         rows = table[table["regime"] == regime]
         column[0].set_title(regime)
         for ax, statistic in zip(column, PANELS, strict=True):
-            _panel(ax, rows[rows["statistic"] == statistic])
+            _panel(ax, rows[rows["statistic"] == statistic], looks)
         _mark_best(column[-1], rows)
         column[-1].set_xlabel("σ  (asymmetric: σ for A > 0)")
     for ax, name in zip(grid[:, 0], PANELS.values(), strict=True):
@@ -130,23 +135,22 @@ def draw(table: pd.DataFrame) -> Figure:
     grid[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     grid[0, 0].yaxis.set_minor_locator(NullLocator())
     figure.align_ylabels(grid[:, 0])
-    _legend(figure, table)
+    _legend(figure, table, looks)
     return figure
 
 
-def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
     symmetric = rows[rows["sigma_pos"] == rows["sigma_neg"]].sort_values("sigma_pos")
-    ax.plot(symmetric["sigma_pos"], symmetric["value"], color=style.colour("gipo"), lw=1.4, zorder=1.5)
+    ax.plot(symmetric["sigma_pos"], symmetric["value"], color=GIPO.colour, lw=1.4, zorder=1.5)
     for row in rows.to_dict("records"):
-        method = str(row["method"])
-        colour = style.colour(method)
+        look = looks[str(row["method"])]
         if np.isnan(row["sigma_pos"]):
-            ax.axhline(row["value"], color=colour, ls=style.line(method), lw=1.4, zorder=1)
+            ax.axhline(row["value"], color=look.colour, ls=look.line, lw=1.4, zorder=1)
             continue
         side = np.sign(row["sigma_neg"] - row["sigma_pos"])
         x = row["sigma_pos"] * APART**side
-        ax.vlines(x, row["low"], row["high"], color=colour, lw=2)
-        ax.plot(x, row["value"], color=colour, marker=style.marker(method), markersize=6.5)
+        ax.vlines(x, row["low"], row["high"], color=look.colour, lw=2)
+        ax.plot(x, row["value"], color=look.colour, marker=look.marker, markersize=6.5)
     if rows["value"].isna().all():
         words = "undefined: no sample is K versions old"
         ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", color=style.MUTED, fontsize=9)
@@ -169,17 +173,18 @@ def _mark_best(ax: Axes, rows: pd.DataFrame) -> None:
             text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
 
 
-def _legend(figure: Figure, table: pd.DataFrame) -> None:
+def _legend(figure: Figure, table: pd.DataFrame, looks: dict[str, Look]) -> None:
     sigmas = table[["method", "sigma_pos", "sigma_neg"]].drop_duplicates("method").set_index("method")
     symmetric, rivals = sigmas["sigma_pos"] == sigmas["sigma_neg"], sigmas["sigma_pos"].isna()
     handles: list[Artist] = []
     labels = []
     for method in style.order(sigmas.index[~symmetric]):
-        line, marker = (style.line(method), "") if rivals[method] else ("none", style.marker(method))
-        handles.append(Line2D([], [], color=style.colour(method), ls=line, marker=marker))
+        look = looks[method]
+        line, marker = (look.line, "") if rivals[method] else ("none", look.marker)
+        handles.append(Line2D([], [], color=look.colour, ls=line, marker=marker))
         labels.append(style.label(method))
     if symmetric.any():
-        handles.append(Line2D([], [], color=style.colour("gipo"), marker="o"))
+        handles.append(Line2D([], [], color=GIPO.colour, marker="o"))
         labels.append("GIPO (σ, σ)")
     handles.append(Line2D([], [], **RING))
     labels.append("best (σ, σ) measured")
@@ -190,7 +195,7 @@ def _legend(figure: Figure, table: pd.DataFrame) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, n, interval method, and what the model says beside what was measured."""
+    """Say what is shown, n, interval method, and what the model says beside what was measured."""
     shown = table[(table["statistic"] != "best_sigma") & table["value"].notna()]
     return (
         f"Sigma sensitivity of GIPO on {table['task'].iloc[0]}, {words.runs(shown)} per configuration and regime: "
@@ -216,7 +221,7 @@ def _model_words(table: pd.DataFrame) -> str:
 
 
 def _regime_words(table: pd.DataFrame, row: dict[Hashable, Any]) -> str:
-    """``stale: D0.95 of GIPO (1, 1) 1.46, hence σ 14, band from 5.1 up; the best measured σ, 1, lies outside it``."""
+    """``stale: D0.95 of GIPO (1, 1) 1.5, hence σ 14, band from 5.1 up; the best measured σ, 1, lies outside it``."""
     band = f"from {row['low']:.2g} up" if np.isinf(row["high"]) else f"{row['low']:.2g} to {row['high']:.2g}"
     source = f"D0.95 of {style.label(row['method'])} {row['d95']:.2g}"
     words = f"{row['regime']}: {source}, hence σ {row['value']:.2g}, band {band}"

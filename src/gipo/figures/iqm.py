@@ -1,47 +1,40 @@
-"""The study in one figure: IQM of the normalised score, profiles, probability of improvement, sample efficiency."""
+"""The study in one figure: what runs score, by regime and method."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from gipo.analysis import design, statistics
+from gipo import paper, suites
+from gipo.analysis import design, methods, statistics
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, Band, Curves, Estimate
 from gipo.figures import panels, style, words
+from gipo.figures.style import Look
 
-PAPER = {("stale", "gipo-1-1"): 0.730, ("stale", "ppo-clip"): 0.180}
-"""IQM over eight tasks of MetaWorld at the paper's scale [P article]."""
+TITLE = "The study in one figure"
+SUBTITLE = "IQM of the normalised score, every run, profiles, probability of improvement, sample efficiency"
 
-SCORES = {"metaworld": "normalised score", "libero": "success rate"}
-"""What a score is."""
+PUBLISHED = "GIPO (1, 1) {iqm/gipo-1-1} and PPO-Clip {iqm/ppo-clip} [P article]"
+PAPER_WORDS = "paper (8 tasks)"
+PAPER_SUITE, PAPER_REGIME = "metaworld", "stale"
+"""Where the paper has IQMs."""
+
+SCORES = {"baselines": "normalised score", "success": "success rate"}
+"""Kind of score (`gipo.suites.Suite.score`) to its name."""
 
 CHAMPION = "gipo-1-1"
-"""The configuration that the paper's ranking names; where it was not run, the first GIPO in order stands for it."""
+"""Id of the configuration that the paper's ranking names; where it was not run, the first GIPO stands for it."""
 
-PANELS = ("iqm", "profile", "improvement", "efficiency")
+PANELS = ("iqm", "run", "profile", "improvement", "efficiency")
 COLUMNS = (
-    "suite",
-    "panel",
-    "regime",
-    "method",
-    "rival",
-    "x",
-    "value",
-    "low",
-    "high",
-    "tasks",
-    "seeds",
-    "n",
-    "resamples",
-    "note",
+    *("suite", "panel", "regime", "method", "rival", "task", "x", "value", "low", "high"),
+    *("tasks", "seeds", "n", "resamples", "note"),
 )
 
 
@@ -54,7 +47,8 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
 
     Returns:
         Columns `COLUMNS`: ``panel`` is one of `PANELS`, ``x`` the threshold of a profile or the env steps of a curve,
-        ``rival`` the method that ``method`` is compared with, ``n`` the runs behind a row.
+        ``rival`` the method that ``method`` is compared with, ``task`` that of a single run, ``n`` the runs behind a
+        row.
 
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
@@ -92,6 +86,10 @@ def _regime(runs: dict[str, Curves], thresholds: Array, resamples: int) -> pd.Da
             _frame(statistics.iqm(score, method, resamples), panel="iqm", x=np.nan, **size),
             _frame(profile, panel="profile", x=thresholds, **size),
             _frame(curve, panel="efficiency", x=run.env_steps.mean(axis=(0, 1)), **size),
+            *(
+                pd.DataFrame({**size, "panel": "run", "task": task, "value": score[:, i], "n": 1, "note": ""})
+                for i, task in enumerate(run.tasks)
+            ),
         ]
     champion = _champion(list(runs))
     for rival in [method for method in runs if champion and method != champion]:
@@ -102,10 +100,10 @@ def _regime(runs: dict[str, Curves], thresholds: Array, resamples: int) -> pd.Da
     return pd.concat(rows)
 
 
-def _champion(methods: list[str]) -> str:
+def _champion(names: list[str]) -> str:
     """The GIPO whose improvement over the others is shown; empty if there is none."""
-    family = [method for method in methods if method.startswith("gipo")]
-    return CHAMPION if CHAMPION in family else next(iter(family), "")
+    family = [name for name in names if methods.read(name).objective == "gipo"]
+    return next(iter(methods.find(family, CHAMPION) or family), "")
 
 
 def _frame(estimate: Estimate | Band, **columns: object) -> pd.DataFrame:
@@ -113,87 +111,93 @@ def _frame(estimate: Estimate | Band, **columns: object) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A column per regime; from the top: IQM, performance profiles, probability of improvement, sample efficiency."""
-    regimes = style.order_regimes(table["regime"])
-    methods, suite = style.order(table["method"]), table["suite"].iloc[0]
-    rivals = style.order(table.loc[table["panel"] == "improvement", "rival"])
-    heights = [0.8 + 0.3 * len(methods), 2.4, 0.8 + 0.3 * max(len(rivals), 1), 2.4]
+    """A column per regime; from the top: IQM, every run, performance profiles, improvement, sample efficiency."""
+    regimes, looks = style.order_regimes(table["regime"]), style.looks(table["method"])
+    suite = suites.get(table["suite"].iloc[0])
+    shown = set(table.loc[table["panel"] == "improvement", "rival"])
+    rivals = {method: look for method, look in looks.items() if method in shown}
+    rows_high = 0.8 + 0.3 * len(looks)
+    heights = [rows_high, rows_high, 2.4, 0.8 + 0.3 * max(len(rivals), 1), 2.4]
     figure = Figure(figsize=(style.WIDTH, sum(heights) + 0.6), layout="constrained")
-    grid = figure.subplots(4, len(regimes), sharey="row", squeeze=False, height_ratios=heights)
-    for ax in grid[0, 1:]:
-        ax.sharex(grid[0, 0])
+    grid = figure.subplots(len(PANELS), len(regimes), sharey="row", squeeze=False, height_ratios=heights)
+    for row in grid[:2]:
+        for ax in row[1:]:
+            ax.sharex(row[0])
+    tasks = suite.order_tasks(table["task"].dropna())
+    has_paper = False
     for column, regime in zip(grid.T, regimes, strict=True):
         rows = table[table["regime"] == regime]
-        parts = [rows[rows["panel"] == panel] for panel in PANELS]
-        panels.estimates(column[0], parts[0].set_index("method"), methods)
-        _curves(column[1], parts[1])
-        panels.estimates(column[2], parts[2].set_index("rival"), rivals)
-        _curves(column[3], parts[3])
-        if suite == "metaworld":
-            _paper(column[0], regime, methods)
-        _titles(column, regime, parts[2], SCORES[suite])
-    grid[0, 0].set_yticks(range(len(methods)), [style.label(method) for method in methods])
-    grid[1, 0].set_ylabel("share of runs above")
-    grid[2, 0].set_yticks(range(len(rivals)), [style.label(rival) for rival in rivals])
-    grid[3, 0].set_ylabel("IQM score")
-    shown = zip(table["regime"], table["method"], strict=True)
-    _legend(figure, methods, paper=suite == "metaworld" and not PAPER.keys().isdisjoint(shown))
+        parts = {panel: rows[rows["panel"] == panel] for panel in PANELS}
+        axes = dict(zip(PANELS, column, strict=True))
+        panels.estimates(axes["iqm"], parts["iqm"].set_index("method"), looks)
+        panels.points(axes["run"], parts["run"], looks, tasks)
+        panels.curves(axes["profile"], parts["profile"], looks)
+        panels.estimates(axes["improvement"], parts["improvement"].set_index("rival"), rivals)
+        panels.curves(axes["efficiency"], parts["efficiency"], looks)
+        if suite.name == PAPER_SUITE:
+            has_paper |= published_iqms(axes["iqm"], looks, regime)
+        _titles(axes, regime, parts["improvement"], SCORES[suite.score])
+    for row, named in ((0, looks), (1, looks), (3, rivals)):
+        panels.name_rows(grid[row, 0], named)
+    grid[2, 0].set_ylabel("share of runs above")
+    grid[4, 0].set_ylabel("IQM score")
+    panels.legend(figure, panels.entries(looks), PAPER_WORDS if has_paper else "")
+    panels.task_legend(figure, [suite.task_title(task) for task in tasks])
     return figure
 
 
-def _titles(column: Sequence[Axes], regime: str, improvement: pd.DataFrame, score: str) -> None:
+def _titles(axes: dict[str, Axes], regime: str, improvement: pd.DataFrame, score: str) -> None:
     champion = style.label(improvement["method"].iloc[0]) if len(improvement) else "GIPO"
-    ends = "  (0 random, 1 expert)" if score == SCORES["metaworld"] else ""
-    column[0].set(title=f"{regime}: IQM of the final score", xlabel=score + ends)
-    column[1].set(title=f"{regime}: performance profile", xlabel=score)
-    column[2].set(title=f"{regime}: P({champion} beats ...)", xlabel="probability of improvement")
-    column[3].set(title=f"{regime}: sample efficiency", xlabel="environment steps")
-    column[0].axvline(0, color=style.MUTED, lw=1, zorder=1)
-    column[2].set_xlim(-0.03, 1.03)
-    column[2].axvline(0.5, color=style.MUTED, lw=1, zorder=1)
+    ends = "  (0 random, 1 expert)" if score == SCORES["baselines"] else ""
+    axes["iqm"].set(title=f"{regime}: IQM of the final score", xlabel=score + ends)
+    axes["run"].set(title=f"{regime}: final score of every run", xlabel=score)
+    axes["profile"].set(title=f"{regime}: performance profile", xlabel=score)
+    axes["improvement"].set(title=f"{regime}: P({champion} beats ...)", xlabel="probability of improvement")
+    axes["efficiency"].set(title=f"{regime}: sample efficiency", xlabel="environment steps")
+    for name in ("iqm", "run"):
+        axes[name].axvline(0, color=style.MUTED, lw=1, zorder=1)
+    axes["improvement"].set_xlim(-0.03, 1.03)
+    axes["improvement"].axvline(0.5, color=style.MUTED, lw=1, zorder=1)
     if improvement.empty:
-        column[2].text(
-            0.02, 0.5, "no GIPO run to compare", transform=column[2].transAxes, va="center", color=style.MUTED
-        )
-    column[3].axhline(0, color=style.MUTED, lw=1, zorder=1)
-    column[3].xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    column[3].xaxis.set_major_formatter(EngFormatter(sep=""))
+        place = axes["improvement"].transAxes
+        axes["improvement"].text(0.02, 0.5, "no GIPO run to compare", transform=place, va="center", color=style.MUTED)
+    axes["efficiency"].axhline(0, color=style.MUTED, lw=1, zorder=1)
+    axes["efficiency"].xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes["efficiency"].xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _paper(ax: Axes, regime: str, methods: list[str]) -> None:
-    """The paper's values, just above the lines of their methods."""
-    for y, method in enumerate(methods):
-        if (regime, method) in PAPER:
-            ax.plot(PAPER[regime, method], y - 0.3, **style.PAPER)
+def published_iqms(ax: Axes, looks: dict[str, Look], regime: str) -> bool:
+    """Draw the paper's IQMs just above the lines of their methods.
 
+    Args:
+        ax: of `gipo.figures.panels.estimates`.
+        looks: the methods in order of the lines.
+        regime: of the runs shown.
 
-def _curves(ax: Axes, rows: pd.DataFrame) -> None:
-    for method in style.order(rows["method"]):
-        one = rows[rows["method"] == method]
-        ax.fill_between(one["x"], one["low"], one["high"], color=style.colour(method), alpha=0.13, lw=0)
-        ax.plot(one["x"], one["value"], color=style.colour(method), ls=style.line(method))
-
-
-def _legend(figure: Figure, methods: list[str], paper: bool) -> None:
-    handles = [Line2D([], [], color=style.colour(m), ls=style.line(m), marker=style.marker(m)) for m in methods]
-    labels = [style.label(method) for method in methods]
-    if paper:
-        handles.append(Line2D([], [], ls="none", **style.PAPER))
-        labels.append("paper (8 tasks)")
-    style.legend(figure, handles, labels)
+    Returns:
+        Whether there are any.
+    """
+    numbers = paper.group("iqm") if regime == PAPER_REGIME else {}
+    found = [(y, numbers[key].value) for y, name in enumerate(looks) if (key := methods.read(name).id) in numbers]
+    for y, value in found:
+        ax.plot(value, y - 0.3, **style.PAPER)
+    return bool(found)
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What the panels show, n, interval method, the paper's values."""
+    """Say what the panels show, n, interval method, the paper's values."""
+    estimates = table[table["panel"] != "run"]
     few = " With fewer than four runs the IQM is their mean." if table["tasks"].max() * table["seeds"].max() < 4 else ""
-    score, paper = "Success rate", ""
-    if table["suite"].iloc[0] == "metaworld":
-        score = "Normalised score (0 = random policy, 1 = MetaWorld's scripted expert)"
-        paper = " Diamonds: the paper's stale IQM over eight tasks, GIPO (1, 1) 0.730 and PPO-Clip 0.180 [P article]."
+    score, theirs = "Success rate", ""
+    suite = suites.get(table["suite"].iloc[0])
+    if suite.score == "baselines":
+        score = f"Normalised score (0 = random policy, 1 = {suite.title}'s scripted expert)"
+    if suite.name == PAPER_SUITE:
+        theirs = f" Diamonds: the paper's stale IQM over eight tasks, {paper.words(PUBLISHED)}."
     return (
         f"{score}, {words.runs(table)} per method and regime; a run's final score is its mean over the last 20 % of "
-        "env steps, episodes averaged first. From the top: interquartile mean over runs; share of runs above a score; "
-        "probability that a run of the named GIPO beats one of each other method on the same task (0.5 = no "
-        "difference); IQM during training against env steps "
-        f"(the fresh regime collects more of them per update).{few} {words.intervals(table)}{paper}"
+        "env steps, episodes averaged first. From the top: interquartile mean over runs; every run, by colour of its "
+        "task, on the quartiles of its method; share of runs above a score; probability that a run of the named GIPO "
+        "beats one of each other method on the same task (0.5 = no difference); IQM during training against env steps "
+        f"(the fresh regime collects more of them per update).{few} {words.intervals(estimates)}{theirs}"
     )

@@ -1,4 +1,4 @@
-"""Lag sweep: from nearly fresh data to a replay that is never replaced, at equal env steps and updates."""
+"""Lag sweep: results by replay lifetime."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from gipo import paper
 from gipo.analysis import statistics
 from gipo.analysis.collect import Tables
-from gipo.figures import style, words
+from gipo.figures import panels, style, words
+from gipo.figures.style import Look
+
+TITLE = "Lag sweep"
+SUBTITLE = "From nearly fresh data to a replay that is never replaced, at equal env steps and updates"
 
 PANELS = {
     "score": ("final score", "IQM score"),
@@ -22,9 +27,6 @@ PANELS = {
     "ess_eff_old": ("effective share of old samples", "ESS_Eff_Old"),
 }
 """Statistic to title and axis."""
-
-PAPER = {"fresh": 0.0855, "stale": 0.874}
-"""Lifetimes of the paper's two regimes [R from its gaps, C]."""
 
 REGIME_WORDS: dict[str, Any] = {"color": style.MUTED, "fontsize": 8.5, "va": "top", "ha": "right"}
 TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -67,8 +69,9 @@ def draw(table: pd.DataFrame) -> Figure:
     """A panel per statistic against the lifetime, a line per method; the paper's two lifetimes as vertical lines."""
     figure = Figure(figsize=(style.WIDTH, 6.0), layout="constrained")
     grid = figure.subplots(2, 2, sharex=True)
+    looks = style.looks(table["method"])
     for ax, (statistic, (title, axis)) in zip(grid.flat, PANELS.items(), strict=True):
-        _panel(ax, table[table["statistic"] == statistic])
+        _panel(ax, table[table["statistic"] == statistic], looks)
         ax.set(title=title, ylabel=axis)
         if statistic != "ess_eff_old":
             ax.axhline(0, color=style.MUTED, lw=1, zorder=1)
@@ -76,24 +79,22 @@ def draw(table: pd.DataFrame) -> Figure:
             ax.set_ylim(bottom=0)
     for ax in grid[1]:
         ax.set_xlabel("replay lifetime L, share of all updates")
-    style.legend(figure, *grid[0, 0].get_legend_handles_labels())
+    style.legend(figure, *panels.entries(looks))
     return figure
 
 
-def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
     ax.margins(y=0.12)
-    for method in style.order(rows["method"]):
-        one = rows[rows["method"] == method]
-        colour = style.colour(method)
-        ax.fill_between(one["lifetime"], one["low"], one["high"], color=colour, alpha=0.15, lw=0)
-        (line,) = ax.plot(one["lifetime"], one["value"], color=colour, ls=style.line(method))
-        line.set(marker=style.marker(method), markersize=5, label=style.label(method))
+    panels.curves(ax, rows, looks, x="lifetime")
+    for line, look in zip(ax.lines, looks.values(), strict=True):
+        line.set(marker=look.marker, markersize=5, markevery=None)  # the grid of lifetimes, few enough for all
     low, high = rows["lifetime"].min(), rows["lifetime"].max()
     ax.set(xscale="log", xlim=(low / 1.25, high * 1.25))
     ax.xaxis.set_major_locator(FixedLocator(TICKS))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda lifetime, _: f"{lifetime:g}"))
-    for regime, lifetime in PAPER.items():
+    for regime, number in paper.group("lifetime").items():
+        lifetime = number.value
         if low / 1.25 < lifetime < high * 1.25:
             ax.axvline(lifetime, color=style.MUTED, lw=1, ls=":", zorder=1)
             ax.text(lifetime / 1.04, 1, regime, transform=ax.get_xaxis_transform(), **REGIME_WORDS)
@@ -102,11 +103,12 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown and what was kept equal, n, interval method."""
+    """Say what is shown and what was kept equal, n, interval method."""
     known = table[table["value"].notna()]
     return (
         f"How results depend on staleness, {words.runs(table)} per method and lifetime; the paper has two lifetimes, "
-        "fresh 0.0855 and stale 0.874 (dotted) [R]. The lifetime L is the number of learner updates in which the "
+        f"{paper.words('fresh {lifetime/fresh} and stale {lifetime/stale}')} (dotted) [R]. "
+        "The lifetime L is the number of learner updates in which the "
         "replay is replaced once, as a share of all updates; version gaps are uniform between 0 and L. Every run has "
         f"{_range(table['env_steps'])} env steps and {_range(table['updates'])} updates: not the flow of data but the "
         f"replay varies, from {table['capacity'].min():,.0f} to {table['capacity'].max():,.0f} transitions. Score: "

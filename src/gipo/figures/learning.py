@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from gipo.analysis.statistics import curves, mean_curve
-from gipo.figures import style
+from gipo.figures import panels, style
+from gipo.figures.style import Look
 
 
 def learning(evaluations: pd.DataFrame, column: str, name: str, resamples: int) -> pd.DataFrame:
@@ -60,19 +60,8 @@ def _rows(
     ]
 
 
-def panel(ax: Axes, rows: pd.DataFrame, x: str, y: str, ticks: int) -> None:
+def panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look], x: str, y: str, ticks: int) -> None:
     """A curve and its band per method, against ``x`` with that many ticks."""
-    for method in style.order(rows["method"]):
-        one = rows[rows["method"] == method]
-        colour = style.colour(method)
-        ax.fill_between(one[x], one["low"], one["high"], color=colour, alpha=0.15, lw=0)
-        ax.plot(one[x], one[y], color=colour, ls=style.line(method), label=style.label(method))
+    panels.curves(ax, rows, looks, x, y)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
-
-
-def legend(figure: Figure, table: pd.DataFrame) -> None:
-    """One entry per method, whichever panels it is in."""
-    entries = {text: line for ax in figure.axes for line, text in zip(*ax.get_legend_handles_labels(), strict=True)}
-    labels = [style.label(method) for method in style.order(table["method"])]
-    style.legend(figure, [entries[text] for text in labels], labels)

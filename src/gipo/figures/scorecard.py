@@ -1,4 +1,4 @@
-"""Scorecard: what the paper claims, what this study measured, and the verdict of a rule written before."""
+"""The scorecard as a picture."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from gipo.analysis.claims import COLUMNS, NOT_TESTED, VERDICTS
 from gipo.analysis.reading import read_csv
 from gipo.errors import GipoError
 from gipo.figures import style
+
+TITLE = "Scorecard"
+SUBTITLE = "What the paper claims, what this study measured, and the verdict of a rule written before"
 
 MARKS = {VERDICTS[0]: "✓", VERDICTS[1]: "≈", VERDICTS[2]: "✗", VERDICTS[3]: "–"}
 COLOURS = {VERDICTS[0]: "#00664B", VERDICTS[1]: "#8A5A00", VERDICTS[2]: "#A63A00", VERDICTS[3]: style.MUTED}

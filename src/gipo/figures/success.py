@@ -1,4 +1,4 @@
-"""Success rates: LIBERO by suite, method and regime, beside the published ones."""
+"""Success rates on LIBERO, beside the published ones."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gipo import paper, suites
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import curves, mean
 from gipo.figures import style, words
+from gipo.figures.style import Look
 
-SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
+TITLE = "Success rates"
+SUBTITLE = "LIBERO by suite, method and regime, beside the published ones"
+
+LIBERO = suites.get("libero")
 
 PUBLISHED = {
-    "AcceRL + GIPO": (0.996, 1.000, 0.988, 0.991),
-    "SimpleVLA-RL": (0.994, 0.998, 0.992, 0.985),
-    "RLinf-VLA": (0.994, 0.998, 0.988, 0.940),
-    "OpenVLA-OFT, fine-tuned": (0.962, 0.983, 0.962, 0.907),
+    "AcceRL + GIPO": "success.accerl-gipo",
+    "SimpleVLA-RL": "success.simplevla-rl",
+    "RLinf-VLA": "success.rlinf-vla",
+    "OpenVLA-OFT, fine-tuned": "success.openvla-oft",
 }
-"""Success rates on `SUITES` as the authors quote them (paper-facts section 6) [C]."""
+"""Methods whose success rates the authors quote, with their group in paper.yaml."""
 
 START = "before training"
 """Stands for the checkpoint that all runs of a task start from in the column ``method``."""
@@ -54,10 +59,12 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     rows = _start(evaluations, *cells[0], resamples)
     for regime, method in cells:
         rows += _measured(evaluations, regime, method, resamples)
-    tasks = style.order_suites(evaluations["task"])
-    for method, rates in PUBLISHED.items():
-        by_suite = dict(zip(SUITES, rates, strict=True))
-        rows += [_row("published", method, "", task, value=by_suite.get(task, np.nan), source="[C]") for task in tasks]
+    tasks = LIBERO.order_tasks(evaluations["task"])
+    for method, group in PUBLISHED.items():
+        rates = paper.group(group)
+        for task in tasks:
+            found = {"value": rates[task].value, "source": rates[task].source} if task in rates else {"value": np.nan}
+            rows.append(_row("published", method, "", task, **found))
     return pd.DataFrame(rows).assign(tasks=len(tasks), resamples=resamples)
 
 
@@ -92,7 +99,8 @@ def _row(kind: str, method: str, regime: str, task: str, **found: object) -> dic
 
 def draw(table: pd.DataFrame) -> Figure:
     """The table as a picture: a column per suite; before training, each method in each regime, then the published."""
-    tasks = style.order_suites(table["task"])
+    tasks = LIBERO.order_tasks(table["task"])
+    looks = style.looks(table.loc[table["kind"] == "measured", "method"])
     lines = list(table[["kind", "method", "regime"]].fillna("").drop_duplicates().itertuples(index=False, name=None))
     figure = Figure(figsize=(style.WIDTH, 0.4 * (len(lines) + 2.6)), layout="constrained")
     ax = figure.subplots()
@@ -103,11 +111,11 @@ def draw(table: pd.DataFrame) -> Figure:
     edges = np.linspace(0.34, 1, len(tasks) + 1)
     centres = dict(zip(tasks, (edges[1:] + edges[:-1]) / 2, strict=True))
     for task, x in centres.items():
-        ax.text(x, -0.95, style.suite_label(task), weight="bold", ha="center", va="center")
+        ax.text(x, -0.95, LIBERO.task_title(task), weight="bold", ha="center", va="center")
     previous = lines[0][0]
     for y, line in enumerate(lines):
         kind, method, regime = line
-        _label(ax, kind, method, regime, y)
+        _label(ax, kind, method, regime, looks, y)
         for task, x in centres.items():
             if (*line, task) in cells:
                 _cell(ax, cells[*line, task], x, y)
@@ -122,9 +130,9 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _label(ax: Axes, kind: str, method: str, regime: str, y: float) -> None:
+def _label(ax: Axes, kind: str, method: str, regime: str, looks: dict[str, Look], y: float) -> None:
     if kind == "measured":
-        ax.plot(0.012, y, marker=style.marker(method), color=style.colour(method), markersize=6)
+        ax.plot(0.012, y, marker=looks[method].marker, color=looks[method].colour, markersize=6)
         ax.text(0.03, y, f"{style.label(method)}, {regime}", va="center")
     else:
         ax.text(0, y, method + (" [C]" if kind == "published" else ""), va="center", color=style.MUTED)
@@ -141,7 +149,7 @@ def _cell(ax: Axes, cell: dict[Hashable, Any], x: float, y: float) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What the numbers are, n, interval method, sources of the published rates."""
+    """Say what the numbers are, n, interval method, sources of the published rates."""
     ours = table[table["kind"] != "published"].astype({"seeds": "int64"})
     return (
         f"Success rates of evaluations, {words.runs(ours)} per method and regime: mean over the evaluations in the "

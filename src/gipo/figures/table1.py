@@ -1,4 +1,4 @@
-"""Table 1: how stale the data of each regime are, beside the paper's values."""
+"""Table 1: staleness of the regimes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gipo import paper
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, curves, mean, std_across_tasks
 from gipo.errors import GipoError
 from gipo.figures import style, words
+from gipo.figures.style import Look
+from gipo.figures.windowed import TASK, one_run
+
+TITLE = "Table 1"
+SUBTITLE = "How stale the data of each regime are, beside the paper's values"
 
 ALL = "all"
 """Stands for the mean over methods in the column ``method``."""
@@ -29,19 +35,25 @@ FORMATS = {"old_frac": ".3f", "gap_mean": ",.0f", "gap_share": ".3f", "d95": ".3
 
 SINGLE_RUN = "one run on door-open-v3"
 
-PAPER: dict[tuple[str, str, str], tuple[float, float, str]] = {
-    ("old_frac", ALL, "fresh"): (0.000, 0.000, "[P]"),
-    ("old_frac", ALL, "stale"): (0.884, 0.003, "[P]"),
-    ("gap_mean", ALL, "fresh"): (4273, 538, "[C]"),
-    ("gap_mean", ALL, "stale"): (43677, 5253, "[C]"),
-    ("gap_share", ALL, "fresh"): (0.04273, 0.00538, "[C]"),
-    ("gap_share", ALL, "stale"): (0.43677, 0.05253, "[C]"),
-    ("d95", ALL, "fresh"): (0.095, 0.006, "[P]"),
-    ("d95", ALL, "stale"): (1.46, 0.75, "[P]"),
-    ("d95", "ppo-clip", "stale"): (0.375, np.nan, f"[C], {SINGLE_RUN}"),
-    ("d95", "gipo-1-1", "stale"): (1.338, np.nan, f"[C], {SINGLE_RUN}"),
-}
-"""(statistic, method, regime) to mean and standard deviation across tasks, and source; paper-facts sections 4 and 5."""
+
+def published(statistic: str, method: str, regime: str) -> dict[str, Any]:
+    """The paper's mean and standard deviation across tasks, and the source; NaN and nothing where it has none.
+
+    Args:
+        statistic: column of the metrics, or ``gap_share``: the gap in units of the paper's updates.
+        method: a name, or `ALL`.
+        regime: ``fresh``, ``stale`` or another.
+    """
+    nothing = {"paper": np.nan, "paper_std": np.nan, "source": ""}
+    if method != ALL:
+        logged = one_run(statistic, TASK, regime, method) if statistic == "d95" else None
+        return nothing | ({"paper": logged.value, "source": f"{logged.source}, {SINGLE_RUN}"} if logged else {})
+    name, unit = ("gap_mean", paper.number("updates/metaworld").value) if statistic == "gap_share" else (statistic, 1.0)
+    numbers = paper.group(name) if name in paper.groups() else {}
+    if regime not in numbers:
+        return nothing
+    found = numbers[regime]
+    return {"paper": found.value / unit, "paper_std": found.spread / unit, "source": found.source}
 
 
 def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
@@ -79,7 +91,6 @@ def _rows(metrics: pd.DataFrame, regime: str, resamples: int) -> list[dict[str, 
 def _row(statistic: str, method: str, regime: str, values: Array, resamples: int) -> dict[str, Any]:
     """One cell of the table; ``values`` [seeds, tasks] or [seeds, tasks, methods]."""
     estimate = mean(values, statistic, method, resamples)
-    paper, paper_std, source = PAPER.get((statistic, method, regime), (np.nan, np.nan, ""))
     return {
         "statistic": statistic,
         "method": method,
@@ -92,17 +103,15 @@ def _row(statistic: str, method: str, regime: str, values: Array, resamples: int
         "seeds": values.shape[0],
         "resamples": resamples,
         "note": estimate.note,
-        "paper": paper,
-        "paper_std": paper_std,
-        "source": source,
+        **published(statistic, method, regime),
     }
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """The table as a picture: a row per statistic (and method), this study beside the paper for each regime."""
     regimes = style.order_regimes(table["regime"])
-    methods = style.order(set(table["method"]) - {ALL})
-    lines = [(statistic, ALL) for statistic in STATISTICS] + [("d95", method) for method in methods]
+    looks = style.looks(set(table["method"]) - {ALL})
+    lines = [(statistic, ALL) for statistic in STATISTICS] + [("d95", method) for method in looks]
     figure = Figure(figsize=(style.WIDTH, 0.42 * (len(lines) + 3)), layout="constrained")
     ax = figure.subplots()
     ax.set(xlim=(0, 1), ylim=(len(lines) + 0.6, -2))
@@ -119,7 +128,7 @@ def draw(table: pd.DataFrame) -> Figure:
             else:
                 ax.text(ours, y, "not run", ha="center", va="center", color=style.MUTED)
     for y, (statistic, method) in enumerate(lines):
-        _label(ax, statistic, method, y)
+        _label(ax, statistic, method, looks, y)
     for rule, width in ((-1.9, 1.2), (-0.55, 0.8), (len(lines) - 0.45, 1.2)):
         ax.axhline(rule, color=style.INK, lw=width)
     below = "Mean ± standard deviation across tasks; below it the 95 % interval over seeds."
@@ -135,11 +144,11 @@ def _header(ax: Axes, regime: str, left: float, right: float, ours: float, their
     ax.text(theirs, -0.85, "paper", ha="center", va="center", color=style.MUTED)
 
 
-def _label(ax: Axes, statistic: str, method: str, y: float) -> None:
+def _label(ax: Axes, statistic: str, method: str, looks: dict[str, Look], y: float) -> None:
     if method == ALL:
         ax.text(0, y, STATISTICS[statistic], va="center")
     else:
-        ax.plot(0.03, y, marker=style.marker(method), color=style.colour(method), markersize=6)
+        ax.plot(0.03, y, marker=looks[method].marker, color=looks[method].colour, markersize=6)
         ax.text(0.05, y, f"D0.95, {style.label(method)}", va="center")
 
 
@@ -151,9 +160,9 @@ def _cell(ax: Axes, cell: dict[Hashable, Any], form: str, ours: float, theirs: f
         interval = f"[{cell['low']:{form}}, {cell['high']:{form}}]"
         ax.text(ours, y + 0.22, interval, ha="center", va="center", fontsize=8, color=style.MUTED)
     form = ".4g" if cell["statistic"] == "d95" else form  # as published, to two or three digits
-    paper = "–" if np.isnan(cell["paper"]) else _plus_minus(cell["paper"], cell["paper_std"], form)
+    theirs_words = "–" if np.isnan(cell["paper"]) else _plus_minus(cell["paper"], cell["paper_std"], form)
     dagger = " †" if SINGLE_RUN in str(cell["source"]) else ""
-    ax.text(theirs, y, paper + dagger, ha="center", va="center", color=style.MUTED)
+    ax.text(theirs, y, theirs_words + dagger, ha="center", va="center", color=style.MUTED)
 
 
 def _single_runs(table: pd.DataFrame) -> pd.Series[bool]:
@@ -166,7 +175,7 @@ def _plus_minus(value: float, std: float, form: str) -> str:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What the numbers are, n, interval method, sources of the paper's values."""
+    """Say what the numbers are, n, interval method, sources of the paper's values."""
     spread = "" if table["tasks"].max() > 1 else " With a single task there is no standard deviation across tasks."
     single = f"; † {SINGLE_RUN} [C]" if _single_runs(table).any() else ""
     return (

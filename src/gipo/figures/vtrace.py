@@ -1,4 +1,4 @@
-"""Appendix C.1: V-trace targets and a smooth trust weight, each alone and together, on stale data."""
+"""Appendix C.1: V-trace targets and smooth trust weights."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from gipo.analysis import statistics
+from gipo.analysis import methods, statistics
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Band, Estimate
-from gipo.figures import style, words
+from gipo.figures import panels, style, words
+from gipo.figures.style import Look
+
+TITLE = "Appendix C.1"
+SUBTITLE = "V-trace targets and a smooth trust weight, each alone and together, on stale data"
 
 TARGETS = {"gae": "GAE", "vtrace": "V-trace"}
 BOTH = "vtrace-gipo-1-1"
-"""V-trace with a smooth trust weight, which the paper says beats either alone."""
+"""Id of V-trace with a smooth trust weight, which the paper says beats either alone."""
 
 
 def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
@@ -41,6 +44,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     specs = tables.runs.groupby("method")["spec"].first()
     (regime,) = set(evaluations["regime"])
     runs = {m: statistics.curves(evaluations, regime, m, "score") for m in style.order(evaluations["method"])}
+    both = next(iter(methods.find(runs, BOTH)), "")
     frames = []
     for method, run in runs.items():
         learner, score = json.loads(specs[method])["learner"], run.window()
@@ -48,9 +52,9 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
             "iqm": (statistics.iqm(score, method, resamples), np.nan),
             "efficiency": (statistics.iqm_curve(run.values, method, resamples), run.env_steps.mean(axis=(0, 1))),
         }
-        if BOTH in runs and method != BOTH:
-            best = runs[BOTH].window()
-            estimate = statistics.probability_of_improvement(best, score, BOTH, method, resamples)
+        if both and method != both:
+            best = runs[both].window()
+            estimate = statistics.probability_of_improvement(best, score, both, method, resamples)
             estimates["improvement"] = (estimate, np.nan)
         for panel, (found, x) in estimates.items():
             rows = pd.DataFrame({**vars(found), "x": x}, index=range(np.size(found.value)))
@@ -69,34 +73,31 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame) -> Figure:
     """Final scores against targets, a line per objective, at the left; learning curves at the right."""
-    methods = style.order(table["method"])
+    looks = style.looks(table["method"])
     figure = Figure(figsize=(style.WIDTH, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.5])
-    _interaction(left, table[table["panel"] == "iqm"])
-    for method in methods:
-        one = table[(table["panel"] == "efficiency") & (table["method"] == method)]
-        right.fill_between(one["x"], one["low"], one["high"], color=style.colour(method), alpha=0.13, lw=0)
-        right.plot(one["x"], one["value"], color=style.colour(method), ls=style.line(method))
+    _interaction(left, table[table["panel"] == "iqm"], looks)
+    panels.curves(right, table[table["panel"] == "efficiency"], looks)
     for ax in (left, right):
         ax.axhline(0, color=style.MUTED, lw=1, zorder=1)
     left.set(title="stale: final score", xlabel="targets", ylabel="IQM score")
     right.set(title="stale: sample efficiency", xlabel="environment steps")
     right.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     right.xaxis.set_major_formatter(EngFormatter(sep=""))
-    handles = [Line2D([], [], color=style.colour(m), ls=style.line(m), marker=style.marker(m)) for m in methods]
-    style.legend(figure, handles, [style.label(method) for method in methods])
+    style.legend(figure, *panels.entries(looks))
     return figure
 
 
-def _interaction(ax: Axes, rows: pd.DataFrame) -> None:
+def _interaction(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
     """Parallel lines: the two add up. Points of different objectives stand a little apart so that intervals show."""
-    objectives = style.order(rows["method"].map(style.base))
+    objectives = list(dict.fromkeys(look.colour for look in looks.values()))  # the same with and without V-trace
+    colours = rows["method"].map(lambda method: looks[method].colour)
     for i, objective in enumerate(objectives):
-        one = rows[rows["method"].map(style.base) == objective].sort_values("estimator")
+        one = rows[colours == objective].sort_values("estimator")
         x = one["estimator"].map(list(TARGETS).index) + 0.09 * (i - (len(objectives) - 1) / 2)
-        colour = style.colour(objective)
-        ax.plot(x, one["value"], color=colour, lw=1, marker=style.marker(objective), markersize=6)
-        ax.vlines(x, one["low"], one["high"], color=colour, lw=2.2)
+        look = looks[one["method"].iloc[0]]
+        ax.plot(x, one["value"], color=look.colour, lw=1, marker=look.marker, markersize=6)
+        ax.vlines(x, one["low"], one["high"], color=look.colour, lw=2.2)
     for i, (estimator, side) in enumerate(zip(TARGETS, ("right", "left"), strict=True)):
         values = sorted(rows.loc[rows["estimator"] == estimator, "value"])
         for value in values:  # of close ones the higher stands above
@@ -108,25 +109,27 @@ def _interaction(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What is shown, whether the combination wins, how targets were made, n, interval method."""
+    """Say what is shown, whether the combination wins, how targets were made, n, interval method."""
     iqm = table[table["panel"] == "iqm"]
     return (
         f"Advantages from GAE or V-trace, with no weight on the ratio (No-Clip) or GIPO's, {words.runs(iqm)} each. "
         "Left: interquartile mean of the normalised score over the last 20 % of env steps; parallel lines would mean "
         "that targets and weight help independently. Right: the IQM during training, against env steps. "
-        f"{_improvement(table[table['panel'] == 'improvement'])}{_targets(iqm)} {words.intervals(iqm)} The paper: "
+        f"{_improvement(table)}{_targets(iqm)} {words.intervals(iqm)} The paper: "
         "V-trace with smooth ratio handling beats either alone [P C.1, no numbers in its public text]."
     )
 
 
-def _improvement(rows: pd.DataFrame) -> str:
+def _improvement(table: pd.DataFrame) -> str:
+    rows = table[table["panel"] == "improvement"]
     if rows.empty:
         return ""
+    both = methods.find(table["method"], BOTH)[0]
     parts = [
         f"{value:.2f}{'' if np.isnan(low) else f' [{low:.2f}, {high:.2f}]'} against {style.label(method)}"
         for method, value, low, high in zip(rows["method"], rows["value"], rows["low"], rows["high"], strict=True)
     ]
-    return f"Probability that a run of {style.label(BOTH)} scores higher: {'; '.join(parts)}. "
+    return f"Probability that a run of {style.label(both)} scores higher: {'; '.join(parts)}. "
 
 
 def _targets(rows: pd.DataFrame) -> str:

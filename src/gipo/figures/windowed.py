@@ -1,4 +1,4 @@
-"""What the figures about sampled data share: the task and regime that the paper shows, and windowed values of runs."""
+"""Shared by the figures about sampled data: the task and regime that the paper shows, and windowed values of runs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
+from gipo import paper
+from gipo.analysis import methods
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, curves
 from gipo.figures import style
@@ -31,6 +32,12 @@ def shown_regime(regimes: Iterable[str]) -> str:
     """The paper's regime; the first in order where the study lacks it."""
     present = style.order_regimes(regimes)
     return REGIME if REGIME in present else present[0]
+
+
+def one_run(statistic: str, task: str, regime: str, name: str) -> paper.Number | None:
+    """The authors' number from their one run of a method on `TASK` in `REGIME`; None where there is none."""
+    logged = paper.group(f"door_open.{statistic}")
+    return logged.get(methods.read(name).id) if (task, regime) == (TASK, REGIME) else None
 
 
 def metrics_with_gap_share(tables: Tables) -> pd.DataFrame:
@@ -61,22 +68,3 @@ def binned(metrics: pd.DataFrame, regime: str, method: str, column: str) -> Arra
     values = curves(metrics, regime, method, column).values
     stretches = np.array_split(values, min(POINTS, values.shape[-1]), axis=-1)
     return np.stack([stretch.mean(axis=-1) for stretch in stretches], axis=-1)
-
-
-def method_rows(ax: Axes, rows: pd.DataFrame, methods: Sequence[str]) -> None:
-    """A line per method from the top down: point, interval and, just above, the paper's value.
-
-    Args:
-        ax: where to draw; names of the methods are left to the caller.
-        rows: columns ``value``, ``low``, ``high`` and ``paper`` by method.
-        methods: in order of the lines.
-    """
-    cells = rows.to_dict("index")
-    for y, method in enumerate(methods):
-        value, low, high, paper = (cells[method][name] for name in ("value", "low", "high", "paper"))
-        ax.plot([low, high], [y, y], color=style.colour(method), lw=2.2)
-        ax.plot(value, y, color=style.colour(method), marker=style.marker(method), markersize=6, clip_on=False)
-        ax.plot(paper, y - 0.3, **style.PAPER, clip_on=False)
-    ax.set_ylim(len(methods) - 0.4, -0.7)
-    ax.grid(visible=False, axis="y")
-    ax.tick_params(axis="y", length=0)

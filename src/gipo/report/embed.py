@@ -29,13 +29,12 @@ def figure(name: str, pictures: Path) -> dict[str, str]:
     module = figures.module(name)
     table = read_csv(pictures / f"{name}.csv")
     caption = module.caption(table)
-    title, _, subtitle = (module.__doc__ or name).strip().splitlines()[0].rstrip(".").partition(": ")
     return {
         "name": name,
-        "title": title,
-        "subtitle": subtitle[:1].upper() + subtitle[1:],
+        "title": module.TITLE,
+        "subtitle": module.SUBTITLE,
         "caption": caption,
-        "alt": f"{title}: {subtitle}. The caption describes it.",
+        "alt": f"{module.TITLE}: {module.SUBTITLE}. The caption describes it.",
         "picture": _picture(pictures, name),
         **_download(pictures / f"{name}.csv"),
     }

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gipo.analysis.claims import NOT_TESTED, VERDICTS
 from gipo.errors import GipoError
-from gipo.figures import scorecard, style
+from gipo.figures import panels, scorecard, style
 from gipo.files import atomic_path
 
 JUDGED = [verdict for verdict in VERDICTS if verdict != NOT_TESTED]
@@ -49,15 +49,15 @@ def draw(scores: pd.DataFrame, claims: pd.DataFrame) -> Figure:
 
 
 def _draw_scores(ax: Axes, scores: pd.DataFrame) -> None:
-    methods = style.order(scores["method"])
+    looks = style.looks(scores["method"])
     regimes = style.order_regimes(scores["regime"])
     for i, regime in enumerate(regimes):
-        rows = scores[scores["regime"] == regime].set_index("method").reindex(methods)
+        rows = scores[scores["regime"] == regime].set_index("method").reindex(list(looks))
         for y, (method, row) in enumerate(rows.iterrows()):
-            height, colour = y - 0.16 + 0.32 * i, style.colour(str(method))
+            height, colour = y - 0.16 + 0.32 * i, looks[str(method)].colour
             ax.plot([row["low"], row["high"]], [height, height], color=colour, lw=2)
             ax.plot(row["value"], height, "o", ms=7, mec=colour, mfc="white" if i else colour, mew=1.8)
-    ax.set_yticks(range(len(methods)), [style.label(method) for method in methods])
+    panels.name_rows(ax, looks)
     ax.invert_yaxis()
     marks = ", ".join(f"{mark} {regime}" for mark, regime in zip("●○", regimes, strict=False))
     ax.set_title(f"Final score: {marks} data")

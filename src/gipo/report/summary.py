@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gipo import paper
+from gipo import paper, suites
 from gipo.analysis import design as designs
 from gipo.config import Section
 from gipo.figures import style
@@ -96,7 +96,7 @@ def scale(runs: pd.DataFrame, every_run: pd.DataFrame) -> dict[str, Any]:
     return {
         **names,
         "suite": suite,
-        "suite_name": designs.NAMES[suite],
+        "suite_name": suites.get(suite).title,
         "no_evidence": designs.no_evidence(runs),
         "by_lifetime": bool(runs["lifetime"].notna().all()),
         "tasks": _count(runs, "task"),
