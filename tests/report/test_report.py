@@ -11,11 +11,11 @@ import pytest
 from gipo import figures
 from gipo.analysis.claims import NOT_TESTED
 from gipo.errors import GipoError
-from gipo.report import assemble, details
+from gipo.report import Part, assemble, details
 
 pytestmark = pytest.mark.slow  # builds every figure once
 
-COMMAND = "snakemake --config scale=small {target}"
+COMMAND = "snakemake {target} --config scale=small"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -46,8 +46,13 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def write(root: Path, out: Path) -> str:
-    assemble(root, root / "figures", root / "scale.yaml", COMMAND, out)
+def part(root: Path, name: str = "small", title: str = "A small study", suite: str = "metaworld") -> Part:
+    sweeps = figures.SWEEPS.values() if suite == "metaworld" else ()
+    return Part(name, title, suite, root, figures.of_study(suite, sweeps), ["one/run", "another/run"])
+
+
+def write(root: Path, out: Path, title: str = "A small study") -> str:
+    assemble(title, [part(root)], COMMAND, out)
     return out.read_text(encoding="utf-8")
 
 
@@ -98,7 +103,7 @@ def test_every_figure_is_there_with_words_command_and_data(page: Page, finished:
     assert all(attributes["alt"] for attributes in page.all("img"))
     for name in names:
         assert figures.module(name).caption(pd.read_csv(finished / "figures" / f"{name}.csv")) in page.text
-        assert f"snakemake --config scale=small {name}" in page.text
+        assert f"snakemake {name} --config scale=small" in page.text
     [table] = [a["href"] for a in page.all("a") if a.get("download") == "table1.csv"]
     assert table
     assert base64.b64decode(table.partition(",")[2]) == (finished / "figures" / "table1.csv").read_bytes()
@@ -149,11 +154,10 @@ def test_the_same_inputs_give_the_same_bytes(finished: Path, html: str, tmp_path
 
 def test_text_of_the_user_is_escaped(editable: Path, tmp_path: Path) -> None:
     evil = "<script>alert('x')</script> & <b>co</b>"
-    (editable / "scale.yaml").write_text(f'title: "{evil}"\n')
     rows = pd.read_csv(editable / "scorecard.csv")
     rows.loc[[0, len(rows) - 1], ["claim", "note", "reference"]] = evil
     rows.to_csv(editable / "scorecard.csv", index=False)
-    html = write(editable, tmp_path / "report.html")
+    html = write(editable, tmp_path / "report.html", title=evil)
     assert "<script" not in html
     assert "<b>co" not in html
     assert Page(html).text.count(evil) >= 8
@@ -172,7 +176,6 @@ def test_a_study_without_verdicts(editable: Path, tmp_path: Path) -> None:
         ("figures/fig2.svg", r"cannot read .*fig2\.svg"),
         ("figures/iqm.csv", r"cannot read .*iqm\.csv"),
         ("tables/runs.parquet", r"cannot read .*runs\.parquet"),
-        ("scale.yaml", r"cannot read .*scale\.yaml"),
     ],
 )
 def test_a_missing_input_is_named_and_no_report_is_written(

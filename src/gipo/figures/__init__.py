@@ -26,6 +26,9 @@ NAMES = (
 )
 """Figures that can be built, in the order of the report."""
 
+OF_NO_RUNS = ("fig1", "fig4")
+"""Figures that rest on no training run; a scale that is made of scales has them once."""
+
 SWEEPS = {"fig9": "sigma", "ranking": "ranking", "vtrace": "vtrace", "lagsweep": "lag"}
 """The sweep whose tables, ``<sources>/sweeps/<sweep>``, a figure reads; the others read the main grid's."""
 
