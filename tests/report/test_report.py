@@ -195,3 +195,40 @@ def test_large_pictures_are_embedded_as_png_and_large_tables_compressed(
     page = Page(write(finished, tmp_path / "report.html"))
     assert all((image["src"] or "").startswith("data:image/png;base64,iVBORw0KGgo") for image in page.all("img"))
     assert {a["download"] for a in page.all("a") if "download" in a} >= {"fig1.csv.gz", "table1.csv.gz"}
+
+
+@pytest.fixture
+def half(finished: Path, tmp_path: Path) -> list[Part]:
+    """A study that has finished but for a picture, and one of another suite of which one run of two has finished."""
+    root = shutil.copytree(finished, tmp_path / "results" / "small")
+    (root / "figures" / "fig7.svg").unlink()
+    done = tmp_path / "results" / "runs" / "one" / "run"
+    done.mkdir(parents=True)
+    (done / "provenance.json").touch()
+    return [part(root), part(tmp_path / "results" / "vla", "vla", "A study to come", "libero")]
+
+
+def test_what_is_finished_makes_a_page_that_says_what_is_not(half: list[Part], tmp_path: Path) -> None:
+    assemble("Both", half, COMMAND, tmp_path / "report.html", so_far=True)
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "LIBERO, scale vla: not finished yet, 1 of 2 training runs are there." in page.text
+    assert "MetaWorld, scale small: not drawn yet: fig7." in page.text
+    assert "Not run yet: scale vla." in page.text
+    shown = [attributes["id"] for attributes in page.all("figure")]
+    assert "small-fig2" in shown
+    assert "small-fig7" not in shown
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(lower <= higher + 1 for higher, lower in itertools.pairwise(levels))
+
+
+def test_without_being_asked_for_so_far_a_page_is_whole_or_not_there(half: list[Part], tmp_path: Path) -> None:
+    with pytest.raises(GipoError, match="cannot read .*vla/scorecard.csv"):
+        assemble("Both", half, COMMAND, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_there_is_no_page_of_nothing(half: list[Part], tmp_path: Path) -> None:
+    with pytest.raises(GipoError, match="nothing is finished yet of vla"):
+        assemble("Both", half[1:], COMMAND, tmp_path / "report.html", so_far=True)

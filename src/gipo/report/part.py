@@ -50,5 +50,6 @@ class Part:
         """What is there of a study that has not finished, in words."""
         runs = self.folder.parent / "runs"
         finished = sum((runs / run_id / "provenance.json").exists() for run_id in self.run_ids)
-        count = f"{finished:,} of {len(self.run_ids):,} training runs are finished"
-        return {"name": self.name, "title": self.title, "suite": suites.get(self.suite).title, "count": count}
+        state = "not finished yet" if finished else "not run yet"
+        state += f", {finished:,} of {len(self.run_ids):,} training runs are there"
+        return {"name": self.name, "title": self.title, "suite": suites.get(self.suite).title, "state": state}
