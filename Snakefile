@@ -1,12 +1,14 @@
 """GIPO reproduction: scale config -> runs -> tables -> figures -> scorecard -> report.
 
     snakemake                              everything at scale laptop, up to the report
-    snakemake --config scale=paper -n      what the paper's scale would run
+    snakemake -n --config scale=paper      what the paper's MetaWorld study would run
+    snakemake --profile slurm              the full reproduction, both suites, on a cluster
     snakemake --sdm apptainer              the same in pinned images, which are built first
     snakemake fig4                         one figure again (fig1 ... fig9 table1 iqm ranking vtrace lagsweep scorecard)
-    snakemake --config scale=libero-smoke fig3  LIBERO's own: fig3 success
+    snakemake fig3 --config scale=libero-smoke  LIBERO's own: fig3 success
 
-A scale is a file in workflow/config; science is set there, machines in profiles.
+A scale is a file in workflow/config: a study, or a list of scales that make one report. Science is set there, machines
+in profiles. What belongs to a study lies in results/<name of its scale>, whichever scale it is a part of.
 """
 
 from snakemake.utils import min_version
@@ -17,18 +19,19 @@ min_version("9.27")
 include: "workflow/rules/start.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/images.smk"
+include: "workflow/rules/hooks.smk"
 
 
 report: "workflow/report.rst"
 
 
 wildcard_constraints:
-    scale=any_of([SCALE]),
+    scale=any_of(FIGURES),
     task=any_of(labels("task")),
     regime=any_of(labels("regime")),
     method=any_of(labels("method")),
-    grid=any_of(GRIDS),
-    figure=any_of(FIGURES),
+    grid=any_of({grid for grids in GRIDS.values() for grid in grids}),
+    figure=any_of({figure for figures in FIGURES.values() for figure in figures}),
     seed=r"\d+",
     digest="[0-9a-f]{8}",
     revision="[^/]+",
@@ -36,6 +39,15 @@ wildcard_constraints:
 
 localrules:
     all,
+
+
+onstart:
+    announce(workflow.persistence.dag)
+    build_missing(workflow.persistence.dag)
+
+
+onerror:
+    report_so_far(workflow.persistence.dag)
 
 
 rule all:
@@ -47,17 +59,8 @@ rule all:
 
 
 include: "workflow/rules/containers.smk"
-
-
-if STUDY.suite == "libero":
-
-    include: "workflow/rules/libero.smk"
-
-else:
-
-    include: "workflow/rules/train.smk"
-
-
+include: "workflow/rules/train.smk"
+include: "workflow/rules/libero.smk"
 include: "workflow/rules/gridworld.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"

@@ -1,38 +1,39 @@
 """What a scale would cost: counts against numbers by hand and the engine's own rule, hours from given rates."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 import torch
 
 from checkout import ROOT
-from gipo.errors import GipoError
 from gipo.figures import SWEEPS, of_study
 from gipo.plan import (
     Cost,
     Line,
-    libero_sentences,
+    counted_sentences,
+    measured_sentences,
     predict,
-    predict_libero,
     refreshed_transitions,
     run_cost,
-    scale_config,
-    sentences,
     show,
-    show_libero,
 )
 from gipo.rates import CPU, GridworldRate, LearnerRate, Rates, TaskRate, learner_rate, made_up_learner, random_index
 from gipo.replay import Pace
 from gipo.runs.spec import RunSpec
+from gipo.scale import Scale
 from gipo.study import Study
 
-SCALES = sorted(path.stem for path in (ROOT / "workflow" / "config").glob("*.yaml"))
-METAWORLD = [scale for scale in SCALES if not scale.startswith("libero")]
+SCALES = {path.stem: Scale.load(path) for path in (ROOT / "workflow" / "config").glob("*.yaml")}
+METAWORLD = [name for name, scale in SCALES.items() if not scale.is_composed and scale.parts[name].suite == "metaworld"]
 
 
 def load(scale: str) -> Study:
-    return Study.load(scale_config(scale))
+    return SCALES[scale].parts[scale]
+
+
+def predicted(scale: str, rates: Rates) -> list[Line]:
+    """The plan of a scale with one study that is measured."""
+    return predict(SCALES[scale], {scale: rates})
 
 
 def rates_of(study: Study, gpu: bool = False, **seconds: float) -> Rates:
@@ -59,7 +60,7 @@ def by_rule(lines: list[Line]) -> dict[str, Line]:
 
 def test_the_counts_of_the_paper_scale():
     study = load("paper")
-    lines = by_rule(predict(study, rates_of(study)))
+    lines = by_rule(predicted("paper", rates_of(study)))
     # rounds of 16 x 64 steps: 2,048 + 3.2 M / L steps and up to the next round, and one more; 51 x 10 x 500 evaluated
     fresh, stale = (36_552 + 1) * 1024 + 255_000, (3_578 + 1) * 1024 + 255_000
     lag = (11_428 + 1) * 1024 + 255_000  # 2,048 + 117 x 100,000
@@ -84,7 +85,7 @@ def test_the_counts_of_the_paper_scale():
 
 def test_a_scale_without_sweeps_has_no_figures_of_sweeps():
     study = load("laptop")
-    lines = by_rule(predict(study, rates_of(study)))
+    lines = by_rule(predicted("laptop", rates_of(study)))
     assert [rule for rule in lines if rule.startswith("train")] == ["train: main grid"]
     assert (lines["train: main grid"].jobs, lines["tables"].jobs, lines["figure"].jobs) == (
         24,
@@ -150,9 +151,9 @@ def test_refreshing_costs_the_filled_replay_each_time():
 
 def test_the_seconds_of_the_other_rules():
     study = load("smoke")
-    lines = by_rule(predict(study, rates_of(study, start=1000.0, first=100.0, reset=10.0, step=1.0)))
+    lines = by_rule(predicted("smoke", rates_of(study, start=1000.0, first=100.0, reset=10.0, step=1.0)))
     assert lines["baseline"].cost == Cost(300, acting=1000 + 100 + 6 * 10 + 300)  # 2 policies x 3 episodes x 50 steps
-    lines = by_rule(predict(study, rates_of(study, start=1000.0, fixed=10.0, pair=0.5)))
+    lines = by_rule(predicted("smoke", rates_of(study, start=1000.0, fixed=10.0, pair=0.5)))
     assert lines["gridworld"].cost == Cost(acting=1000 + 10 + 0.5 * 100)
 
 
@@ -164,20 +165,20 @@ LINES = [
 
 
 def test_the_wall_time_is_that_of_full_cores():
-    *_, paper, wall = sentences(LINES, cores=2, gpus=0)
+    *_, paper, wall = measured_sentences(LINES, cores=2, gpus=0)
     assert "10 H200-hours a run [P], 30 for these 3" in paper
     assert "about 6.5 h on 2 cores, perfectly packed" in wall  # (2 + 10 + 1) / 2
 
 
 def test_with_a_gpu_the_scarcer_one_sets_the_wall_time():
-    wall = sentences(LINES, cores=2, gpus=1)[-1]
+    wall = measured_sentences(LINES, cores=2, gpus=1)[-1]
     assert "about 4 h on 2 cores and 1 GPU" in wall
     assert "6.5 h on the cores alone" in wall
-    assert "about 3 h on 1 cores and 2 GPUs" in sentences(LINES, cores=1, gpus=2)[-1]
+    assert "about 3 h on 1 cores and 2 GPUs" in measured_sentences(LINES, cores=1, gpus=2)[-1]
 
 
 def test_the_table_says_where_there_is_no_gpu(capsys: pytest.CaptureFixture[str]):
-    show(LINES, has_gpu=False)
+    show(LINES, SCALES["smoke"], has_gpu=False)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["train:", "main", "grid", "3", "100", "10", "12", "no", "GPU", "here"] in rows
     assert ["report", "1", "minutes"] in rows
@@ -185,21 +186,21 @@ def test_the_table_says_where_there_is_no_gpu(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_table_splits_the_hours_where_there_is_a_gpu(capsys: pytest.CaptureFixture[str]):
-    show(LINES, has_gpu=True)
+    show(LINES, SCALES["smoke"], has_gpu=True)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["train:", "main", "grid", "3", "100", "10", "2", "4"] in rows
 
 
 def test_the_table_of_the_paper_scale_fits_into_80_columns(capsys: pytest.CaptureFixture[str]):
     study = load("paper")
-    show(predict(study, rates_of(study, step=1e-3)), has_gpu=False)
+    show(predicted("paper", rates_of(study, step=1e-3)), SCALES["paper"], has_gpu=False)
     table = capsys.readouterr().out.partition("Env steps")[0]
     assert "…" not in table
     assert "18,704,406,080" in table
 
 
 def test_the_libero_scale_costs_what_the_paper_says():
-    lines = by_rule(predict_libero(load("libero")))
+    lines = by_rule(predict(SCALES["libero"], {}))
     runs = 4 * 2 * 3 * 3
     assert {rule: line.jobs for rule, line in lines.items()} == {
         **{"pretrained": 4, "libero_assets": 1, "train_libero: main grid": runs, "gridworld": 1, "weights": 1},
@@ -207,26 +208,31 @@ def test_the_libero_scale_costs_what_the_paper_says():
     }
     cost = lines["train_libero: main grid"].cost
     assert cost == Cost(updates=runs * 30_000, gpu_learning=runs * 8 * 2 * 24 * 3600.0)
-    words = " ".join(libero_sentences(list(lines.values())))
-    assert "Nothing was measured: GPU-hours are the paper's runs [P], 8 H200 for about 48 h each" in words
+    words = " ".join(counted_sentences(list(lines.values())))
+    assert "nothing was measured: GPU-hours are the paper's runs [P], 8 H200 for about 48 h each" in words
 
 
 def test_a_tiny_model_has_no_gpu_hours(capsys: pytest.CaptureFixture[str]):
-    show_libero(predict_libero(load("libero-smoke")))
+    show(predict(SCALES["libero-smoke"], {}), SCALES["libero-smoke"], has_gpu=False)
     out = capsys.readouterr().out
-    assert "Nothing was measured. A tiny model" in out
+    assert "nothing was measured. A tiny model" in out
     assert "H200" not in out
 
 
-def test_an_unknown_scale_is_named():
-    with pytest.raises(GipoError, match=f"unknown scale 'huge'; known: {', '.join(SCALES)}$"):
-        scale_config("huge")
-
-
-def test_an_installed_copy_has_no_scales(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr("gipo.plan.CHECKOUT", tmp_path)
-    with pytest.raises(GipoError, match="does not run from a checkout"):
-        scale_config("smoke")
+def test_a_scale_of_two_suites_is_the_sum_of_both(capsys: pytest.CaptureFixture[str]):
+    rates = rates_of(load("paper"), step=1e-3)
+    paper, libero = by_rule(predicted("paper", rates)), by_rule(predict(SCALES["libero"], {}))
+    full = by_rule(predict(SCALES["full"], {"paper": rates}))
+    for rule in ("train: main grid", "train: sweep vtrace", "train: sweep lag", "baseline"):
+        assert full[rule] == paper[rule]
+    for rule in ("train_libero: main grid", "pretrained", "libero_assets"):
+        assert full[rule] == libero[rule]
+    assert (full["tables"].jobs, full["claims"].jobs, full["join_scorecards"].jobs, full["report"].jobs) == (6, 2, 1, 1)
+    show(list(full.values()), SCALES["full"], has_gpu=False)
+    out = capsys.readouterr().out
+    assert "10,800 for these 1,080" in out
+    assert "nothing was measured: GPU-hours are the paper's runs [P]" in out
+    assert "27,648" in out
 
 
 def test_the_timed_learner_moves_its_policy():

@@ -17,6 +17,8 @@ from gipo.surroundings import check_package
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 Config = Annotated[Path, typer.Argument(help="Scale config, e.g. workflow/config/laptop.yaml.")]
+StudyConfig = Annotated[Path, typer.Argument(help="Scale config of one study, e.g. workflow/config/laptop.yaml.")]
+Digest = Annotated[str | None, typer.Option(help="Needed where parts of a scale have different ones of that name.")]
 Out = Annotated[Path, typer.Argument(help="Where to write.")]
 Sources = Annotated[Path, typer.Argument(help="Results of a scale, e.g. results/laptop.")]
 Results = Annotated[Path, typer.Argument(help="Results of all scales, e.g. results.")]
@@ -31,6 +33,7 @@ def train(
     regime: Annotated[str, typer.Option(help="Regime of the study.")],
     method: Annotated[str, typer.Option(help="Method of the study.")],
     seed: Annotated[int, typer.Option(help="Seed of the study.")],
+    digest: Digest = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that collect; 0 collects in the learner's.")] = 0,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where replay and learner live.")] = "cpu",
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
@@ -39,9 +42,9 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="Say how far it is in the run's log alone.")] = False,
 ) -> None:
     """Train one run."""
-    from gipo.study import Study
+    from gipo.scale import Scale
 
-    spec = Study.load(config).run(task, regime, method, seed)
+    spec = Scale.load(config).run(task, regime, method, seed, digest)
     if spec.openvla:
         from gipo.models.openvla_oft import published
 
@@ -63,16 +66,16 @@ def train(
 
 
 @cli.command()
-def baseline(config: Config, task: str, out: Out) -> None:
+def baseline(config: Config, task: str, out: Out, digest: Digest = None) -> None:
     """Play the random policy and the expert."""
     from gipo.envs import baselines
-    from gipo.study import Study
+    from gipo.scale import Scale
     from gipo.tables import BASELINES, write_table
 
-    study = Study.load(config)
-    spec = study.baseline(task)
+    scale = Scale.load(config)
+    spec = scale.baseline(task, digest)
     episodes = baselines.measure(
-        study.suite,
+        scale.suite_of(task),
         task,
         bins=spec.environment.bins,
         episode_steps=spec.environment.episode_steps,
@@ -96,7 +99,7 @@ def libero_assets(
 
 
 @cli.command()
-def gridworld(config: Config, out: Out) -> None:
+def gridworld(config: StudyConfig, out: Out) -> None:
     """The exact bias-variance study of figure 4."""
     from gipo import gridworld
     from gipo.study import Study
@@ -117,7 +120,7 @@ def weights(out: Out) -> None:
 
 @cli.command()
 def collect(
-    config: Config,
+    config: StudyConfig,
     results: Results,
     out: Out,
     sweep: Annotated[str | None, typer.Option(help="Sweep of the study; default: its main grid.")] = None,
@@ -133,12 +136,12 @@ def collect(
 
 @cli.command()
 def track(config: Config, results: Results, receipt: Out) -> None:
-    """Record all runs of a study in results/mlflow.db; what is recorded already is left alone."""
+    """Record all runs of a scale in results/mlflow.db; what is recorded already is left alone."""
     from gipo.files import write_json
     from gipo.runs import tracking
-    from gipo.study import Study
+    from gipo.scale import Scale
 
-    directories = [results / "runs" / run.run_id for run in Study.load(config).all_runs()]
+    directories = [results / "runs" / run_id for run_id in Scale.load(config).runs]
     tracking.track(directories, results / "mlflow.db")
     write_json(receipt, [str(directory) for directory in directories])
 
@@ -200,11 +203,33 @@ def picture(sources: Sources, out: Out) -> None:
 
 
 @cli.command()
-def report(config: Config, sources: Sources, out: Out) -> None:
-    """Assemble the page that holds scorecard, figures and provenance, in one file."""
-    from gipo.report import assemble
+def join_scorecards(config: Config, sources: Sources, out: Out) -> None:
+    """Put the scorecards of a scale's parts into one: each claim as the first part judges it that can."""
+    from gipo.analysis import joined
+    from gipo.scale import Scale
 
-    assemble(sources, sources / "figures", config, f"snakemake --config scale={config.stem} {{target}}", out)
+    scale = Scale.load(config)
+    joined.write_joined(scale.folders(sources), {name: study.suite for name, study in scale.parts.items()}, out)
+
+
+@cli.command()
+def report(
+    config: Config,
+    sources: Sources,
+    out: Out,
+    so_far: Annotated[bool, typer.Option("--so-far", help="Leave out what is not finished, and say so.")] = False,
+) -> None:
+    """Assemble the page that holds scorecard, figures and provenance, in one file."""
+    from gipo.report import Part, assemble
+    from gipo.scale import Scale
+
+    scale = Scale.load(config)
+    folders, figures = scale.folders(sources), scale.figures()
+    parts = [
+        Part(name, study.title, study.suite, folders[name], figures[name], [run.run_id for run in study.all_runs()])
+        for name, study in scale.parts.items()
+    ]
+    assemble(scale.title, parts, f"snakemake {{target}} --config scale={scale.name}", out, so_far=so_far)
 
 
 @cli.command()
@@ -215,19 +240,19 @@ def plan(
     ] = None,
 ) -> None:
     """What a scale would cost on this machine: jobs, env steps, updates and hours of every rule."""
-    from gipo.plan import predict, predict_libero, save, scale_config, show, show_libero
+    from gipo.plan import measurable, predict, save, show
     from gipo.rates import measure
-    from gipo.study import Study
+    from gipo.scale import Scale
+    from gipo.scale import config as scale_config
 
-    study = Study.load(scale_config(scale))
-    if study.suite == "libero":
-        show_libero(predict_libero(study))
-        return
-    _say(f"Measuring what the jobs of scale {scale} consist of: about half a minute.")
-    rates = measure(study)
-    show(predict(study, rates), has_gpu=bool(rates.gpu))
-    if out:
-        save(out, study, rates)
+    chosen = Scale.load(scale_config(scale))
+    rates = {}
+    for name, study in measurable(chosen).items():
+        _say(f"Measuring what the jobs of scale {name} consist of: about half a minute.")
+        rates[name] = measure(study)
+        if out:
+            save(out, study, rates[name])
+    show(predict(chosen, rates), chosen, has_gpu=any(measured.gpu for measured in rates.values()))
 
 
 @cli.command()

@@ -7,7 +7,7 @@ counted: Snakemake itself, checkpoints, and that several jobs on one machine sha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +16,15 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from gipo import paper
+from gipo import paper, suites
+from gipo.cluster import upfront
 from gipo.cluster.requests import LEARNER_MB
-from gipo.errors import GipoError
-from gipo.figures import of_study
 from gipo.files import read_json, write_json
 from gipo.rates import LearnerRate, Rates
 from gipo.replay import Pace
-from gipo.runs.provenance import CHECKOUT, origin
+from gipo.runs.provenance import origin
 from gipo.runs.spec import RunSpec
+from gipo.scale import Scale
 from gipo.study import BaselineSpec, Study
 
 PAPER_HOURS = int(paper.number("cost.metaworld/hours").value)
@@ -33,6 +33,10 @@ PAPER_HOURS = int(paper.number("cost.metaworld/hours").value)
 LIBERO_GPUS = int(paper.number("cost.libero/gpus").value)
 LIBERO_HOURS = 24 * int(paper.number("cost.libero/days").value)
 """H200s of one LIBERO run in the paper, and about how long."""
+
+ACTORS = "Env steps are not predicted where a regime is a number of actors, which collect as many as they get to."
+
+UNMEASURED = "Of runs with actors nothing was measured"
 
 GOALS = 50
 """Goals of a task; a further episode with one of them begins at almost no cost (`gipo.envs.sawyer.FirstState`)."""
@@ -64,71 +68,80 @@ class Line:
     jobs: int
     cost: Cost | None = None
 
+    def __add__(self, other: Line) -> Line:
+        cost = self.cost + other.cost if self.cost and other.cost else self.cost or other.cost
+        return Line(self.rule, self.jobs + other.jobs, cost)
 
-def scale_config(scale: str) -> Path:
-    """Config of a scale of this checkout.
 
-    Raises:
-        GipoError: there is no such scale.
+def predict(scale: Scale, rates: Mapping[str, Rates]) -> list[Line]:
+    """Every rule of a scale, in the order in which they run; a run that several grids or parts share counts once.
+
+    Args:
+        scale: what is planned.
+        rates: of the parts that `measurable` names.
     """
-    configs = {path.stem: path for path in (CHECKOUT / "workflow" / "config").glob("*.yaml")}
-    if scale not in configs:
-        known = ", ".join(sorted(configs)) or "none, as gipo does not run from a checkout"
-        raise GipoError(f"unknown scale {scale!r}; known: {known}")
-    return configs[scale]
+    lines: dict[str, Line] = {}
+    seen: set[str] = set()
+    for name, study in scale.parts.items():
+        for line in _measured(study, rates[name], seen) if name in rates else _counted(study, seen):
+            lines[line.rule] = lines[line.rule] + line if line.rule in lines else line
+    return [*lines.values(), *_rest(scale)]
 
 
-def predict(study: Study, rates: Rates) -> list[Line]:
-    """Every rule of a MetaWorld study, in the order in which they run; a run that several grids share counts once."""
-    parts = study.parts()
-    baselines = {spec.baseline_id: spec for part in parts for spec in map(part.baseline, part.tasks)}
+def measurable(scale: Scale) -> dict[str, Study]:
+    """Parts whose suite the lockstep engine runs, by name; of the others nothing is measured."""
+    return {name: study for name, study in scale.parts.items() if suites.get(study.suite).lockstep}
+
+
+def _measured(study: Study, rates: Rates, seen: set[str]) -> Iterator[Line]:
+    """What a study runs before its tables, with measured times."""
+    yield from _train(study, seen, lambda run: run_cost(run, rates))
+    baselines = {spec.baseline_id: spec for part in study.parts() for spec in map(part.baseline, part.tasks)}
+    yield Line("baseline", len(baselines), sum((baseline_cost(spec, rates) for spec in baselines.values()), Cost()))
     pairs = study.gridworld.pairs
-    return [
-        *_train(study, rates),
-        Line("baseline", len(baselines), sum((baseline_cost(spec, rates) for spec in baselines.values()), Cost())),
-        Line("gridworld", 1, Cost(acting=rates.start + rates.gridworld.fixed + pairs * rates.gridworld.pair)),
-        *_rest(study),
-    ]
+    yield Line("gridworld", 1, Cost(acting=rates.start + rates.gridworld.fixed + pairs * rates.gridworld.pair))
 
 
-def predict_libero(study: Study) -> list[Line]:
-    """Every rule of a LIBERO study. Nothing is measured: neither its simulator nor a model of 7B need be here.
+def _counted(study: Study, seen: set[str]) -> Iterator[Line]:
+    """The same where nothing is measured: neither the simulator nor a model of 7B need be here.
 
-    Updates are counted; env steps are as many as the actors get to, and the GPU-hours of a run on a published
-    checkpoint are the paper's.
+    Updates are counted; env steps are as many as the actors get to, and the GPU-hours of a run on a published model
+    are the paper's.
     """
-    runs = study.runs()
-    gpu = sum(LIBERO_GPUS * LIBERO_HOURS * 3600.0 for run in runs if run.openvla and not run.openvla.is_tiny)
-    cost = Cost(updates=sum(run.learner.updates for run in runs), gpu_learning=gpu)
-    models = [Line("pretrained", len(study.pretrained()))] if study.pretrained() else []
-    return [
-        *models,
-        Line("libero_assets", 1),
-        Line("train_libero: main grid", len(runs), cost),
-        Line("gridworld", 1),
-        *_rest(study),
-    ]
+    if models := study.pretrained():
+        yield Line("pretrained", len(models))
+    for rule in suites.get(study.suite).prepared_by:
+        yield Line(rule, 1)
+
+    def cost(run: RunSpec) -> Cost:
+        return Cost(updates=run.learner.updates, gpu_learning=3600 * (upfront.published_hours(run) or 0.0))
+
+    yield from _train(study, seen, cost)
+    yield Line("gridworld", 1)
 
 
-def _rest(study: Study) -> list[Line]:
+def _rest(scale: Scale) -> list[Line]:
     """What follows training."""
+    parts = scale.parts.values()
     return [
-        Line("weights", 1),
-        Line("tables", len(study.parts())),
-        Line("claims", 1),
-        Line("figure", len(of_study(study.suite, study.sweeps))),
+        Line("weights", len(parts)),
+        Line("tables", sum(len(study.parts()) for study in parts)),
+        Line("claims", len(parts)),
+        *([Line("join_scorecards", 1)] if scale.is_composed else []),
+        Line("figure", sum(map(len, scale.figures().values()))),
         Line("store", 1),
         Line("track", 1),
         Line("report", 1),
     ]
 
 
-def _train(study: Study, rates: Rates) -> Iterator[Line]:
-    seen: set[str] = set()
+def _train(study: Study, seen: set[str], cost: Callable[[RunSpec], Cost]) -> Iterator[Line]:
+    """The training runs of each grid that were not ``seen`` in another, which are added to it."""
+    rule = suites.get(study.suite).train_rule
     for name, part in zip(("main grid", *(f"sweep {name}" for name in study.sweeps)), study.parts(), strict=True):
         runs = {run.run_id: run for run in part.runs() if run.run_id not in seen}
         seen |= runs.keys()
-        yield Line(f"train: {name}", len(runs), sum((run_cost(run, rates) for run in runs.values()), Cost()))
+        yield Line(f"{rule}: {name}", len(runs), sum(map(cost, runs.values()), Cost()))
 
 
 def run_cost(run: RunSpec, rates: Rates) -> Cost:
@@ -210,14 +223,13 @@ def baseline_cost(spec: BaselineSpec, rates: Rates) -> Cost:
     )
 
 
-def show(lines: list[Line], has_gpu: bool) -> None:
+def show(lines: list[Line], scale: Scale, has_gpu: bool) -> None:
     """Print the table and what follows from it."""
-    _print(lines, has_gpu, sentences(lines, origin("gipo")["cores"], torch.cuda.device_count() if has_gpu else 0))
-
-
-def show_libero(lines: list[Line]) -> None:
-    """Print the table of a LIBERO study and what is not in it."""
-    _print(lines, True, libero_sentences(lines))
+    gpus = torch.cuda.device_count() if has_gpu else 0
+    notes = ["Env steps include evaluation. Rules with 'minutes' are not predicted."] if measurable(scale) else []
+    notes += measured_sentences(lines, origin("gipo")["cores"], gpus) if measurable(scale) else []
+    notes += counted_sentences(lines) if len(measurable(scale)) < len(scale.parts) else []
+    _print(lines, has_gpu, notes)
 
 
 def _print(lines: list[Line], has_gpu: bool, notes: list[str]) -> None:
@@ -235,44 +247,42 @@ def _print(lines: list[Line], has_gpu: bool, notes: list[str]) -> None:
         console.print(note, soft_wrap=True)
 
 
-def libero_sentences(lines: list[Line]) -> list[str]:
-    """On what the hours of a LIBERO study rest, and what they leave out."""
-    [train] = [line for line in lines if line.rule.startswith("train")]
-    assert train.cost
-    steps = "Env steps are not predicted: a regime is a number of actors, which collect as many as they get to."
-    if not train.cost.gpu_learning:
-        return [steps, "Nothing was measured. A tiny model learns on a CPU in minutes, most of them the simulator's."]
-    hours = f"{LIBERO_GPUS} H200 for about {LIBERO_HOURS} h each"
-    total = paper.number("cost.libero/total_hours").text
+def counted_sentences(lines: list[Line]) -> list[str]:
+    """On what the hours of runs rest that are not measured, and what they leave out."""
+    train = [line for line in lines if line.cost and not line.cost.acting and line.cost.updates]
+    hours = sum(line.cost.gpu_learning for line in train if line.cost) / 3600
+    if not hours:
+        return [ACTORS, f"{UNMEASURED}. A tiny model learns on a CPU in minutes, most of them the simulator's."]
+    days = hours / LIBERO_GPUS / 24
     return [
-        steps,
-        f"Nothing was measured: GPU-hours are the paper's runs [P], {hours}; its total is more than {total}.",
-        f"On one node of {LIBERO_GPUS} GPUs: about {LIBERO_HOURS * train.jobs / 24:,.0f} days. Weights to fetch: about "
-        "15 GB for each checkpoint.",
+        ACTORS,
+        f"{UNMEASURED}: GPU-hours are the paper's runs [P], {LIBERO_GPUS} H200 for about {LIBERO_HOURS} h each; its "
+        f"total is more than {paper.number('cost.libero/total_hours').text}.",
+        f"On one node of {LIBERO_GPUS} GPUs: about {days:,.0f} days. Weights to fetch: about 15 GB for each model.",
     ]
 
 
-def sentences(lines: list[Line], cores: int, gpus: int) -> list[str]:
-    """What the table does not say: what is not predicted, the paper's cost, and the wall time."""
-    total = sum((line.cost for line in lines if line.cost), Cost())
-    runs = sum(line.jobs for line in lines if line.rule.startswith("train"))
+def measured_sentences(lines: list[Line], cores: int, gpus: int) -> list[str]:
+    """What the table does not say of what was measured: the paper's cost, and the wall time."""
+    measured = [line for line in lines if line.cost and line.cost.acting]
+    total = sum((line.cost for line in measured if line.cost), Cost())
+    runs = sum(line.jobs for line in measured if line.rule.startswith("train"))
     on_cores = (total.acting + total.learning) / 3600 / cores
-    notes = ["Env steps include evaluation. Rules with 'minutes' are not predicted."]
     if not gpus:
-        theirs = f"about {PAPER_HOURS} H200-hours a run [P], {PAPER_HOURS * runs:,} for these {runs:,}"
+        published = f"about {PAPER_HOURS} H200-hours a run [P], {PAPER_HOURS * runs:,} for these {runs:,}"
         wall = f"about {_hours(on_cores)} h on {cores} cores"
-        return [*notes, f"For comparison, the paper: {theirs}.", f"Wall time here: {wall}, perfectly packed."]
+        return [f"For comparison, the paper: {published}.", f"Wall time here: {wall}, perfectly packed."]
     packed = max(total.acting / 3600 / cores, total.gpu_learning / 3600 / gpus)
     both = f"about {_hours(packed)} h on {cores} cores and {gpus} GPU{'s' if gpus > 1 else ''}"
     wall = f"{both} (--set-resources train:device=cuda), {_hours(on_cores)} h on the cores alone"
-    return [*notes, f"Wall time here: {wall}, perfectly packed."]
+    return [f"Wall time here: {wall}, perfectly packed."]
 
 
 def _cells(cost: Cost, has_gpu: bool) -> tuple[str, str, str, str]:
     """Env steps, updates, CPU-hours with the learner on the GPU where there is one, GPU-hours."""
     count = [f"{number:,}" if number else "" for number in (cost.env_steps, cost.updates)]
     cpu = cost.acting if has_gpu else cost.acting + cost.learning
-    gpu = _hours(cost.gpu_learning / 3600) if has_gpu else "no GPU here"
+    gpu = _hours(cost.gpu_learning / 3600) if has_gpu or not cost.acting else "no GPU here"
     return count[0], count[1], _hours(cpu / 3600), gpu if cost.updates else ""
 
 

@@ -1,5 +1,6 @@
 """The site file, what a run asks for, and what the profile makes of both."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,17 @@ from snakemake.iocontainers import Wildcards
 
 from checkout import ROOT
 from gipo.cluster import requests
-from gipo.cluster.site import Site
+from gipo.cluster.site import SCALE_OF_SITE, Site
 from gipo.errors import GipoError
 from gipo.files import write_json
-from gipo.plan import TRANSITION_BYTES, memory_mb, run_cost, save, scale_config
+from gipo.plan import TRANSITION_BYTES, memory_mb, run_cost, save
 from gipo.replay import Replay
+from gipo.scale import config
 from gipo.study import Study
 from test_plan import rates_of
 
 PROFILE = ROOT / "profiles" / "slurm"
-STUDY = Study.load(scale_config("paper"))
+STUDY = Study.load(config("paper"))
 RUN = STUDY.runs()[0]
 WILDCARDS = {
     **RUN.model_dump(include={"task", "regime", "method"}),
@@ -30,6 +32,7 @@ def test_the_example_is_a_site():
     site = Site.load(PROFILE / "site.example.yaml")
     assert (site.device, site.gres) == ("cuda", "gpu:h200:1")
     assert site.longest_run == 2880 // 2
+    assert site.scale == "full"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,10 @@ def test_the_example_is_a_site():
         ("cpu_partition: a\ntrain_partition: b\njobs: 0\n", "jobs = 0: input should be greater than 0"),
         ("cpu_partition: a; rm\ntrain_partition: b\n", "cpu_partition = 'a; rm'"),
         ("a: [", "is not valid YAML"),
+        (
+            "cpu_partition: a\ntrain_partition: b\nscale: huge\n",
+            "site.yaml: scale: unknown scale 'huge'; known: full, ",
+        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, message: str):
@@ -79,7 +86,7 @@ def test_a_run_without_a_plan_asks_for_the_longest_time(tmp_path: Path, monkeypa
 
 
 def test_plans_of_several_scales_add_up(planned: Path):
-    laptop = Study.load(scale_config("laptop"))
+    laptop = Study.load(config("laptop"))
     save(requests.PLAN, laptop, rates_of(laptop, step=1e-3))
     run = laptop.runs()[0]
     theirs = WILDCARDS | {"digest": run.run_id.rpartition("-")[2]}
@@ -108,12 +115,15 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) 
     (tmp_path / "profiles" / "slurm").mkdir(parents=True)
     (tmp_path / "profiles" / "slurm" / "site.yaml").write_text(yaml.safe_dump(site))
     monkeypatch.setattr("gipo.runs.provenance.CHECKOUT", tmp_path)
+    for name in (SCALE_OF_SITE, "GIPO_RUNS_AT_ONCE"):  # the profile sets them for good
+        monkeypatch.setenv(name, "")
     return yte.process_yaml((PROFILE / "profile.yaml").read_text(), require_use_yte=True)
 
 
 def test_the_profile_says_what_the_site_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rendered = profile(tmp_path, monkeypatch, account="lab", retries=2)
     assert rendered["retries"] == 2
+    assert os.environ[SCALE_OF_SITE] == "full"
     assert rendered["default-resources"]["slurm_account"] == "lab"
     assert rendered["set-resources"]["train"]["gres"] == "gpu:h200:1"
     assert rendered["set-resources"]["train"]["device"] == "cuda"

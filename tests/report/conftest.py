@@ -12,10 +12,9 @@ from scales import write_scale
 
 @pytest.fixture(scope="session")
 def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of 2 tasks x 2 regimes x 4 methods x 3 seeds, pictures in ``figures``, config beside; read only."""
+    """Results of 2 tasks x 2 regimes x 4 methods x 3 seeds, pictures in ``figures``, to be read only."""
     root = write_scale(study, tmp_path_factory.mktemp("finished"))
     write_scorecard(root, root / "scorecard.csv", resamples=20)
     for name in figures.of_study("metaworld", figures.SWEEPS.values()):
         figures.build(name, root, root / "figures", resamples=20)
-    (root / "scale.yaml").write_text("title: A small study\n")
     return root

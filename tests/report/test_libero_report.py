@@ -8,7 +8,7 @@ from factories import write_libero_study
 from gipo import figures, gridworld
 from gipo.analysis.claims import write_scorecard
 from gipo.analysis.collect import collect
-from gipo.report import assemble
+from gipo.report import Part, assemble
 from gipo.trust_weights import trust_weights
 
 pytestmark = pytest.mark.slow  # builds every figure once
@@ -22,8 +22,8 @@ def report(root: Path, **study: object) -> str:
     write_scorecard(root, root / "scorecard.csv", resamples=20)
     for name in figures.of_study("libero", ()):
         figures.build(name, root, root / "figures", resamples=20)
-    (root / "scale.yaml").write_text("title: A LIBERO study\n")
-    assemble(root, root / "figures", root / "scale.yaml", "snakemake {target}", root / "report.html")
+    part = Part("some-libero", "A LIBERO study", "libero", root, figures.of_study("libero", ()), [])
+    assemble("A LIBERO study", [part], "snakemake {target}", root / "report.html")
     return (root / "report.html").read_text(encoding="utf-8")
 
 

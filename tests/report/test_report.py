@@ -11,11 +11,11 @@ import pytest
 from gipo import figures
 from gipo.analysis.claims import NOT_TESTED
 from gipo.errors import GipoError
-from gipo.report import assemble, details
+from gipo.report import Part, assemble, details
 
 pytestmark = pytest.mark.slow  # builds every figure once
 
-COMMAND = "snakemake --config scale=small {target}"
+COMMAND = "snakemake {target} --config scale=small"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -46,8 +46,13 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def write(root: Path, out: Path) -> str:
-    assemble(root, root / "figures", root / "scale.yaml", COMMAND, out)
+def part(root: Path, name: str = "small", title: str = "A small study", suite: str = "metaworld") -> Part:
+    sweeps = figures.SWEEPS.values() if suite == "metaworld" else ()
+    return Part(name, title, suite, root, figures.of_study(suite, sweeps), ["one/run", "another/run"])
+
+
+def write(root: Path, out: Path, title: str = "A small study") -> str:
+    assemble(title, [part(root)], COMMAND, out)
     return out.read_text(encoding="utf-8")
 
 
@@ -98,7 +103,7 @@ def test_every_figure_is_there_with_words_command_and_data(page: Page, finished:
     assert all(attributes["alt"] for attributes in page.all("img"))
     for name in names:
         assert figures.module(name).caption(pd.read_csv(finished / "figures" / f"{name}.csv")) in page.text
-        assert f"snakemake --config scale=small {name}" in page.text
+        assert f"snakemake {name} --config scale=small" in page.text
     [table] = [a["href"] for a in page.all("a") if a.get("download") == "table1.csv"]
     assert table
     assert base64.b64decode(table.partition(",")[2]) == (finished / "figures" / "table1.csv").read_bytes()
@@ -149,11 +154,10 @@ def test_the_same_inputs_give_the_same_bytes(finished: Path, html: str, tmp_path
 
 def test_text_of_the_user_is_escaped(editable: Path, tmp_path: Path) -> None:
     evil = "<script>alert('x')</script> & <b>co</b>"
-    (editable / "scale.yaml").write_text(f'title: "{evil}"\n')
     rows = pd.read_csv(editable / "scorecard.csv")
     rows.loc[[0, len(rows) - 1], ["claim", "note", "reference"]] = evil
     rows.to_csv(editable / "scorecard.csv", index=False)
-    html = write(editable, tmp_path / "report.html")
+    html = write(editable, tmp_path / "report.html", title=evil)
     assert "<script" not in html
     assert "<b>co" not in html
     assert Page(html).text.count(evil) >= 8
@@ -172,7 +176,6 @@ def test_a_study_without_verdicts(editable: Path, tmp_path: Path) -> None:
         ("figures/fig2.svg", r"cannot read .*fig2\.svg"),
         ("figures/iqm.csv", r"cannot read .*iqm\.csv"),
         ("tables/runs.parquet", r"cannot read .*runs\.parquet"),
-        ("scale.yaml", r"cannot read .*scale\.yaml"),
     ],
 )
 def test_a_missing_input_is_named_and_no_report_is_written(
@@ -192,3 +195,40 @@ def test_large_pictures_are_embedded_as_png_and_large_tables_compressed(
     page = Page(write(finished, tmp_path / "report.html"))
     assert all((image["src"] or "").startswith("data:image/png;base64,iVBORw0KGgo") for image in page.all("img"))
     assert {a["download"] for a in page.all("a") if "download" in a} >= {"fig1.csv.gz", "table1.csv.gz"}
+
+
+@pytest.fixture
+def half(finished: Path, tmp_path: Path) -> list[Part]:
+    """A study that has finished but for a picture, and one of another suite of which one run of two has finished."""
+    root = shutil.copytree(finished, tmp_path / "results" / "small")
+    (root / "figures" / "fig7.svg").unlink()
+    done = tmp_path / "results" / "runs" / "one" / "run"
+    done.mkdir(parents=True)
+    (done / "provenance.json").touch()
+    return [part(root), part(tmp_path / "results" / "vla", "vla", "A study to come", "libero")]
+
+
+def test_what_is_finished_makes_a_page_that_says_what_is_not(half: list[Part], tmp_path: Path) -> None:
+    assemble("Both", half, COMMAND, tmp_path / "report.html", so_far=True)
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "LIBERO, scale vla: not finished yet, 1 of 2 training runs are there." in page.text
+    assert "MetaWorld, scale small: not drawn yet: fig7." in page.text
+    assert "Not run yet: scale vla." in page.text
+    shown = [attributes["id"] for attributes in page.all("figure")]
+    assert "small-fig2" in shown
+    assert "small-fig7" not in shown
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(lower <= higher + 1 for higher, lower in itertools.pairwise(levels))
+
+
+def test_without_being_asked_for_so_far_a_page_is_whole_or_not_there(half: list[Part], tmp_path: Path) -> None:
+    with pytest.raises(GipoError, match="cannot read .*vla/scorecard.csv"):
+        assemble("Both", half, COMMAND, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_there_is_no_page_of_nothing(half: list[Part], tmp_path: Path) -> None:
+    with pytest.raises(GipoError, match="nothing is finished yet of vla"):
+        assemble("Both", half[1:], COMMAND, tmp_path / "report.html", so_far=True)

@@ -9,12 +9,12 @@ import pytest
 
 from checkout import ROOT, Checkout, read_plan
 from gipo.figures import SWEEPS, of_study
-from gipo.plan import scale_config
+from gipo.scale import config
 from gipo.study import Study
 
 pytestmark = pytest.mark.slow
 
-STUDY = Study.load(scale_config("paper"))
+STUDY = Study.load(config("paper"))
 FIGURES = of_study("metaworld", STUDY.sweeps)
 TOUCH = """
 import sys

@@ -3,13 +3,17 @@
 
 rule tables:
     input:
-        lambda wildcards: finished(GRIDS[wildcards.grid]),
+        lambda wildcards: finished(GRIDS[wildcards.scale][wildcards.grid]),
         lambda wildcards: [
             f"{baseline}/episodes.parquet"
-            for baseline in GRIDS[wildcards.grid].baseline_directories(Path("results"))
+            for baseline in GRIDS[wildcards.scale][
+                wildcards.grid
+            ].baseline_directories(Path("results"))
         ],
     output:
         expand("results/{{scale}}/{{grid}}/{name}.parquet", name=TABLES),
+    wildcard_constraints:
+        scale=any_of(PARTS),
     container:
         image("report")
     params:
@@ -18,7 +22,7 @@ rule tables:
             "sweeps/", "--sweep "
         ),
     shell:
-        "gipo collect {CONFIG:q} results results/{wildcards.scale}/{wildcards.grid} {params.sweep}"
+        "gipo collect {CONFIGS:q}/{wildcards.scale}.yaml results results/{wildcards.scale}/{wildcards.grid} {params.sweep}"
 
 
 rule store:
@@ -33,10 +37,19 @@ rule store:
 
 rule track:
     input:
-        sorted({path for grid in GRIDS.values() for path in finished(grid)}),
+        sorted(
+            {
+                path
+                for grids in GRIDS.values()
+                for grid in grids.values()
+                for path in finished(grid)
+            }
+        ),
         store=ancient(rules.store.output),
     output:
         "results/{scale}/tracked.json",
+    wildcard_constraints:
+        scale=re.escape(SCALE),
     container:
         image("report")
     params:

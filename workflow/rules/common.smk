@@ -1,20 +1,25 @@
-"""The study behind `--config scale=...`, checked as a whole before any rule runs."""
+"""The scale behind `--config scale=...`, checked as a whole before any rule runs."""
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 import gipo
+from gipo import suites
+from gipo.cluster import upfront
+from gipo.cluster.site import SCALE_OF_SITE
 from gipo.cluster.steps import side_by_side
 from gipo.envs.libero_assets import DEFAULT, VARIABLE
 from gipo.errors import GipoError
-from gipo.figures import NAMES, SWEEPS, of_study
+from gipo.figures import NAMES, SWEEPS
 from gipo.models.openvla_oft.published import SUMS
 from gipo.runs.code import baseline_modules, code_digest, training_modules
-from gipo.study import Study
+from gipo.scale import Scale, config as config_of, with_figure
 
 side_by_side(workflow)
 
@@ -23,46 +28,45 @@ if unknown := set(config) - {"scale", "base", "torch"}:
         f"unknown config key {min(unknown)!r}; known: scale, and for images base and torch"
     )
 
-SCALE = config.get("scale", "laptop")
-SCALES = {
-    path.stem: path
-    for path in Path(workflow.basedir, "workflow", "config").glob("*.yaml")
-}
-
-if SCALE not in SCALES:
-    raise WorkflowError(f"unknown scale {SCALE!r}; known: {', '.join(sorted(SCALES))}")
-
-CONFIG = SCALES[SCALE]
+SCALE = config.get("scale", os.environ.get(SCALE_OF_SITE, "laptop"))
+CONFIGS = Path(workflow.basedir, "workflow", "config")
 
 try:
-    STUDY = Study.load(CONFIG)
-    RUNS = STUDY.all_runs()
-    MODULES = {run.method: training_modules(run) for run in RUNS}
-    CODE = {method: code_digest(*modules) for method, modules in MODULES.items()}
+    CONFIG = config_of(SCALE, CONFIGS)
+    STUDIES = Scale.load(CONFIG)
+    RUNS = STUDIES.runs
+    MODULES = {
+        (STUDIES.run_parts[run_id], run.method): training_modules(run)
+        for run_id, run in RUNS.items()
+    }
+    CODE = {key: code_digest(*modules) for key, modules in MODULES.items()}
 except GipoError as error:
     raise WorkflowError(str(error)) from None
 
 logger.info(
     f"Scale {SCALE}: {len(RUNS)} training runs in all",
-    extra={"gipo_runs": [Path("results/runs", run.run_id) for run in RUNS]},
+    extra={"gipo_runs": [Path("results/runs", run_id) for run_id in RUNS]},
 )
-GRIDS = {"tables": STUDY} | {
-    f"sweeps/{name}": STUDY.sweep(name) for name in STUDY.sweeps
+PARTS = STUDIES.parts
+FIGURES = STUDIES.figures()
+GRIDS = {
+    name: {"tables": study}
+    | {f"sweeps/{sweep}": study.sweep(sweep) for sweep in study.sweeps}
+    for name, study in PARTS.items()
 }
-FIGURES = of_study(STUDY.suite, STUDY.sweeps)
+TRAINING = {suites.get(study.suite).train_rule for study in PARTS.values()}
 TABLES = ["runs", "metrics", "evaluations", "baselines"]
 PACKAGE = Path(gipo.__file__).parent
-PUBLISHED = any(not model.is_tiny for model in STUDY.pretrained())
 
 
 def labels(kind):
-    """Every task, regime or method of the study and its sweeps."""
-    return {getattr(run, kind) for run in RUNS}
+    """Every task, regime or method of the scale."""
+    return {getattr(run, kind) for run in RUNS.values()}
 
 
 def any_of(names):
-    """Regular expression that matches any of the names."""
-    return "|".join(re.escape(name) for name in names)
+    """Regular expression that matches any of the names, and nothing where there are none."""
+    return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
 def finished(grid):
@@ -74,22 +78,60 @@ def finished(grid):
     ]
 
 
-def tables_of(grid):
-    """Tidy tables of the main grid (tables) or of a sweep (sweeps/<name>)."""
-    return [f"results/{SCALE}/{grid}/{name}.parquet" for name in TABLES]
+def tables_of(part, grid):
+    """Tidy tables of a part's main grid (tables) or of a sweep (sweeps/<name>)."""
+    return [f"results/{part}/{grid}/{name}.parquet" for name in TABLES]
+
+
+def all_tables(part):
+    """Tidy tables of all grids of a part."""
+    return [path for grid in GRIDS[part] for path in tables_of(part, grid)]
 
 
 def sources(wildcards):
-    """What a figure is drawn from."""
+    """What a figure is drawn from; an error where its folder has no such figure."""
+    if wildcards.figure not in FIGURES[wildcards.scale]:
+        raise WorkflowError(f"results/{wildcards.scale} has no {wildcards.figure}")
     if sweep := SWEEPS.get(wildcards.figure):
-        return tables_of(f"sweeps/{sweep}")
-    return SOURCES.get(wildcards.figure, tables_of("tables"))
+        return tables_of(wildcards.scale, f"sweeps/{sweep}")
+    return SOURCES.get(wildcards.figure, tables_of(wildcards.scale, "tables"))
+
+
+def run_id(wildcards):
+    """Id of the run of a job."""
+    names = ("task", "regime", "method", "seed", "digest")
+    return "{}/{}/{}/seed{}-{}".format(*(wildcards[name] for name in names))
 
 
 def run_of(wildcards):
-    """The run of a job's labels."""
-    labels = (wildcards.task, wildcards.regime, wildcards.method, int(wildcards.seed))
-    return STUDY.run(*labels)
+    """The run of a job; an error where the scale has no run of its digest."""
+    if (name := run_id(wildcards)) not in RUNS:
+        raise WorkflowError(f"scale {SCALE!r} has no run {name}")
+    return RUNS[name]
+
+
+def code_of(wildcards):
+    """Digest of the code that a run's results depend on."""
+    return CODE[STUDIES.run_parts[run_id(wildcards)], wildcards.method]
+
+
+def is_published(wildcards):
+    """Whether a run starts from a published model, which needs GPUs."""
+    model = run_of(wildcards).openvla
+    return bool(model) and not model.is_tiny
+
+
+def tasks_of(rule):
+    """Tasks of the suites whose runs a rule trains."""
+    runs = RUNS.values()
+    return {run.task for run in runs if suites.get(run.suite).train_rule == rule}
+
+
+def resamples_of(wildcards):
+    """Bootstrap resamples of a part; what belongs to the whole scale has none of its own."""
+    return (
+        PARTS[wildcards.scale].statistics.resamples if wildcards.scale in PARTS else 1
+    )
 
 
 def needs(wildcards):
@@ -101,14 +143,16 @@ def needs(wildcards):
 
 
 def pictures(name):
-    """Files of a named target; an error where this scale lacks the figure's runs."""
-    if name not in of_study(STUDY.suite, SWEEPS.values()):
+    """Files of a named target, of every part that has the figure; an error where none has it."""
+    folders = [folder for folder, figures in FIGURES.items() if name in figures]
+    if not folders:
+        having = ", ".join(with_figure(name, CONFIGS)) or "no scale"
         raise WorkflowError(
-            f"scale {SCALE!r} is of suite {STUDY.suite}, whose runs {name} does not show"
+            f"scale {SCALE!r} has no runs that {name} shows; "
+            f"scales that have: {having} (snakemake {name} --config scale=...)"
         )
-    if name not in FIGURES:
-        raise WorkflowError(
-            f"scale {SCALE!r} has no sweep {SWEEPS[name]!r}, which {name} shows; "
-            "metaworld-mini and paper have it (--config scale=...)"
-        )
-    return multiext(f"results/{SCALE}/figures/{name}", ".svg", ".png", ".csv")
+    return [
+        f"results/{folder}/figures/{name}.{kind}"
+        for folder in folders
+        for kind in ("svg", "png", "csv")
+    ]

@@ -26,7 +26,7 @@ rule figure:
             "gipo.figures",
             data=[PACKAGE / "paper.yaml"],
         ),
-        resamples=STUDY.statistics.resamples,
+        resamples=resamples_of,
     shell:
         "gipo figure {wildcards.figure} results/{wildcards.scale} results/{wildcards.scale}/figures"
         " --resamples {params.resamples}"

@@ -6,18 +6,22 @@ GRIDWORLD = ["policies", "case_study", "family", "family_claims"]
 rule gridworld:
     output:
         expand("results/{{scale}}/gridworld/{name}.csv", name=GRIDWORLD),
+    wildcard_constraints:
+        scale=any_of(PARTS),
     container:
         image("report")
     params:
         code=code_digest("gipo.gridworld"),
-        settings=STUDY.gridworld.model_dump(),
+        settings=lambda wildcards: PARTS[wildcards.scale].gridworld.model_dump(),
     shell:
-        "gipo gridworld {CONFIG:q} results/{wildcards.scale}/gridworld"
+        "gipo gridworld {CONFIGS:q}/{wildcards.scale}.yaml results/{wildcards.scale}/gridworld"
 
 
 rule weights:
     output:
         "results/{scale}/weights.csv",
+    wildcard_constraints:
+        scale=any_of(PARTS),
     container:
         image("report")
     params:

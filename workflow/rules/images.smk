@@ -29,6 +29,7 @@ PARENTS = {
 
 CONTAINERS = Path(workflow.basedir, "containers")
 BASE = config.get("base")
+IN_IMAGES = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 ON_GPU = "--nv" in workflow.deployment_settings.apptainer_args
 TORCH = config.get("torch", "pypi" if ON_GPU else "cpu")
 
@@ -64,9 +65,13 @@ def image_digest(name):
     return digest.hexdigest()[:8]
 
 
-def build_missing(jobs):
-    """Build the images of `jobs` that are not there, in a workflow of their own."""
-    urls = {job.container_img_url for job in jobs if job.container_img_url}
+def build_missing(dag):
+    """Build the images that jobs need and that are not there, in a workflow of their own."""
+    if not IN_IMAGES:
+        return
+    urls = {
+        job.container_img_url for job in dag.needrun_jobs() if job.container_img_url
+    }
     missing = sorted(url for url in urls if not Path(url).exists())
     if missing:
         command = [sys.executable, "-m", "snakemake", *missing, "--cores", "all"]
@@ -83,15 +88,11 @@ def prepend(variable, value, separator):
     os.environ[variable] = separator.join(filter(None, values))
 
 
-if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+if IN_IMAGES:
     # What jobs find in their image: this checkout, and its package before the image's own. The PYTHONPATH of this
     # machine stays outside; a module of yours is brought in by APPTAINERENV_PYTHONPATH.
     prepend("APPTAINER_BIND", workflow.basedir, ",")
     prepend("APPTAINERENV_PYTHONPATH", Path(workflow.basedir, "src"), ":")
-
-    onstart:
-        build_missing(workflow.persistence.dag.needrun_jobs())
-
 
 IMAGES = {Path(image(name)).stem: name for name in PARENTS}
 """Images by their name with digest."""

@@ -39,18 +39,20 @@ rule train_libero:
         provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
     log:
         "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/run.log",
+    wildcard_constraints:
+        task=any_of(tasks_of("train_libero")),
     container:
         image("libero")
     threads: lambda wildcards: run_of(wildcards).replay.environments + 4
     resources:
-        mem_mb=lambda wildcards: (3000 if PUBLISHED else 1500)
+        mem_mb=lambda wildcards: (3000 if is_published(wildcards) else 1500)
         * (run_of(wildcards).replay.environments + 6),
-        gpu=8 if PUBLISHED else 0,
+        gpu=lambda wildcards: 8 if is_published(wildcards) else 0,
     params:
-        code=lambda wildcards: CODE[wildcards.method],
+        code=code_of,
         device=lambda wildcards, resources: "cuda" if resources.gpu else "cpu",
         learners=lambda wildcards, resources: learners(run_of(wildcards), resources.gpu),
     shell:
         "gipo train {CONFIG:q} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
-        " --method {wildcards.method} --seed {wildcards.seed} --device {params.device} --learners {params.learners}"
-        " --quiet 2>> {log}"
+        " --method {wildcards.method} --seed {wildcards.seed} --digest {wildcards.digest}"
+        " --device {params.device} --learners {params.learners} --quiet 2>> {log}"

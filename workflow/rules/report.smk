@@ -5,11 +5,13 @@ REPORT_FILES = ("report.html", "style.css", "details.yaml")
 
 rule claims:
     input:
-        [tables_of(grid) for grid in GRIDS],
+        lambda wildcards: all_tables(wildcards.scale),
         rules.weights.output,
         rules.gridworld.output,
     output:
         "results/{scale}/scorecard.csv",
+    wildcard_constraints:
+        scale=any_of(PARTS),
     container:
         image("report")
     params:
@@ -17,22 +19,40 @@ rule claims:
             "gipo.analysis.claims",
             data=[PACKAGE / "analysis" / "claims.yaml", PACKAGE / "paper.yaml"],
         ),
-        resamples=STUDY.statistics.resamples,
+        resamples=resamples_of,
     shell:
         "gipo scorecard results/{wildcards.scale} {output} --resamples {params.resamples}"
 
 
+rule join_scorecards:
+    input:
+        [f"results/{part}/scorecard.csv" for part in PARTS],
+    output:
+        "results/{scale}/scorecard.csv",
+    wildcard_constraints:
+        scale=any_of({SCALE} - set(PARTS)),
+    container:
+        image("report")
+    params:
+        code=code_digest("gipo.analysis.joined"),
+    shell:
+        "gipo join-scorecards {CONFIG:q} results/{wildcards.scale} {output}"
+
+
 rule report:
     input:
-        rules.claims.output,
-        [tables_of(grid) for grid in GRIDS],
-        expand(
-            "results/{{scale}}/figures/{figure}.{kind}",
-            figure=FIGURES,
-            kind=["svg", "png", "csv"],
-        ),
+        [f"results/{part}/scorecard.csv" for part in PARTS],
+        [all_tables(part) for part in PARTS],
+        [
+            f"results/{folder}/figures/{figure}.{kind}"
+            for folder, figures in FIGURES.items()
+            for figure in figures
+            for kind in ("svg", "png", "csv")
+        ],
     output:
         "results/{scale}/report.html",
+    wildcard_constraints:
+        scale=re.escape(SCALE),
     container:
         image("report")
     params:
@@ -43,6 +63,7 @@ rule report:
                 *(PACKAGE / "report" / name for name in REPORT_FILES),
             ],
         ),
-        title=STUDY.title,
+        titles=[STUDIES.title, *(study.title for study in PARTS.values())],
     shell:
         "gipo report {CONFIG:q} results/{wildcards.scale} {output}"
+        " && rm -f results/{wildcards.scale}/report-so-far.html"

@@ -17,6 +17,8 @@ rule train:
         provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
     log:
         "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/run.log",
+    wildcard_constraints:
+        task=any_of(tasks_of("train")),
     container:
         image("metaworld")
     threads: 1
@@ -25,10 +27,10 @@ rule train:
         device="cpu",
         checkpoint_seconds=60,
     params:
-        code=lambda wildcards: CODE[wildcards.method],
+        code=code_of,
     shell:
         "gipo train {CONFIG:q} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
-        " --method {wildcards.method} --seed {wildcards.seed} --workers $(( {threads} - 1 ))"
+        " --method {wildcards.method} --seed {wildcards.seed} --digest {wildcards.digest} --workers $(( {threads} - 1 ))"
         " --device {resources.device} --checkpoint-seconds {resources.checkpoint_seconds} --quiet 2>> {log}"
 
 
@@ -38,6 +40,8 @@ rule baseline:
     container:
         image("metaworld")
     params:
-        code=code_digest(*baseline_modules(STUDY.suite)),
+        code=lambda wildcards: code_digest(
+            *baseline_modules(STUDIES.suite_of(wildcards.task))
+        ),
     shell:
-        "gipo baseline {CONFIG:q} {wildcards.task} {output}"
+        "gipo baseline {CONFIG:q} {wildcards.task} {output} --digest {wildcards.digest}"

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from gipo import paper
 from gipo.analysis.measures import Measure
+from gipo.analysis.reading import read_csv
 from gipo.analysis.results import NotTestedError, Results
 from gipo.analysis.statistics import Estimate
 from gipo.config import Section, read_yaml
@@ -178,6 +179,20 @@ def write_scorecard(sources: Path, out: Path, resamples: int, claims: Path = CLA
     table = scorecard(Results.read(sources, resamples), load(claims))
     with atomic_path(out) as path:
         table.to_csv(path, index=False, float_format="%.8g")
+
+
+def read_scorecard(sources: Path) -> pd.DataFrame:
+    """``scorecard.csv`` as `write_scorecard` wrote it.
+
+    Raises:
+        GipoError: the file is missing, lacks a column or holds an unknown verdict.
+    """
+    path = sources / "scorecard.csv"
+    numbers = {column: [""] for column in ("measured", "low", "high", "n")}
+    rows = read_csv(path, COLUMNS, keep_default_na=False, na_values=numbers)
+    if unknown := sorted(set(rows["verdict"]) - set(VERDICTS)):
+        raise GipoError(f"{path}: verdict {unknown[0]!r}, expected one of {', '.join(VERDICTS)}")
+    return rows.astype({"n": "Int64"})
 
 
 def scorecard(results: Results, claims: list[Claim]) -> pd.DataFrame:

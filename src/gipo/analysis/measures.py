@@ -309,6 +309,11 @@ class Correlation(MeasureBase):
     task: str
     regimes: tuple[str, ...]
 
+    @property
+    def suite(self) -> str:
+        """That of the cells below."""
+        return str(Cell.model_fields["suite"].default)
+
     def estimate(self, results: Results) -> Estimate:
         """Pearson's r; its interval resamples the runs within each configuration, both quantities of a run together."""
         pairs: dict[str, Array] = {}

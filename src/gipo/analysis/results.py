@@ -82,6 +82,11 @@ class NotTestedError(Exception):
 class MeasureBase(Section, ABC):
     """A measure; ``estimate`` does the work."""
 
+    @property
+    def suite(self) -> str | None:
+        """Suite whose runs it needs; None where it needs no runs."""
+        return next((value.suite for _, value in self if hasattr(value, "suite")), None)
+
     @abstractmethod
     def estimate(self, results: Results) -> Estimate:
         """Measure it.

@@ -39,7 +39,7 @@ def minutes(wildcards: Mapping[str, str], threads: int, attempt: int, longest: i
         attempt: the first is 1.
         longest: the most that may be asked for.
     """
-    if (predicted := _plan(PLAN, _changed(PLAN)).get(_run_id(wildcards))) is None:
+    if (predicted := planned().get(_run_id(wildcards))) is None:
         return longest
     learning = predicted["gpu_learning"] or predicted["learning"]
     seconds = learning + predicted["acting"] / max(1, threads - 1)
@@ -48,7 +48,7 @@ def minutes(wildcards: Mapping[str, str], threads: int, attempt: int, longest: i
 
 def memory_mb(wildcards: Mapping[str, str], threads: int, attempt: int) -> int:
     """Memory of a run in MB; arguments as in `minutes`."""
-    predicted = _plan(PLAN, _changed(PLAN)).get(_run_id(wildcards))
+    predicted = planned().get(_run_id(wildcards))
     return attempt * processes_mb(int(predicted["memory_mb"]) if predicted else UNPLANNED_MB, threads)
 
 
@@ -61,6 +61,11 @@ def learners(run: RunSpec, gpus: int) -> int:
     """Processes of a learner on so many GPUs: two are left to inference and evaluation, and shares are equal."""
     most = max(1, gpus - 2) if run.openvla else 1
     return next(number for number in range(most, 0, -1) if run.learner.batch_size % number == 0)
+
+
+def planned() -> dict[str, Any]:
+    """What `gipo plan --save` predicted, by run id; empty where nothing was planned."""
+    return _plan(PLAN, _changed(PLAN))
 
 
 def _run_id(wildcards: Mapping[str, str]) -> str:

@@ -8,8 +8,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from gipo.config import NonNegativeInt, PositiveInt, Section
+from gipo import scale
+from gipo.config import Label, NonNegativeInt, PositiveInt, Section
 from gipo.errors import GipoError
+
+SCALE_OF_SITE = "GIPO_SCALE_OF_SITE"
+"""Environment variable by which the profile hands `Site.scale` to the workflow here and in jobs. A config key of the
+profile would not do: Snakemake drops all of those where ``--config`` stands on the command line."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.,-]*$")]
 
@@ -17,6 +22,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.,-]*$")]
 class Site(Section):
     """A cluster, and how training runs share its jobs."""
 
+    scale: Label = "full"
+    """Scale that `snakemake --profile slurm` runs; another one by ``--config scale=...``."""
     account: Name | None = None
     """Account that jobs are charged to (sbatch -A); null: your own default."""
     cpu_partition: Name
@@ -48,10 +55,19 @@ class Site(Section):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a site file; where it is missing, say what writes one."""
+        """Read a site file.
+
+        Raises:
+            GipoError: it is missing (the message says what writes one) or wrong, or names a scale that there is not.
+        """
         if not path.exists():
             raise GipoError(f"{path} is missing; `make slurm` writes one to be edited")
-        return super().load(path)
+        site = super().load(path)
+        try:
+            scale.config(site.scale)
+        except GipoError as error:
+            raise GipoError(f"{path}: scale: {error}") from error
+        return site
 
     @property
     def longest_run(self) -> int:

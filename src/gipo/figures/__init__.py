@@ -30,6 +30,9 @@ ORDER = (
 )
 """Order in the report; what a suite has beside these comes before the last, the scorecard."""
 
+OF_NO_RUNS = ("fig1", "fig4")
+"""Figures that rest on no training run; a scale that is made of scales has them once."""
+
 _SUITES = [suites.get(name) for name in suites.names()]
 
 SWEEPS = {sweep.figure: name for suite in _SUITES for name, sweep in suite.sweeps.items()}

@@ -11,9 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from gipo.analysis.claims import COLUMNS, NOT_TESTED, VERDICTS
-from gipo.analysis.reading import read_csv
-from gipo.errors import GipoError
+from gipo.analysis.claims import NOT_TESTED, VERDICTS, read_scorecard
 from gipo.figures import style
 
 TITLE = "Scorecard"
@@ -39,12 +37,7 @@ def table(sources: Path) -> pd.DataFrame:
     Raises:
         GipoError: the file is missing, lacks a column or holds an unknown verdict.
     """
-    path = sources / "scorecard.csv"
-    numbers = {column: [""] for column in ("measured", "low", "high", "n")}
-    rows = read_csv(path, COLUMNS, keep_default_na=False, na_values=numbers)
-    if unknown := sorted(set(rows["verdict"]) - set(VERDICTS)):
-        raise GipoError(f"{path}: verdict {unknown[0]!r}, expected one of {', '.join(VERDICTS)}")
-    return rows.astype({"n": "Int64"})
+    return read_scorecard(sources)
 
 
 def measured_words(row: pd.Series) -> str:

@@ -2,73 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from gipo.analysis import design
+from gipo import suites
+from gipo.analysis import claims, joined
 from gipo.analysis.claims import NOT_TESTED, VERDICTS
 from gipo.analysis.collect import Tables
-from gipo.config import read_yaml
-from gipo.errors import GipoError
-from gipo.figures import SWEEPS, of_study, scorecard
+from gipo.figures import scorecard
 from gipo.files import atomic_path
 from gipo.report import details, embed, summary
+from gipo.report.part import Part
+
+__all__ = ["Part", "assemble"]
 
 TEMPLATE = "report.html"
 
-SWEEP_WORDS = {
-    "lag": "replay lifetime at a fixed inflow of data",
-    "sigma": "GIPO's sigmas",
-    "ranking": "all configurations on stale data",
-    "vtrace": "V-trace and GAE, both with recomputed targets",
-}
-"""What a sweep varies."""
 
-HEADLINES = {"metaworld": "stale-gipo-over-ppo", "libero": "libero-steps"}
-"""The claim that stands above the others, by suite."""
-
-
-def assemble(sources: Path, pictures: Path, scale_config: Path, command: str, out: Path) -> None:
+def assemble(title: str, parts: Sequence[Part], command: str, out: Path, so_far: bool = False) -> None:
     """Write the report; equal inputs give equal bytes.
 
     Args:
-        sources: ``results/<scale>`` with ``tables/``, ``scorecard.csv`` and, where the study has sweeps, ``sweeps/``.
-        pictures: folder of the built figures, ``<name>.svg``, ``.png`` and ``.csv``.
-        scale_config: the study's config; its ``title`` is shown.
-        command: what re-makes a target, with ``{target}`` for its name: ``snakemake --config scale=laptop {target}``.
+        title: of the page.
+        parts: the studies, in order of precedence.
+        command: what re-makes a target, with ``{target}`` for its name: ``snakemake {target} --config scale=laptop``.
         out: the HTML file.
+        so_far: leave out parts that have not run and figures that are not drawn, and say so.
 
     Raises:
-        GipoError: An input is missing or damaged.
+        GipoError: an input is missing or damaged; with `so_far`: no part has run.
     """
-    runs = Tables.read(sources / "tables").runs
-    sweeps = {name: Tables.read(path).runs for name in SWEEPS.values() if (path := sources / "sweeps" / name).is_dir()}
-    every_run = pd.concat([runs, *sweeps.values()]).drop_duplicates("run_id")
-    suite = design.suite(runs)
-    shown = [name for name in of_study(suite, sweeps) if name != "scorecard"]
-    claims = scorecard.table(sources)
+    finished = [part for part in parts if not so_far or part.is_finished]
+    scorecards = {part.name: claims.read_scorecard(part.folder) if part in finished else None for part in parts}
+    judged = joined.join(scorecards, {part.name: part.suite for part in parts}, claims.load())
+    views = {part.name: _view(part, so_far) for part in finished}
+    every_run = pd.concat([view["every_run"] for view in views.values()]).drop_duplicates("run_id")
     page = _template().render(
-        title=_title(scale_config),
+        title=title,
         command=lambda target: command.replace("{target}", target),
-        verdicts=_verdicts(claims),
-        tested=_by_section(claims[claims["verdict"] != NOT_TESTED]),
-        untested=_by_section(claims[claims["verdict"] == NOT_TESTED]),
-        headline=_entry(claims[claims["id"] == HEADLINES[suite]].iloc[0]),
-        figures=[embed.figure(name, pictures) for name in shown],
-        scale=summary.scale(runs, every_run),
-        sweeps=[(SWEEP_WORDS[name], summary.design(sweep)) for name, sweep in sweeps.items()],
-        cost=summary.cost(every_run),
-        slurm=summary.slurm(sources.parent / "slurm"),
-        settings=summary.settings(runs),
+        so_far=so_far,
+        parts=list(views.values()),
+        missing=[part.progress() for part in parts if part not in finished],
+        verdicts=_verdicts(judged),
+        tested=_by_section(judged[judged["verdict"] != NOT_TESTED]),
+        untested=_by_section(judged[judged["verdict"] == NOT_TESTED]),
+        headlines=_headlines(judged, parts),
+        totals=summary.totals(every_run),
+        unseen=[suites.get(name).title for name in suites.names() if name not in {part.suite for part in parts}],
+        slurm=summary.slurm(parts[0].folder.parent / "slurm"),
         details=details.by_topic(),
         origin=summary.origin(every_run),
         runs=summary.run_rows(every_run),
     )
     with atomic_path(out) as path:
         path.write_text(page, encoding="utf-8")
+
+
+def _view(part: Part, so_far: bool) -> dict[str, Any]:
+    """A part that has run, for the template."""
+    runs, sweeps = Tables.read(part.folder / "tables").runs, part.sweeps()
+    every_run = pd.concat([runs, *sweeps.values()]).drop_duplicates("run_id")
+    suite = suites.get(part.suite)
+    shown = [name for name in part.figures if name != "scorecard"]
+    drawn = [name for name in shown if not so_far or embed.is_drawn(name, part.folder / "figures")]
+    return {
+        "name": part.name,
+        "title": part.title,
+        "suite": suite,
+        "every_run": every_run,
+        "figures": [embed.figure(name, part.folder / "figures") for name in drawn],
+        "not_drawn": [name for name in shown if name not in drawn],
+        "scale": summary.scale(runs, every_run),
+        "sweeps": [(suite.sweeps[name].words, summary.design(sweep)) for name, sweep in sweeps.items()],
+        "cost": summary.cost(every_run),
+        "settings": summary.settings(runs),
+    }
+
+
+def _headlines(judged: pd.DataFrame, parts: Sequence[Part]) -> list[dict[str, str]]:
+    """The claim of each suite that stands above its others."""
+    of_parts = [suites.get(name) for name in dict.fromkeys(part.suite for part in parts)]
+    return [_entry(judged[judged["id"] == suite.headline].iloc[0]) | {"suite": suite.title} for suite in of_parts]
 
 
 def _template() -> jinja2.Template:
@@ -85,24 +104,17 @@ def _template() -> jinja2.Template:
     return environment.get_template(TEMPLATE)
 
 
-def _title(scale_config: Path) -> str:
-    try:
-        return str(read_yaml(scale_config)["title"])
-    except (KeyError, TypeError) as error:
-        raise GipoError(f"cannot read the title of the study from {scale_config}: {error!r}") from error
-
-
-def _verdicts(claims: pd.DataFrame) -> list[dict[str, object]]:
+def _verdicts(judged: pd.DataFrame) -> list[dict[str, object]]:
     """Each verdict with its mark and how many claims have it."""
     return [
-        {"verdict": verdict, "mark": scorecard.MARKS[verdict], "count": int((claims["verdict"] == verdict).sum())}
+        {"verdict": verdict, "mark": scorecard.MARKS[verdict], "count": int((judged["verdict"] == verdict).sum())}
         for verdict in VERDICTS
     ]
 
 
-def _by_section(claims: pd.DataFrame) -> list[tuple[str, list[dict[str, str]]]]:
+def _by_section(judged: pd.DataFrame) -> list[tuple[str, list[dict[str, str]]]]:
     """Entries under the headings of the paper's parts, in the order of the scorecard."""
-    groups = claims.groupby("section", sort=False)
+    groups = judged.groupby("section", sort=False)
     return [(str(section), [_entry(row) for _, row in rows.iterrows()]) for section, rows in groups]
 
 

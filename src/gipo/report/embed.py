@@ -40,6 +40,11 @@ def figure(name: str, pictures: Path) -> dict[str, str]:
     }
 
 
+def is_drawn(name: str, pictures: Path) -> bool:
+    """Whether all files of a figure are there."""
+    return all((pictures / f"{name}.{kind}").exists() for kind in ("svg", "png", "csv"))
+
+
 def _picture(pictures: Path, name: str) -> str:
     """Data URI of the SVG, or of the PNG where the SVG is large."""
     svg = _bytes(pictures / f"{name}.svg")

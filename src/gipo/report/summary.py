@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gipo import paper, suites
+from gipo import paper
 from gipo.analysis import design as designs
 from gipo.config import Section
 from gipo.figures import style
@@ -95,9 +95,10 @@ def scale(runs: pd.DataFrame, every_run: pd.DataFrame) -> dict[str, Any]:
     suite = designs.suite(runs)
     return {
         **names,
-        "suite": suite,
-        "suite_name": suites.get(suite).title,
+        "task_count": runs["task"].nunique(),
+        "paper_tasks": _paper_tasks(suite),
         "no_evidence": designs.no_evidence(runs),
+        "resumes_exactly": not any(json.loads(spec).get("asynchronous") for spec in runs["spec"]),
         "by_lifetime": bool(runs["lifetime"].notna().all()),
         "tasks": _count(runs, "task"),
         "seeds": _count(runs, "seed"),
@@ -111,10 +112,21 @@ def scale(runs: pd.DataFrame, every_run: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _paper_updates(suite: str) -> int:
-    learner = PAPER[suite]["learner"]
-    assert isinstance(learner, LearnerSpec)
-    return learner.updates
+def totals(runs: pd.DataFrame) -> dict[str, str]:
+    """Counts of all runs of the page."""
+    return {
+        "runs": f"{len(runs):,}",
+        "updates": f"{runs['updates'].sum():,}",
+        "env_steps": f"{runs['env_steps'].sum():,}",
+        "wall": _duration(runs["wall_seconds"].sum()),
+        "cpu_hours": f"{_cpu_hours(runs):.2g}",
+    }
+
+
+def _paper_updates(suite: str) -> float:
+    """Learner updates of a run in the paper; NaN for a suite that it does not have."""
+    published = paper.group("updates")
+    return published[suite].value if suite in published else float("nan")
 
 
 def design(runs: pd.DataFrame) -> str:
@@ -130,18 +142,15 @@ def _count(runs: pd.DataFrame, noun: str) -> str:
 def cost(runs: pd.DataFrame) -> dict[str, Any]:
     """Time, machines and interruptions; the CPU time is an upper bound, all cores for as long as any run was going."""
     machines = []
-    cpu_hours = 0.0
     for _, rows in runs.groupby("host"):
         machine = rows[["host", "cpu", "cores"]].iloc[0].to_dict()
         machine["devices"] = ", ".join(sorted(set(rows["device"])))
-        busy = _busy_seconds(rows)
-        cpu_hours += busy * machine["cores"] / 3600
-        machines.append(machine | {"runs": len(rows), "busy": _duration(busy)})
+        machines.append(machine | {"runs": len(rows), "busy": _duration(_busy_seconds(rows))})
     return {
         "paper": _paper_cost(designs.suite(runs)),
         "wall": _duration(runs["wall_seconds"].sum()),
         "one_run": _duration(runs["wall_seconds"].median()),
-        "cpu_hours": f"{cpu_hours:.2g}",
+        "cpu_hours": f"{_cpu_hours(runs):.2g}",
         "machines": machines,
         "updates_per_second": f"{runs['updates_per_second'].median():,.3g}",
         "env_steps_per_second": f"{runs['env_steps_per_second'].median():,.3g}",
@@ -151,8 +160,16 @@ def cost(runs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _paper_tasks(suite: str) -> int:
+    """How many tasks the paper has of a suite."""
+    name = f"design.{suite}"
+    return int(paper.group(name)["tasks"].value) if name in paper.groups() else 0
+
+
 def _paper_cost(suite: str) -> str:
-    """Of one run."""
+    """Of one run in the paper; empty for a suite that it does not have."""
+    if f"cost.{suite}" not in paper.groups():
+        return ""
     costs = {key: number.text for key, number in paper.group(f"cost.{suite}").items()}
     if "gpus" in costs:
         return f"{costs['gpus']} H200 for about {costs['days']} days [P]"
@@ -175,6 +192,11 @@ def slurm(folder: Path) -> dict[str, str] | None:
     }
 
 
+def _cpu_hours(runs: pd.DataFrame) -> float:
+    """All cores of every machine for as long as any of its runs was going."""
+    return sum(_busy_seconds(rows) * rows["cores"].iloc[0] / 3600 for _, rows in runs.groupby("host"))
+
+
 def _busy_seconds(runs: pd.DataFrame) -> float:
     """Length of the union of the intervals in which runs were going."""
     ends = np.array([datetime.fromisoformat(text).timestamp() for text in runs["finished_at"]])
@@ -186,12 +208,13 @@ def _busy_seconds(runs: pd.DataFrame) -> float:
 
 
 def settings(runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """The paper's settings beside those of these runs, with whether they agree."""
+    """The paper's settings beside those of these runs, with whether they agree; none for a suite it does not have."""
     specs, suite = [json.loads(spec) for spec in runs["spec"]], designs.suite(runs)
+    if suite not in PAPER:
+        return []
     theirs = paper.group(f"design.{suite}")
     rows = [_row(name, number.text, str(runs[name[:-1]].nunique())) for name, number in theirs.items()]
-    lifetimes = suite == "metaworld" and runs["lifetime"].notna().all()
-    rows += _lifetimes(specs) if lifetimes else _actors(specs, suite)
+    rows += _lifetimes(specs, suite) if runs["lifetime"].notna().all() else _actors(specs, suite)
     for key, words in SETTINGS[suite].items():
         section, name = key.split(".")
         if all(spec.get(section) for spec in specs):
@@ -200,14 +223,14 @@ def settings(runs: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _lifetimes(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _lifetimes(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:
     """Regimes by the lifetime of the replay."""
     rows = []
     for regime, number in paper.group("lifetime").items():
         here = [spec for spec in specs if spec["regime"] == regime]
         lifetimes = _joined(spec["replay"]["lifetime"] for spec in here)
         rows.append(_row(f"replay lifetime L / updates, {regime}", number.text, lifetimes))
-        published = _inflow(StoreSpec().capacity, number.value, _paper_updates("metaworld"))
+        published = _inflow(StoreSpec().capacity, number.value, _paper_updates(suite))
         inflow = (_inflow(s["replay"]["capacity"], s["replay"]["lifetime"], s["learner"]["updates"]) for s in here)
         rows.append(_row(f"env steps per update, {regime}", published, _joined(inflow)))
     return rows
@@ -222,7 +245,7 @@ def _actors(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _inflow(capacity: int, lifetime: float, updates: int) -> str:
+def _inflow(capacity: int, lifetime: float, updates: float) -> str:
     """Env steps per update that replace a replay once in its lifetime."""
     return f"{capacity / (lifetime * updates):.3g}"
 

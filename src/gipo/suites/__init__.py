@@ -46,6 +46,10 @@ class Suite:
     sweeps: Mapping[str, SweepKind] = field(default_factory=dict)
     policies: tuple[str, ...] = ()
     """Sections of a run that choose its policy, one of which it needs; none: the policy is its network."""
+    train_rule: str = "train"
+    """Rule of the workflow that trains its runs."""
+    prepared_by: tuple[str, ...] = ()
+    """Rules of the workflow that each run needs once before."""
     lockstep: bool = True
     """Whether the lockstep engine can run it."""
     task_titles: Mapping[str, str] = field(default_factory=dict)

@@ -11,6 +11,8 @@ SUITE = Suite(
     headline="libero-steps",
     figures=("fig3", "success"),
     policies=("openvla", "states"),
+    train_rule="train_libero",
+    prepared_by=("libero_assets",),
     lockstep=False,
     task_titles={
         "libero_spatial": "LIBERO-Spatial",

@@ -1,0 +1,55 @@
+"""A study as the report is told of it: where its results lie, and which there are to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from gipo import suites
+from gipo.analysis.collect import Tables
+
+
+@dataclass(frozen=True)
+class Part:
+    """One study of the page.
+
+    Attributes:
+        name: of its scale.
+        title: one line.
+        suite: name of its benchmark.
+        folder: with ``tables/``, ``scorecard.csv``, ``figures/`` and, where the study has sweeps, ``sweeps/``.
+        figures: those it has, in the order of the page.
+        run_ids: of all its training runs, whether finished or not.
+    """
+
+    name: str
+    title: str
+    suite: str
+    folder: Path
+    figures: Sequence[str]
+    run_ids: Sequence[str]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all runs are there and judged; single figures may be missing."""
+        return (self.folder / "scorecard.csv").exists() and (self.folder / "tables" / "runs.parquet").exists()
+
+    def sweeps(self) -> dict[str, pd.DataFrame]:
+        """Tables of the runs of each sweep that the study has.
+
+        Raises:
+            GipoError: a table is missing or damaged.
+        """
+        paths = {name: self.folder / "sweeps" / name for name in suites.get(self.suite).sweeps}
+        return {name: Tables.read(path).runs for name, path in paths.items() if path.is_dir()}
+
+    def progress(self) -> dict[str, str]:
+        """What is there of a study that has not finished, in words."""
+        runs = self.folder.parent / "runs"
+        finished = sum((runs / run_id / "provenance.json").exists() for run_id in self.run_ids)
+        state = "not finished yet" if finished else "not run yet"
+        state += f", {finished:,} of {len(self.run_ids):,} training runs are there"
+        return {"name": self.name, "title": self.title, "suite": suites.get(self.suite).title, "state": state}

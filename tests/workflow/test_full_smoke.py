@@ -1,0 +1,116 @@
+"""Scale full-smoke end to end: both suites on their real simulators, to one report; then nothing to do.
+
+In jobs of SLURM where there is one, as the full reproduction is run: the site names the scale.
+"""
+
+import sqlite3
+
+import pandas as pd
+import pytest
+
+from checkout import ROOT, Checkout, copy_checkout
+from gipo.envs.libero_assets import VARIABLE, assets_directory
+from gipo.scale import Scale
+from libero_needs import skip_without_libero
+from slurm_needs import missing_slurm, on_slurm
+
+skip_without_libero()
+pytestmark = pytest.mark.slow
+
+SCALE = Scale.load(ROOT / "workflow" / "config" / "full-smoke.yaml")
+STUDY = SCALE.parts["libero-smoke"]
+
+SITE = """
+scale: full-smoke
+cpu_partition: main
+train_partition: gpu
+gres: gpu:h200:1
+runs_at_once: 2
+cores_per_run: 1
+poll_seconds: 3
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which the scale ran to its report, in jobs of SLURM where there is one; not to be changed.
+
+    What was printed is in log.txt.
+    """
+    place = copy_checkout(checkout.root, tmp_path_factory.mktemp("libero") / "checkout")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(assets_directory()))
+        if missing_slurm():
+            done = place.snakemake(place.root, scale=SCALE.name)
+        else:
+            on_slurm(place, SITE)
+            done = place.run("snakemake", "--profile", "slurm")
+    assert done.returncode == 0, done.stderr
+    (place.root / "log.txt").write_text(done.stderr)
+    return place
+
+
+def test_the_cost_is_said_before_the_first_job(finished: Checkout):
+    lines = (finished.root / "log.txt").read_text().splitlines()
+    [cost] = [i for i, line in enumerate(lines) if line.startswith("scale full-smoke: 17 training runs to do of 17 (")]
+    assert "MetaWorld 15, LIBERO 2" in lines[cost]
+    assert not any("100%" in line for line in lines[:cost])
+
+
+def test_every_run_was_a_job_of_slurm(finished: Checkout):
+    if reason := missing_slurm():
+        pytest.skip(reason)
+    logs = list(finished.root.glob(".snakemake/slurm_logs/rule_train_libero/**/*.log"))
+    assert len(logs) >= len(STUDY.all_runs())  # more where one was tried again
+
+
+def test_every_run_leaves_its_results(finished: Checkout):
+    for run in STUDY.all_runs():
+        directory = finished.root / "results" / "runs" / run.run_id
+        assert {path.name for path in directory.iterdir()} >= {
+            *("spec.json", "metrics.parquet", "evaluation.parquet", "policy.pt", "provenance.json", "engine.json"),
+        }
+        evaluation = pd.read_parquet(directory / "evaluation.parquet")
+        assert evaluation["update"].unique().tolist() == [0, run.learner.updates]
+        metrics = pd.read_parquet(directory / "metrics.parquet")
+        assert metrics["update"].tolist() == list(range(1, run.learner.updates + 1))
+        assert metrics["grad_norm_policy"].gt(0).all()
+
+
+def test_every_figure_and_the_report_are_there(finished: Checkout):
+    results = finished.root / "results"
+    for folder, names in SCALE.figures().items():
+        for name in names:
+            assert (results / folder / "figures" / f"{name}.png").stat().st_size > 0
+    report = (results / "full-smoke" / "report.html").read_text()
+    assert "The numbers of LIBERO mean nothing about the" in report
+    for anchor in ("smoke-fig2", "smoke-fig5", "libero-smoke-fig3", "libero-smoke-fig5"):
+        assert f'<figure id="{anchor}">' in report
+    assert not (results / "full-smoke" / "report-so-far.html").exists()
+    assert len(pd.read_csv(results / "libero-smoke" / "figures" / "fig3.csv")) == 2 * len(STUDY.runs())
+
+
+def test_each_claim_is_judged_on_the_runs_of_its_suite(finished: Checkout):
+    folders = [finished.root / "results" / name for name in ("full-smoke", "smoke", "libero-smoke")]
+    whole, metaworld, libero = (pd.read_csv(folder / "scorecard.csv").set_index("id") for folder in folders)
+    assert whole.loc["libero-steps", "note"] == libero.loc["libero-steps", "note"]
+    pd.testing.assert_frame_equal(whole.drop(index="libero-steps"), metaworld.drop(index="libero-steps"))
+
+
+def test_every_run_of_both_suites_is_in_one_store(finished: Checkout):
+    store = sqlite3.connect(finished.root / "results" / "mlflow.db")
+    recorded = {value for (value,) in store.execute("SELECT value FROM tags WHERE key = 'run_id'")}
+    store.close()
+    assert recorded == set(SCALE.runs)
+
+
+def test_no_claim_on_training_has_a_verdict(finished: Checkout):
+    rows = pd.read_csv(finished.root / "results" / "libero-smoke" / "scorecard.csv").set_index("id")
+    assert rows.loc["libero-steps", "note"].startswith("The policy is a tiny random model")
+    assert rows.loc["stale-gipo-over-ppo", "note"] == "Needs runs of MetaWorld."
+    assert rows.loc["weight-bound", "verdict"] == "reproduced"
+
+
+def test_a_second_call_runs_nothing(finished: Checkout, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(VARIABLE, str(assets_directory()))
+    assert finished.plan(finished.root, scale=SCALE.name).jobs == {}

@@ -1,0 +1,23 @@
+"""What is said before the first job, and what is left where a workflow ends before its report."""
+
+
+def announce(dag):
+    """Say what the training runs that are to do will cost."""
+    to_do = {
+        run_id(job.wildcards) for job in dag.needrun_jobs() if job.rule.name in TRAINING
+    }
+    if to_do:
+        print(upfront.line(STUDIES, to_do), file=sys.stderr, flush=True)
+
+
+def report_so_far(dag):
+    """Leave a page of what is finished, where the one that was asked for cannot be made."""
+    if not any(job.rule.name == "report" for job in dag.jobs):
+        return
+    page = f"results/{SCALE}/report-so-far.html"
+    command = ["gipo", "report", str(CONFIG), f"results/{SCALE}", page, "--so-far"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        print(f"No page of what is finished: {done.stderr.strip()}", file=sys.stderr)
+    else:
+        print(f"What is finished stands in {page}", file=sys.stderr)
