@@ -12,6 +12,7 @@ import pytest
 from checkout import ROOT, Checkout, copy_checkout
 from gipo import surroundings
 from gipo.errors import GipoError
+from slurm_needs import on_slurm
 
 WORKER = """
 import signal, sys, time
@@ -97,6 +98,24 @@ def test_a_path_that_images_cannot_be_given_is_named(character: str):
     surroundings.check_path(Path("/für my study #1 & more"), surroundings.NOT_FOR_IMAGES, "Apptainer")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options", "user"),
+    [("it's mine", ("-n", "--sdm", "apptainer"), "Apptainer"), ("100 %", ("-n", "--profile", "slurm"), "SLURM")],
+)
+def test_a_folder_that_jobs_cannot_be_given_is_named_before_they_are_sent(
+    tmp_path: Path, name: str, options: tuple[str, ...], user: str
+):
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    copied = on_slurm(copy_checkout(ROOT, tmp_path / name), "cpu_partition: main\ntrain_partition: gpu\n")
+    done = copied.run("snakemake", "results/smoke/weights.csv", *options, "--config", "scale=smoke")
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert f"{user} cannot work in {copied.root}, because of " in said
+    assert said.count("rename the folder") == 1
+    assert "Traceback" not in said
+
+
 @pytest.fixture
 def copied(tmp_path: Path) -> Checkout:
     """A copy that is entered with the environment of the original."""
@@ -124,8 +143,13 @@ def test_a_command_in_a_folder_of_the_copy_is_refused_too(copied: Checkout):
     assert call_with_the_package_of_this_checkout(inside, "gipo", "weights", "w.csv").returncode == 1
 
 
+@pytest.mark.slow
 def test_snakemake_without_the_package_says_how_to_get_one(copied: Checkout, tmp_path: Path):
-    (tmp_path / "gipo.py").write_text("raise ModuleNotFoundError('No module named gipo', name='gipo')")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "sys.path[:] = [path for path in sys.path if not path.endswith('/src')]\n"
+        "sys.meta_path[:] = [finder for finder in sys.meta_path if 'editable' not in repr(finder)]\n"
+    )
     environment = Checkout(ROOT).environment | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(["snakemake", "-n"], cwd=copied.root, env=environment, capture_output=True, text=True)
     assert done.returncode == 1

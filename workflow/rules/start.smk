@@ -23,7 +23,7 @@ try:
     for place in (Path(workflow.basedir), Path.cwd()):
         if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
             surroundings.check_path(place, surroundings.NOT_FOR_IMAGES, "Apptainer")
-        if workflow.executor_plugin and workflow.executor_plugin.name == "slurm":
+        if "GIPO_RUNS_AT_ONCE" in os.environ:  # set by profiles/slurm/profile.yaml
             surroundings.check_path(place, surroundings.NOT_FOR_SLURM, "SLURM")
 except GipoError as error:
     raise WorkflowError(str(error)) from None
@@ -33,7 +33,7 @@ os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
 )
 
-if workflow.is_main_process and not workflow.dryrun:
+if workflow.is_main_process:
     quote_python()
     surroundings.end_with_the_terminal()
     surroundings.take_turn(Path(".snakemake"), logger.warning)
