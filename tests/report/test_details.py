@@ -216,4 +216,4 @@ def test_a_file_that_is_no_list_is_named(text: str, tmp_path: Path) -> None:
 def test_nothing_that_is_described_gets_imported() -> None:
     command = "import sys; from gipo.report import details; details.markdown(); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
-    assert not {"torch", "mujoco", "metaworld", "gipo.objectives"} & set(ast.literal_eval(done.stdout))
+    assert not {"torch", "mujoco", "metaworld", "gipo.learner"} & set(ast.literal_eval(done.stdout))
