@@ -239,7 +239,7 @@ def plan(
         Path | None, typer.Option("--save", help="File for SLURM jobs to ask by: results/plan.json; it is added to.")
     ] = None,
 ) -> None:
-    """What a scale would cost on this machine: jobs, env steps, updates and hours of every rule."""
+    """Predict the cost of a scale on this machine: jobs, env steps, updates and hours of every rule."""
     from gipo.plan import measurable, predict, save, show
     from gipo.rates import measure
     from gipo.scale import Scale

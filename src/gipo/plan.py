@@ -1,4 +1,4 @@
-"""What a scale costs here, before anything runs: jobs, env steps, updates and predicted hours of every rule.
+"""The cost of a scale here, before anything runs: jobs, env steps, updates and predicted hours of every rule.
 
 Work is counted as the engine does it (`gipo.engines.lockstep`) and multiplied by the rates of `gipo.rates`. Not
 counted: Snakemake itself, checkpoints, and that several jobs on one machine share its caches and memory bandwidth.
@@ -48,7 +48,7 @@ TRANSITION_BYTES = 210
 
 @dataclass(frozen=True)
 class Cost:
-    """What one job or several need."""
+    """Needs of one job, or the sum of several."""
 
     env_steps: int = 0  # of collecting and evaluating
     updates: int = 0
@@ -94,7 +94,7 @@ def measurable(scale: Scale) -> dict[str, Study]:
 
 
 def _measured(study: Study, rates: Rates, seen: set[str]) -> Iterator[Line]:
-    """What a study runs before its tables, with measured times."""
+    """Rules that a study runs before its tables, with measured times."""
     yield from _train(study, seen, lambda run: run_cost(run, rates))
     baselines = {spec.baseline_id: spec for part in study.parts() for spec in map(part.baseline, part.tasks)}
     yield Line("baseline", len(baselines), sum((baseline_cost(spec, rates) for spec in baselines.values()), Cost()))
@@ -121,7 +121,7 @@ def _counted(study: Study, seen: set[str]) -> Iterator[Line]:
 
 
 def _rest(scale: Scale) -> list[Line]:
-    """What follows training."""
+    """Rules that follow training."""
     parts = scale.parts.values()
     return [
         Line("weights", len(parts)),
@@ -176,7 +176,7 @@ def run_cost(run: RunSpec, rates: Rates) -> Cost:
 
 
 def memory_mb(run: RunSpec) -> int:
-    """What the learner of a run occupies at most, in MB: libraries, the replay, and a checkpoint of it being read."""
+    """Memory of the learner of a run at most, in MB: libraries, the replay, and a checkpoint of it being read."""
     return math.ceil(LEARNER_MB + 5 * run.replay.capacity * TRANSITION_BYTES / 1e6)
 
 
@@ -263,7 +263,7 @@ def counted_sentences(lines: list[Line]) -> list[str]:
 
 
 def measured_sentences(lines: list[Line], cores: int, gpus: int) -> list[str]:
-    """What the table does not say of what was measured: the paper's cost, and the wall time."""
+    """Sentences beside the table of a measured study: the paper's cost, and the wall time."""
     measured = [line for line in lines if line.cost and line.cost.acting]
     total = sum((line.cost for line in measured if line.cost), Cost())
     runs = sum(line.jobs for line in measured if line.rule.startswith("train"))

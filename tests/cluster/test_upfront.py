@@ -33,7 +33,7 @@ def test_only_what_is_to_do_is_counted():
 def test_of_other_runs_nothing_is_claimed():
     for name in ("laptop", "full-smoke"):
         scale = Scale.load(config(name))
-        assert upfront.line(scale, set(scale.runs)).endswith(f"; hours: gipo plan --scale {name}")
+        assert upfront.line(scale, set(scale.runs)).endswith(f"; hours: `gipo plan --scale {name}`")
 
 
 def test_a_plan_comes_before_the_papers_hours():
@@ -45,7 +45,7 @@ def test_a_plan_comes_before_the_papers_hours():
     line = upfront.line(laptop, set(laptop.runs))
     # cores: 1 + 2 h of the first, 1 h of the second, whose learner is on a GPU for 3 h
     assert line.endswith(
-        f"about 4 CPU-hours and 3 GPU-hours as planned, hours of {len(others)} runs: gipo plan --scale laptop"
+        f"about 4 CPU-hours and 3 GPU-hours as planned, hours of {len(others)} runs: `gipo plan --scale laptop`"
     )
 
 

@@ -64,7 +64,7 @@ def learners(run: RunSpec, gpus: int) -> int:
 
 
 def planned() -> dict[str, Any]:
-    """What `gipo plan --save` predicted, by run id; empty where nothing was planned."""
+    """Predictions of `gipo plan --save FILE` by run id; empty where nothing was planned."""
     return _plan(PLAN, _changed(PLAN))
 
 

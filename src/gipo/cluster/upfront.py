@@ -1,4 +1,4 @@
-"""What the training runs that are still to do will cost, in one line, before the first of them starts.
+"""Cost of the training runs that are still to do, in one line, before the first of them starts.
 
 Evaluated by the workflow whenever it starts, so nothing is measured and nothing heavy is imported here.
 """
@@ -49,7 +49,7 @@ def _costs(scale: Scale, runs: list[RunSpec]) -> list[str]:
         costs.append(f"about {published:,.0f} H200-hours [P]")
     if unknown := sum(hours is None for hours in others):
         of_them = f" of {unknown:,} runs" if costs else ""
-        costs.append(f"hours{of_them}: gipo plan --scale {scale.name}")
+        costs.append(f"hours{of_them}: `gipo plan --scale {scale.name}`")
     return costs
 
 

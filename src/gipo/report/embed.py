@@ -17,7 +17,7 @@ LARGEST_CSV = 60_000
 
 
 def figure(name: str, pictures: Path) -> dict[str, str]:
-    """What the template needs of one built figure.
+    """One built figure as the template needs it.
 
     Args:
         name: one of `gipo.figures.NAMES`.

@@ -47,7 +47,7 @@ class Part:
         return {name: Tables.read(path).runs for name, path in paths.items() if path.is_dir()}
 
     def progress(self) -> dict[str, str]:
-        """What is there of a study that has not finished, in words."""
+        """How far a study is that has not finished, in words."""
         runs = self.folder.parent / "runs"
         finished = sum((runs / run_id / "provenance.json").exists() for run_id in self.run_ids)
         state = "not finished yet" if finished else "not run yet"

@@ -1,4 +1,4 @@
-"""What was run, what it cost and where it came from, in words, from the table of runs."""
+"""A study in words, from its table of runs: design, cost and origin."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _paper_cost(suite: str) -> str:
 
 
 def slurm(folder: Path) -> dict[str, str] | None:
-    """What SLURM jobs asked for and used, from the efficiency reports of Snakemake; None where there are none."""
+    """Resources that SLURM jobs asked for and used, from Snakemake's efficiency reports; None where there are none."""
     found = [pd.read_csv(path) for path in sorted(folder.glob("efficiency_report_*.csv"))]
     if not found:
         return None
