@@ -224,7 +224,7 @@ def test_what_is_finished_makes_a_page_that_says_what_is_not(half: list[Part], t
 
 
 def test_without_being_asked_for_so_far_a_page_is_whole_or_not_there(half: list[Part], tmp_path: Path) -> None:
-    with pytest.raises(GipoError, match="cannot read .*vla/scorecard.csv"):
+    with pytest.raises(GipoError, match=r"cannot read .*vla/scorecard\.csv"):
         assemble("Both", half, COMMAND, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
