@@ -113,7 +113,8 @@ class Scale:
         """The two reference policies of a task; arguments and errors as of `run`."""
         scored = [study.baseline(task) for study in self.parts.values() if task in study.scored_by_baselines()]
         if not scored:
-            raise GipoError(f"no task {task!r} with reference policies in scale {self.name}")
+            known = ", ".join(name for study in self.parts.values() for name in study.scored_by_baselines()) or "none"
+            raise GipoError(f"no task {task!r} with reference policies in scale {self.name}; it has: {known}")
         return _one_of({spec.digest()[:8]: spec for spec in scored}, digest, f"reference policies of {task}")
 
     def suite_of(self, task: str) -> str:
