@@ -319,9 +319,8 @@ class Correlation(MeasureBase):
         pairs: dict[str, Array] = {}
         for regime in self.regimes:
             cells = [Cell(quantity=quantity, regime=regime, task=self.task) for quantity in (self.x, self.y)]
-            both = np.stack([cell.values(results) for cell in cells])  # [2, seeds, 1, methods]
-            names = cells[0].methods(results)
-            pairs |= {f"{name} {regime}": both[..., 0, i] for i, name in enumerate(names)}
+            for name, x, y in zip(cells[0].methods(results), *(cell.curves(results) for cell in cells), strict=True):
+                pairs[f"{name} {regime}"] = np.stack([x.window(), y.window()])[..., 0]
         if len(pairs) < 3:
             raise NotTestedError(f"a correlation needs three configurations, found {len(pairs)}")
         runs = list(pairs.values())  # [2, seeds] each
