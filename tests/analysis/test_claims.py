@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from gipo import theory
 from gipo.analysis import claims
+from gipo.analysis.cells import Cell
 from gipo.analysis.claims import COLUMNS, NOT_REPRODUCED, NOT_TESTED, PARTLY, REPRODUCED, VERDICTS, Claim, Rule
 from gipo.analysis.collect import Tables
-from gipo.analysis.measures import Cell
 from gipo.analysis.results import Results
 from gipo.analysis.statistics import Estimate
 from gipo.errors import GipoError

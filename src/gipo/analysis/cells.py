@@ -1,0 +1,179 @@
+"""Cells: one quantity of the runs of one method in one regime, from which most measures are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import AfterValidator, model_validator
+from scipy.stats import trim_mean
+
+from gipo import objectives, suites
+from gipo.analysis import methods, statistics
+from gipo.analysis.results import NotTestedError, Results, Sweep
+from gipo.analysis.statistics import Array, Curves, Estimate
+from gipo.config import Section
+from gipo.errors import GipoError
+from gipo.runs.spec import ObjectiveSpec, SuiteName
+from gipo.tables import STATISTICS
+
+EVALUATED = {"score": "score", "success": "success_any"}
+"""Quantities of evaluations, and their column: the score, and whether an episode had a success."""
+
+QUANTITIES = (*EVALUATED, "gap_share", *STATISTICS)
+"""Quantities of a `Cell`: those, mean version gap / updates, and the columns of metrics.parquet."""
+
+
+def _known(quantity: str) -> str:
+    if quantity not in QUANTITIES:
+        raise ValueError(f"expected one of {', '.join(QUANTITIES)}")
+    return quantity
+
+
+Quantity = Annotated[str, AfterValidator(_known)]
+
+
+class Choice(ObjectiveSpec):
+    """A method by what it is, whatever a study calls it; written as in a scale config."""
+
+    estimator: Literal["gae", "vtrace"] = "gae"
+
+    @property
+    def id(self) -> str:
+        """See `gipo.analysis.methods.identify`."""
+        return methods.identify(self.name, self.parameters, self.estimator)
+
+    @model_validator(mode="after")
+    def _objective_exists(self) -> Choice:
+        try:
+            objectives.make(self.name, **self.parameters)
+        except GipoError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+class Cell(Section):
+    """One quantity of the runs of one method, or of all, in one regime, of the main grid or of a sweep."""
+
+    quantity: Quantity
+    regime: str
+    method: Choice | None = None
+    sweep: Sweep | None = None
+    task: str | None = None
+    suite: SuiteName = "metaworld"
+
+    @property
+    def label(self) -> str:
+        """Id of the method; seeds the resampling of its runs, as in the figures."""
+        return self.method.id if self.method else "all"
+
+    def methods(self, results: Results) -> list[str]:
+        """Name of the method, or names of all that ran, sorted.
+
+        Raises:
+            NotTestedError: There are no such runs, or the study has the method under several labels.
+        """
+        names = set(self._rows(results)["method"])
+        if not self.method:
+            return sorted(names)
+        found = methods.find(names, self.method.id)
+        if not found:
+            raise NotTestedError(f"not in this study: {self.method.id}{self._where} in regime {self.regime!r}")
+        if len(found) > 1:
+            labels = " and ".join(repr(methods.read(name).label) for name in found)
+            raise NotTestedError(f"ambiguous: {labels} are both {self.method.id}")
+        return found
+
+    def curves(self, results: Results) -> list[Curves]:
+        """Logged values of the runs of each method.
+
+        Raises:
+            NotTestedError: There are no such runs, or not for every seed and task.
+        """
+        rows, column = self._rows(results), EVALUATED.get(self.quantity, self.quantity)
+        try:
+            return [statistics.curves(rows, self.regime, method, column) for method in self.methods(results)]
+        except GipoError as error:  # no such method, or ragged runs
+            raise NotTestedError(str(error)) from error
+
+    def values(self, results: Results) -> Array:
+        """Windowed value of every run, [seeds, tasks], or [seeds, tasks, methods] for all methods.
+
+        Raises:
+            NotTestedError: There are no such runs, or not for every seed and task.
+        """
+        values = [curve.window() for curve in self.curves(results)]
+        if len({value.shape for value in values}) > 1:
+            raise NotTestedError(f"methods in regime {self.regime!r} differ in their number of seeds")
+        return values[0] if self.method else np.stack(values, axis=2)
+
+    @property
+    def _where(self) -> str:
+        task = f" of task {self.task!r}" if self.task else ""
+        return task + (f" in sweep {self.sweep!r}" if self.sweep else "")
+
+    def _rows(self, results: Results) -> pd.DataFrame:
+        """Rows of the tidy table that holds the quantity, of all methods."""
+        if self.suite != results.suite:
+            raise NotTestedError(f"needs runs of {suites.get(self.suite).title}")
+        if results.no_evidence:
+            raise NotTestedError(results.no_evidence)
+        if self.sweep and self.sweep not in results.sweeps:
+            raise NotTestedError(f"no sweep {self.sweep!r} at this scale")
+        tables = results.sweeps[self.sweep] if self.sweep else results.tables
+        rows = tables.evaluations if self.quantity in EVALUATED else tables.metrics
+        if self.task:
+            rows = rows[rows["task"] == self.task]
+        rows = rows[rows["regime"] == self.regime]
+        if rows.empty:
+            raise NotTestedError(f"no runs{self._where} in regime {self.regime!r}")
+        return _with_gap_share(rows) if self.quantity == "gap_share" else rows
+
+
+def _with_gap_share(metrics: pd.DataFrame) -> pd.DataFrame:
+    updates = metrics.groupby("run_id")["update"].transform("max")
+    return metrics.assign(gap_share=metrics["gap_mean"] / updates)
+
+
+def contrast(name: str, cells: list[Cell], combine: Callable[..., Array], results: Results) -> Estimate:
+    """Combine the means (IQMs for the score) of cells; runs are resampled independently in each.
+
+    Args:
+        name: what is estimated; seeds the resampling, with the labels of the cells.
+        cells: where the values come from.
+        combine: one array [1] per cell to an array [1].
+        results: what to measure on.
+    """
+    labels = [cell.label for cell in cells]
+    if len(set(labels)) < len(labels):
+        labels = [" ".join(filter(None, (cell.label, cell.regime, cell.sweep, cell.task))) for cell in cells]
+    values = dict(zip(labels, (cell.values(results) for cell in cells), strict=True))
+    center = _iqm if cells[0].quantity == "score" else _mean
+
+    estimate = statistics.estimate(
+        name, values, lambda *arrays: combine(*(center(array) for array in arrays)), results.resamples
+    )
+    return described(estimate, list(values.values()))
+
+
+def described(estimate: Estimate, arrays: list[Array], *more: str) -> Estimate:
+    """The estimate with the count of the runs behind it, and with what its note must say of them."""
+    notes = [_design(arrays), *more, estimate.note]
+    return replace(estimate, n=sum(array.size for array in arrays), note="; ".join(filter(None, notes)))
+
+
+def _design(arrays: list[Array]) -> str:
+    """The runs behind an estimate, for example ``1 task x 3 seeds``."""
+    counts = zip(("task", "seed"), (arrays[0].shape[1], min(len(array) for array in arrays)), strict=True)
+    return " x ".join(f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts)
+
+
+def _iqm(scores: Array) -> Array:
+    return np.array([trim_mean(scores, 0.25, axis=None)])
+
+
+def _mean(values: Array) -> Array:
+    return np.array([values.mean()])
