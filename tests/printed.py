@@ -101,7 +101,7 @@ def _of_sources() -> Iterator[Printed]:
         for text in _prose(path):
             whole = [text] if _WHOLE.fullmatch(text) else []
             if path.name == "Makefile":  # in a shell's string backticks would run it
-                whole = [match.strip('"') for match in _LOOSE.findall(text)]
+                whole = [match.strip('"') for match in _LOOSE.findall(_SPAN.sub("", text))]
             indented = [re.split(r" {2,}", line)[0] for line in _INDENTED.findall(text)]
             spans = [span for _, span in _SPAN.findall(text)]
             for found in (*whole, *indented, *spans):
