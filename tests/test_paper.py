@@ -81,7 +81,7 @@ def test_a_telling_number_stands_nowhere_else_in_the_package() -> None:
     assert {"0.180", "0.730", "0.793", "43,677"} <= set(TELLING)
     found = []
     for path in sorted(paper.NUMBERS.parent.rglob("*.*")):
-        if path.suffix not in (".py", ".yaml", ".html") or path.name in ("paper.yaml", "details.yaml"):
+        if path.suffix not in (".py", ".yaml", ".html") or path.name == "paper.yaml" or path.parent.name == "details":
             continue
         source = path.read_text(encoding="utf-8")
         for text in TELLING:

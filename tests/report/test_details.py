@@ -46,7 +46,7 @@ ENTRY: dict[str, Any] = {
 def write(tmp_path: Path, *entries: object) -> Path:
     path = tmp_path / "details.yaml"
     path.write_text(yaml.safe_dump(list(entries)))
-    return path
+    return tmp_path
 
 
 def test_the_markdown_in_the_repository_is_the_generated_one() -> None:
@@ -208,9 +208,9 @@ def test_a_missing_key_and_a_doubled_id_are_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_list_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "details.yaml").write_text(text)
     with pytest.raises(GipoError, match=r"details\.yaml"):
-        details.rows(tmp_path / "details.yaml")
-    with pytest.raises(GipoError, match=r"cannot read .*missing\.yaml"):
-        details.rows(tmp_path / "missing.yaml")
+        details.rows(tmp_path)
+    with pytest.raises(GipoError, match=r"no details in .*missing"):
+        details.rows(tmp_path / "missing")
 
 
 def test_nothing_that_is_described_gets_imported() -> None:

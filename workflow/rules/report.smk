@@ -1,6 +1,6 @@
 """The scorecard of the paper's claims, and the page that holds it all."""
 
-REPORT_FILES = ("report.html", "style.css", "details.yaml")
+REPORT_FILES = ["report.html", "style.css", "details/*.yaml"]
 
 
 rule claims:
@@ -60,7 +60,11 @@ rule report:
             "gipo.report",
             data=[
                 PACKAGE / "paper.yaml",
-                *(PACKAGE / "report" / name for name in REPORT_FILES),
+                *(
+                    path
+                    for pattern in REPORT_FILES
+                    for path in (PACKAGE / "report").glob(pattern)
+                ),
             ],
         ),
         titles=[STUDIES.title, *(study.title for study in PARTS.values())],

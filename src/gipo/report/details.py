@@ -1,6 +1,8 @@
 """Implementation details: the paper, the authors' code and this code side by side, each with its place in the source.
 
-The content is details.yaml. Places are found by parsing the sources: nothing that is described here gets imported.
+The content is in the folder details, a file for each topic. Only what a source says stands under `paper` and `code`,
+else "not stated"; `code` names the single-file script as script, where that is the source or differs. Places are found
+by parsing the sources: nothing that is described here gets imported.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from pydantic import Field, ValidationError
 from gipo.config import Section, explain, read_yaml
 from gipo.errors import GipoError
 
-DETAILS = Path(__file__).with_name("details.yaml")
+DETAILS = Path(__file__).with_name("details")
+"""Folder of the texts, a file for each topic."""
 PACKAGE = Path(__file__).parents[1]
 
 Topic = Literal[
@@ -69,7 +72,7 @@ class Switch(Section):
 
 
 class Detail(Section):
-    """One row; texts may hold `code` in backticks. The keys are those of details.yaml."""
+    """One row; texts may hold `code` in backticks. The keys are those of the files."""
 
     id: str = Field(pattern=r"^[a-z0-9-]+$")
     topic: Topic
@@ -103,30 +106,36 @@ class Row:
         return self.detail.symbol.partition(":")[2]
 
 
-def rows(path: Path = DETAILS) -> list[Row]:
+def rows(folder: Path = DETAILS) -> list[Row]:
     """All details in the order of their topics.
 
     Raises:
-        GipoError: The file is missing or not YAML, two rows share an id, a row is malformed, or its symbol does not
-            exist; the message names row and key or symbol.
+        GipoError: A file is not YAML or holds no list, there is none, two rows share an id, a row is malformed, or its
+            symbol does not exist; the message names row and key or symbol.
     """
+    found = [row for path in sorted(folder.glob("*.yaml")) for row in _rows(path)]
+    if not found:
+        raise GipoError(f"no details in {folder}")
+    ids = [row.detail.id for row in found]
+    if doubles := sorted({name for name in ids if ids.count(name) > 1}):
+        raise GipoError(f"{folder}: more than one detail has the id {doubles[0]!r}")
+    return sorted(found, key=lambda row: TOPICS.index(row.detail.topic))
+
+
+def _rows(path: Path) -> list[Row]:
     entries = read_yaml(path)
     if not isinstance(entries, list):
         raise GipoError(f"{path}: expected a list of details, found {type(entries).__name__}")
-    details = [_parse(entry, path) for entry in entries]
-    ids = [detail.id for detail in details]
-    if doubles := sorted({name for name in ids if ids.count(name) > 1}):
-        raise GipoError(f"{path}: more than one detail has the id {doubles[0]!r}")
-    return [_locate(detail, path) for detail in sorted(details, key=lambda detail: TOPICS.index(detail.topic))]
+    return [_locate(_parse(entry, path), path) for entry in entries]
 
 
-def by_topic(path: Path = DETAILS) -> list[tuple[str, list[Row]]]:
+def by_topic(folder: Path = DETAILS) -> list[tuple[str, list[Row]]]:
     """The rows under their headings."""
-    found = rows(path)
+    found = rows(folder)
     return [(topic, [row for row in found if row.detail.topic == topic]) for topic in TOPICS]
 
 
-def markdown(path: Path = DETAILS) -> str:
+def markdown(folder: Path = DETAILS) -> str:
     """IMPLEMENTATION.md; links are relative to the root of the repository.
 
     A link names symbol and file, and no line: another line above the symbol makes nothing here stale.
@@ -134,11 +143,11 @@ def markdown(path: Path = DETAILS) -> str:
     lines = [
         "# Implementation details",
         "",
-        "<!-- Generated from src/gipo/report/details.yaml: gipo details IMPLEMENTATION.md -->",
+        "<!-- Generated from src/gipo/report/details: gipo details IMPLEMENTATION.md -->",
         "",
         INTRODUCTION,
     ]
-    for topic, topic_rows in by_topic(path):
+    for topic, topic_rows in by_topic(folder):
         lines += [
             f"## {topic}",
             "",
@@ -151,7 +160,7 @@ def markdown(path: Path = DETAILS) -> str:
 
 
 def html(text: str) -> Markup:
-    """A text of details.yaml for the template: escaped, code in backticks as ``<code>``."""
+    """A text of a detail for the template: escaped, code in backticks as ``<code>``."""
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(text.split("`"))
     )
