@@ -91,7 +91,10 @@ def run_on_terminal(workflow: Path, *arguments: str) -> tuple[int, str]:
     except OSError:  # nobody has the terminal open any more
         pass
     os.close(screen)
-    return process.wait(), re.sub(r"\x1b\[[0-9;]*[mKAJ]|\r", "", written.decode())
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", written.decode())
+    return process.wait(), re.sub(
+        r"(?:\x1b\[[0-9;]*[KAJ]|\r|\n)+", "\n", plain
+    )  # wherever the cursor goes, a line begins
 
 
 RUN = re.compile(r"^push-v3 (fresh|stale) gipo-1-1 seed [01] +100% +12\.5 +0\.50 +0\.250 +\d+ s", re.MULTILINE)
