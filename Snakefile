@@ -1,7 +1,7 @@
 """GIPO reproduction: scale config -> runs -> tables -> figures -> scorecard -> report.
 
     snakemake                              everything at scale laptop, up to the report
-    snakemake -n --config scale=paper      what the paper's MetaWorld study would run
+    snakemake -n -q rules --config scale=paper  how many jobs the paper's MetaWorld study has
     snakemake --profile slurm              the full reproduction, both suites, on a cluster
     snakemake --sdm apptainer              the same in pinned images, which are built first
     snakemake fig4                         one figure again (fig1 ... fig9 table1 iqm ranking vtrace lagsweep scorecard)

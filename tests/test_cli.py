@@ -158,6 +158,11 @@ def test_baseline_names_an_unknown_task(fails: Callable[..., None], tmp_path: Pa
     fails(["baseline", SMOKE, "door-opn-v3", tmp_path / "episodes.parquet"], ["'door-opn-v3'", "door-open-v3"])
 
 
+@pytest.mark.filterwarnings("error:Constant")
+def test_baseline_is_silent_about_the_experts_clipped_actions(gipo: Gipo, tmp_path: Path):
+    assert gipo("baseline", SMOKE, "door-open-v3", tmp_path / "episodes.parquet") == (0, "", "")
+
+
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """Made-up results of the smoke scale where the study looks for them."""

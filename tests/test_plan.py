@@ -1,6 +1,7 @@
 """What a scale would cost: counts against numbers by hand and the engine's own rule, hours from given rates."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -167,7 +168,7 @@ LINES = [
 def test_the_wall_time_is_that_of_full_cores():
     *_, paper, wall = measured_sentences(LINES, cores=2, gpus=0)
     assert "10 H200-hours a run [P], 30 for these 3" in paper
-    assert "about 6.5 h on 2 cores, perfectly packed" in wall  # (2 + 10 + 1) / 2
+    assert "about 6.5 h on 2 cores without a GPU, perfectly packed" in wall  # (2 + 10 + 1) / 2
 
 
 def test_with_a_gpu_the_scarcer_one_sets_the_wall_time():
@@ -178,11 +179,12 @@ def test_with_a_gpu_the_scarcer_one_sets_the_wall_time():
 
 
 def test_the_table_says_where_there_is_no_gpu(capsys: pytest.CaptureFixture[str]):
-    show(LINES, SCALES["smoke"], has_gpu=False)
+    lines = [Line(line.rule, line.jobs, line.cost and dataclasses.replace(line.cost, gpu_learning=0)) for line in LINES]
+    show(lines, SCALES["smoke"], has_gpu=False)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["train:", "main", "grid", "3", "100", "10", "12", "no", "GPU", "here"] in rows
+    assert ["train:", "main", "grid", "3", "100", "10", "12", "–"] in rows
     assert ["report", "1", "minutes"] in rows
-    assert ["total", "5", "100", "10", "13", "no", "GPU", "here"] in rows
+    assert ["total", "5", "100", "10", "13", "–"] in rows
 
 
 def test_the_table_splits_the_hours_where_there_is_a_gpu(capsys: pytest.CaptureFixture[str]):
@@ -230,6 +232,9 @@ def test_a_scale_of_two_suites_is_the_sum_of_both(capsys: pytest.CaptureFixture[
     assert (full["tables"].jobs, full["claims"].jobs, full["join_scorecards"].jobs, full["report"].jobs) == (6, 2, 1, 1)
     show(list(full.values()), SCALES["full"], has_gpu=False)
     out = capsys.readouterr().out
+    table = out.partition("Env steps")[0]
+    assert "…" not in table
+    assert re.search(r"^total +1,\d{3} +18,704,406,080 +110,160,000 .* 27,648 *$", table, re.MULTILINE)
     assert "10,800 for these 1,080" in out
     assert "nothing was measured: GPU-hours are the paper's runs [P]" in out
     assert "27,648" in out

@@ -7,21 +7,23 @@ from pathlib import Path
 import pytest
 
 from checkout import ROOT
-from printed import DOCUMENTS
+from printed import DOCUMENTS, blocks
 
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 PAGES = sorted({path for pattern in DOCUMENTS for path in ROOT.glob(pattern)})
 
 
-def strings(path: Path) -> list[str]:
+def strings(source: str) -> list[str]:
     """Bare strings of a module: docstrings of modules, classes, functions and attributes."""
-    nodes = ast.walk(ast.parse(path.read_bytes()))
+    nodes = ast.walk(ast.parse(source))
     values = [node.value for node in nodes if isinstance(node, ast.Expr)]
     return [node.value for node in values if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def test_no_docstring_is_a_clause_that_begins_with_what() -> None:
-    found = [f"{path.relative_to(ROOT)}: {text[:60]}" for path in SOURCES for text in strings(path)]
+    code = [(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in SOURCES]
+    code += [(block.place, block.text) for block in blocks() if block.language == "python" and '"""' in block.text]
+    found = [f"{place}: {text[:60]}" for place, source in code for text in strings(source)]
     assert [line for line in found if ": What " in line] == []
 
 

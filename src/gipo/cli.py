@@ -1,7 +1,6 @@
-"""Command line: every step of the workflow by hand. ``snakemake`` calls the same commands.
+"""Every step of the workflow by hand; Snakemake calls the same commands."""
 
-Heavy modules are imported by the command that needs them, so that ``gipo --help`` answers at once.
-"""
+# Heavy modules are imported by the command that needs them, so that `gipo --help` answers at once.
 
 from __future__ import annotations
 
@@ -18,7 +17,9 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 Config = Annotated[Path, typer.Argument(help="Scale config, e.g. workflow/config/laptop.yaml.")]
 StudyConfig = Annotated[Path, typer.Argument(help="Scale config of one study, e.g. workflow/config/laptop.yaml.")]
-Digest = Annotated[str | None, typer.Option(help="Needed where parts of a scale have different ones of that name.")]
+Digest = Annotated[
+    str | None, typer.Option(help="Of the run, where parts of a scale have different runs of these names.")
+]
 Out = Annotated[Path, typer.Argument(help="Where to write.")]
 Sources = Annotated[Path, typer.Argument(help="Results of a scale, e.g. results/laptop.")]
 Results = Annotated[Path, typer.Argument(help="Results of all scales, e.g. results.")]
@@ -68,12 +69,16 @@ def train(
 @cli.command()
 def baseline(config: Config, task: str, out: Out, digest: Digest = None) -> None:
     """Play the random policy and the expert."""
+    import warnings
+
     from gipo.envs import baselines
     from gipo.scale import Scale
     from gipo.tables import BASELINES, write_table
 
     scale = Scale.load(config)
     spec = scale.baseline(task, digest)
+    # MetaWorld's experts warn of actions beyond [-1, 1], which are clipped here.
+    warnings.filterwarnings("ignore", r"Constant\(s\) may be too high")
     episodes = baselines.measure(
         scale.suite_of(task),
         task,

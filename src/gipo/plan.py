@@ -236,7 +236,7 @@ def _print(lines: list[Line], has_gpu: bool, notes: list[str]) -> None:
     table = Table(box=SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True, show_footer=True)
     total = sum((line.cost for line in lines if line.cost), Cost())
     jobs = sum(line.jobs for line in lines)
-    columns = ("rule", "jobs", "env steps", "updates", "CPU-hours", "GPU-hours")
+    columns = ("rule", "jobs", "env steps", "updates", "CPU-h", "GPU-h")
     for name, footer in zip(columns, ("total", f"{jobs:,}", *_cells(total, has_gpu)), strict=True):
         table.add_column(name, footer, justify="left" if name == "rule" else "right", no_wrap=True)
     for line in lines:
@@ -270,7 +270,7 @@ def measured_sentences(lines: list[Line], cores: int, gpus: int) -> list[str]:
     on_cores = (total.acting + total.learning) / 3600 / cores
     if not gpus:
         published = f"about {PAPER_HOURS} H200-hours a run [P], {PAPER_HOURS * runs:,} for these {runs:,}"
-        wall = f"about {_hours(on_cores)} h on {cores} cores"
+        wall = f"about {_hours(on_cores)} h on {cores} cores without a GPU"
         return [f"For comparison, the paper: {published}.", f"Wall time here: {wall}, perfectly packed."]
     packed = max(total.acting / 3600 / cores, total.gpu_learning / 3600 / gpus)
     both = f"about {_hours(packed)} h on {cores} cores and {gpus} GPU{'s' if gpus > 1 else ''}"
@@ -279,10 +279,10 @@ def measured_sentences(lines: list[Line], cores: int, gpus: int) -> list[str]:
 
 
 def _cells(cost: Cost, has_gpu: bool) -> tuple[str, str, str, str]:
-    """Env steps, updates, CPU-hours with the learner on the GPU where there is one, GPU-hours."""
+    """Env steps, updates, CPU-hours, GPU-hours, the learner's where there is a GPU; ``–`` is not predicted."""
     count = [f"{number:,}" if number else "" for number in (cost.env_steps, cost.updates)]
     cpu = cost.acting if has_gpu else cost.acting + cost.learning
-    gpu = _hours(cost.gpu_learning / 3600) if has_gpu or not cost.acting else "no GPU here"
+    gpu = _hours(cost.gpu_learning / 3600) or ("" if has_gpu or not cost.acting else "–")
     return count[0], count[1], _hours(cpu / 3600), gpu if cost.updates else ""
 
 

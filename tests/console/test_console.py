@@ -144,6 +144,19 @@ def test_the_last_lines_say_where_report_and_log_are(handler, capfd):
     assert log == "Log: .snakemake/log/x.log"
 
 
+def test_the_columns_of_finished_runs_are_named_once_above_them_on_a_terminal_too(handler, capfd, monkeypatch):
+    monkeypatch.setattr(handler.display, "on_terminal", True)
+    monkeypatch.setattr(handler.display, "start", lambda: None)
+    begin(handler, RUNS[:2])
+    for number, run in enumerate(RUNS[:2]):
+        start_run(handler, number, run)
+        progress(run)
+        finish(handler, number)
+    head, *rows = capfd.readouterr().err.splitlines()[-3:]
+    assert head.split() == ["training", "run", "done", "return", "success", "D0.95", "time"]
+    assert all("100%" in row for row in rows)
+
+
 def test_a_row_of_the_laptop_scale_fits_in_80_columns(handler):
     begin(handler)
     start_run(handler, 1, RUNS[-1])

@@ -101,9 +101,9 @@ import sys; from pathlib import Path
 import gipo.suites; gipo.suites.__path__.append(sys.argv[1])
 from gipo import figures
 from gipo.analysis import cells, results
-assert figures.of_study("toy", []) == ["fig1", "fig2", "fig4", "fig5", "iqm", "scorecard"]
+assert {"fig1", "fig2", "fig4", "fig5", "iqm", "scorecard"} <= set(figures.of_study("toy", []))
 assert figures.of_study("toy", ["speed"])[-2:] == ["lagsweep", "scorecard"]
-assert "fig2" in figures.of_study("metaworld", []) and "fig3" not in figures.of_study("toy", [])
+assert "fig2" in figures.of_study("metaworld", []) and not {"fig3", "fig6", "lagsweep"} & {*figures.of_study("toy", [])}
 assert cells.Cell(suite="toy", quantity="score", regime="stale", sweep="speed").suite == "toy"
 table = figures.module("iqm").table(Path(sys.argv[2]), resamples=20)
 words = figures.module("iqm").caption(table)

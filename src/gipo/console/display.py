@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from gipo.console import lines
-from gipo.console.session import Session
+from gipo.console.session import Job, Session
 
 
 class Display:
@@ -40,6 +40,7 @@ class Display:
         self._end = threading.Event()
         self._ticker: threading.Thread | None = None
         self._summed_up = time.monotonic()
+        self._headed = False
 
     @property
     def width(self) -> int:
@@ -50,6 +51,13 @@ class Display:
         """Print a line that stays."""
         with self.lock:
             self.console.print(Text(line, style), soft_wrap=True)
+
+    def finished(self, job: Job) -> None:
+        """Print the row of a finished run; above the first one, the names of the columns."""
+        if not self._headed:
+            self.say(lines.header(self.width), "dim")
+            self._headed = True
+        self.say(lines.finished_row(job, self.width))
 
     def start(self) -> None:
         """Show the session from now on."""
@@ -81,7 +89,7 @@ class Display:
         while not self._end.wait(self.TICK):
             with self.lock:
                 for job in self.session.look():
-                    self.say(lines.finished_row(job, self.width))
+                    self.finished(job)
                 if self._live:
                     self._live.update(self._region(), refresh=True)
                 else:
@@ -100,7 +108,7 @@ class Display:
         if len(rows) > (most := max(1, self.console.height - 6)):
             rows[most:] = [f"and {len(rows) - most} more runs"]
         if others := lines.others(self.session):
-            rows.append(f"also: {others}")
+            rows.append(f"also: {others}" if rows else f"now: {others}")
         rows = ([lines.header(self.width)] if self.session.being_made else []) + rows
         texts = [Text(row, "dim", no_wrap=True, overflow="ellipsis") for row in rows]
         return Group(*texts, Text(lines.summary(self.session), "bold", no_wrap=True, overflow="ellipsis"))

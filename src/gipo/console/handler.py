@@ -113,8 +113,6 @@ class LogHandler(LogHandlerBase):
     def _begin(self, counts: dict[str, int]) -> None:
         self.session.begin(counts)
         self.display.say(lines.opening(self.session))
-        if self.session.runs_left and not self.display.on_terminal:
-            self.display.say(lines.header(self.display.width), "dim")
         self.began = True
         self.display.start()
 
@@ -126,7 +124,7 @@ class LogHandler(LogHandlerBase):
     def _finished(self, number: int) -> None:
         job = self.session.finished(number)
         if job and job.run:
-            self.display.say(lines.finished_row(job, self.display.width))
+            self.display.finished(job)
 
     def _failed(self, record: Any) -> None:
         job = self.session.broke(record.jobid)
