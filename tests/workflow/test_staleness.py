@@ -1,10 +1,11 @@
 """What an edit makes stale: the rules whose behaviour it can change, and no other."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from checkout import Checkout, read_plan
+from checkout import ROOT, Checkout, read_plan
 from gipo.figures import SWEEPS, of_study
 from gipo.study import Study
 
@@ -146,3 +147,14 @@ def test_one_more_seed_trains_only_its_runs(edited: Checkout, finished: Path):
     main = TRAINED - set(SWEEPS)
     assert plan.jobs == {"train": 4, "tables": 1, "track": 1, "claims": 1, "figure": len(main)} | REPORT
     assert plan.figures == main
+
+
+def test_a_failure_beside_a_report_that_is_there_leaves_no_page_of_what_is_finished(finished: Path, tmp_path: Path):
+    """Nothing would remove it later."""
+    copy = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    (copy / "results" / "smoke" / "tracked.json").unlink()
+    (copy / "results" / "mlflow.db").write_bytes(b"not a database")
+    done = Checkout(ROOT).snakemake(copy, "--rerun-triggers", "mtime")
+    assert done.returncode == 1
+    assert (copy / "results" / "smoke" / "report.html").exists()
+    assert not (copy / "results" / "smoke" / "report-so-far.html").exists()
