@@ -9,7 +9,6 @@ from checkout import ROOT
 from gipo import scale
 from gipo.errors import GipoError
 from gipo.scale import Scale
-from gipo.study import Study
 
 CONFIGS = ROOT / "workflow" / "config"
 METHODS = {"gipo-1-1": {"name": "gipo", "parameters": {"sigma_pos": 1.0, "sigma_neg": 1.0}}}
@@ -55,10 +54,10 @@ def test_figures_of_no_runs_are_there_once_and_the_scorecard_is_of_the_whole():
     assert "scorecard" in Scale.load(CONFIGS / "smoke.yaml").figures()["smoke"]
 
 
-def test_every_run_has_its_part(both: Scale):
-    parts = {"one": Study.model_validate(ONE), "other": Study.model_validate(OTHER)}
+def test_a_run_that_parts_share_counts_once(both: Scale, tmp_path: Path):
     assert len(both.runs) == 4
-    assert both.run_parts == {run.run_id: name for name, study in parts.items() for run in study.all_runs()}
+    same = write(tmp_path, like=ONE | {"seeds": [1, 2]}, shared={"title": "Shared", "scales": ["one", "like"]})
+    assert len(Scale.load(same).runs) == 3
 
 
 def test_runs_of_one_name_in_two_parts_are_told_apart_by_their_digest(both: Scale):

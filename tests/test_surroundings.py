@@ -90,6 +90,20 @@ def test_a_process_that_ends_leaves_no_note(tmp_path: Path):
     assert list((tmp_path / "processes").iterdir()) == []
 
 
+def test_no_note_is_left_though_snakemake_leaves_its_directory_before_it_ends(tmp_path: Path):
+    """As it does after ``--directory``."""
+    (tmp_path / "elsewhere").mkdir()
+    code = """
+import os
+from pathlib import Path
+from gipo.surroundings import take_turn
+take_turn(Path(".snakemake"), print)
+os.chdir("elsewhere")
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert list((tmp_path / ".snakemake" / "processes").iterdir()) == []
+
+
 @pytest.mark.parametrize("character", [",", ":", "'", "$"])
 def test_a_path_that_images_cannot_be_given_is_named(character: str):
     path = Path(f"/my{character}study")

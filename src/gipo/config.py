@@ -96,6 +96,16 @@ class CoreLoader(yaml.SafeLoader):
             seen.add(name)
         return node
 
+    def construct_core(self, node: yaml.ScalarNode) -> Any:
+        """A number or a truth value; its tag may have been written down, before a value that YAML 1.1 alone knows."""
+        kind = node.tag.rpartition(":")[2]
+        if self.resolve(yaml.ScalarNode, node.value, (True, False)) != node.tag:
+            words = f"{node.value} is no {kind} of YAML 1.2"
+            raise yaml.constructor.ConstructorError(None, None, words, node.start_mark)
+        if kind == "int":
+            return self.construct_integer(node)
+        return self.construct_yaml_bool(node) if kind == "bool" else self.construct_yaml_float(node)
+
     def construct_integer(self, node: yaml.ScalarNode) -> int:
         """Decimal, or octal and hexadecimal with ``0o`` and ``0x``; YAML 1.2 reads 0200 as 200, here it is refused."""
         if re.match(r"[-+]?0[0-9]", node.value):
@@ -117,7 +127,8 @@ for _tag, _pattern, _first in (
 ):
     CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})\Z"), list(_first))
 CoreLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^\Z"), [""])
-CoreLoader.add_constructor("tag:yaml.org,2002:int", CoreLoader.construct_integer)
+for _tag in ("bool", "int", "float"):
+    CoreLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", CoreLoader.construct_core)
 
 
 def read_yaml(path: Path) -> Any:

@@ -77,11 +77,6 @@ class Scale:
         return self.name not in self.parts
 
     @cached_property
-    def run_parts(self) -> dict[str, str]:
-        """Run id to the name of the part that has the run; of parts that share a run, the first."""
-        return {run.run_id: name for name, study in reversed(self.parts.items()) for run in study.all_runs()}
-
-    @cached_property
     def runs(self) -> dict[str, RunSpec]:
         """Every run by its id, those that parts share once."""
         return {run.run_id: run for study in self.parts.values() for run in study.all_runs()}

@@ -92,7 +92,7 @@ def take_turn(state: Path, tell: Callable[[str], None]) -> None:
         state: Snakemake's own folder, ``.snakemake`` in the working directory.
         tell: takes a line where locks are left.
     """
-    folder = state / "processes"
+    folder = state.resolve() / "processes"  # Snakemake goes elsewhere before it ends
     folder.mkdir(parents=True, exist_ok=True)
     this = Holder.this()
     own = folder / f"{this.token}.json"

@@ -2,6 +2,7 @@ import base64
 import itertools
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -47,8 +48,11 @@ class Page(HTMLParser):
 
 
 def part(root: Path, name: str = "small", title: str = "A small study", suite: str = "metaworld") -> Part:
+    """A part of the runs in its tables, or of two runs where there are none."""
     sweeps = figures.SWEEPS.values() if suite == "metaworld" else ()
-    return Part(name, title, suite, root, figures.of_study(suite, sweeps), ["one/run", "another/run"])
+    tables = [pd.read_parquet(path) for path in root.glob("**/runs.parquet")]
+    runs = sorted(pd.concat(tables)["run_id"].unique()) if tables else ["one/run", "another/run"]
+    return Part(name, title, suite, root, figures.of_study(suite, sweeps), runs)
 
 
 def write(root: Path, out: Path, title: str = "A small study") -> str:
@@ -221,6 +225,14 @@ def test_what_is_finished_makes_a_page_that_says_what_is_not(half: list[Part], t
     assert len(set(ids)) == len(ids)
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert all(lower <= higher + 1 for higher, lower in itertools.pairwise(levels))
+
+
+def test_results_of_runs_that_the_study_no_longer_has_are_not_what_is_finished(half: list[Part]) -> None:
+    """As after a change of its config: the page would show the old study under the new one's name."""
+    study, _ = half
+    assert study.is_finished
+    assert not replace(study, run_ids=[*study.run_ids, "one/more"]).is_finished
+    assert not replace(study, run_ids=study.run_ids[1:]).is_finished
 
 
 def test_without_being_asked_for_so_far_a_page_is_whole_or_not_there(half: list[Part], tmp_path: Path) -> None:

@@ -204,3 +204,8 @@ def test_a_module_in_no_package_counts_with_what_it_imports_from_beside_it(plain
 def test_an_import_for_type_checkers_is_not_followed(toy: Path):
     (toy / "helper.py").write_text("if TYPE_CHECKING:\n    import toy.unrelated\nelse:\n    import toy.bottom\n")
     assert _closure(["toy.helper"]).keys() & {"toy.unrelated", "toy.bottom"} == {"toy.bottom"}
+
+
+def test_a_method_of_the_users_own_counts_with_whatever_it_imports_from_gipo(plain: Path):
+    (plain / "plain_method.py").write_text("from gipo.theory import trust_weight\n")
+    assert "gipo.theory" in _closure(["plain_method"])

@@ -1,11 +1,13 @@
 """What an edit makes stale: the rules whose behaviour it can change, and no other."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from checkout import Checkout
+from checkout import ROOT, Checkout, read_plan
 from gipo.figures import SWEEPS, of_study
+from gipo.study import Study
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +66,26 @@ def test_an_objective_makes_its_own_runs_stale_and_no_others(edited: Checkout, f
     assert plan.methods == {"ppo-clip"}
 
 
+def test_an_objective_makes_its_runs_stale_where_its_label_stands_for_another_one_elsewhere(
+    edited: Checkout, tmp_path: Path
+):
+    edited.edit("workflow/config/smoke.yaml", "seeds: [0, 1]", "seeds: [0]")
+    sweep = "ranking: {regimes: {stale: 0.874}, seeds: [0]}"
+    other = "ranking: {regimes: {ranked: 0.874}, methods: {ppo-clip: {name: sapo}}, seeds: [0]}"
+    edited.edit("workflow/config/smoke.yaml", sweep, other)
+    runs = Study.load(edited.root / "workflow" / "config" / "smoke.yaml").all_runs()
+    two = [run for run in runs if run.method == "ppo-clip" and run.regime in ("stale", "ranked")]
+    targets = [f"results/runs/{run.run_id}/metrics.parquet" for run in two]
+    done = edited.snakemake(tmp_path, *targets)
+    assert done.returncode == 0, done.stderr
+    for method, old, regime in (("ppo_clip", "1 - self.eps,", "stale"), ("sapo", "4 * gate", "ranked")):
+        edited.edit(f"{OBJECTIVES}/{method}.py", old, f"1.1 * {old}")
+        plan = edited.snakemake(tmp_path, "--dry-run", *targets).stdout
+        assert read_plan(plan).jobs == {"train": 1}
+        assert f"regime={regime}" in plan
+        edited.edit(f"{OBJECTIVES}/{method}.py", f"1.1 * {old}", old)
+
+
 def test_an_objective_that_no_run_has_makes_only_its_drawings_stale(edited: Checkout, finished: Path):
     edited.edit(f"{OBJECTIVES}/sapo.py", "4 * gate.sigmoid()", "4.5 * gate.sigmoid()")
     plan = edited.plan(finished)
@@ -106,6 +128,12 @@ def test_the_page_and_its_title_make_only_the_report_stale(
     assert edited.plan(finished).jobs == REPORT
 
 
+def test_the_catalogue_of_suites_makes_all_that_reads_it_stale_and_no_training(edited: Checkout, finished: Path):
+    edited.edit("src/gipo/suites/metaworld.py", 'headline="stale-gipo-over-ppo"', 'headline="iqm-gipo"')
+    plan = edited.plan(finished)
+    assert plan.jobs == {"tables": 5, "claims": 1, "figure": len(FIGURES)} | REPORT
+
+
 def test_a_gridworld_setting_makes_the_gridworld_and_what_follows_stale(edited: Checkout, finished: Path):
     edited.edit("workflow/config/smoke.yaml", "gridworld: {pairs: 100}", "gridworld: {pairs: 200}")
     plan = edited.plan(finished)
@@ -119,3 +147,14 @@ def test_one_more_seed_trains_only_its_runs(edited: Checkout, finished: Path):
     main = TRAINED - set(SWEEPS)
     assert plan.jobs == {"train": 4, "tables": 1, "track": 1, "claims": 1, "figure": len(main)} | REPORT
     assert plan.figures == main
+
+
+def test_a_failure_beside_a_report_that_is_there_leaves_no_page_of_what_is_finished(finished: Path, tmp_path: Path):
+    """Nothing would remove it later."""
+    copy = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    (copy / "results" / "smoke" / "tracked.json").unlink()
+    (copy / "results" / "mlflow.db").write_bytes(b"not a database")
+    done = Checkout(ROOT).snakemake(copy, "--rerun-triggers", "mtime")
+    assert done.returncode == 1
+    assert (copy / "results" / "smoke" / "report.html").exists()
+    assert not (copy / "results" / "smoke" / "report-so-far.html").exists()

@@ -17,7 +17,7 @@ rule tables:
     container:
         image("report")
     params:
-        code=code_digest("gipo.analysis.collect"),
+        code=code_digest("gipo.analysis.collect", *CATALOGUE),
         sweep=lambda wildcards: wildcards.grid.replace("tables", "").replace(
             "sweeps/", "--sweep "
         ),

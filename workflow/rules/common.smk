@@ -35,11 +35,8 @@ try:
     CONFIG = config_of(SCALE, CONFIGS)
     STUDIES = Scale.load(CONFIG)
     RUNS = STUDIES.runs
-    MODULES = {
-        (STUDIES.run_parts[run_id], run.method): training_modules(run)
-        for run_id, run in RUNS.items()
-    }
-    CODE = {key: code_digest(*modules) for key, modules in MODULES.items()}
+    MODULES = {run_id: training_modules(run) for run_id, run in RUNS.items()}
+    CODE = {modules: code_digest(*modules) for modules in set(MODULES.values())}
 except GipoError as error:
     raise WorkflowError(str(error)) from None
 
@@ -55,6 +52,7 @@ GRIDS = {
     for name, study in PARTS.items()
 }
 TRAINING = {suites.get(study.suite).train_rule for study in PARTS.values()}
+CATALOGUE = [f"gipo.suites.{name}" for name in suites.names()]  # read by computed names
 TABLES = ["runs", "metrics", "evaluations", "baselines"]
 PACKAGE = Path(gipo.__file__).parent
 
@@ -112,7 +110,7 @@ def run_of(wildcards):
 
 def code_of(wildcards):
     """Digest of the code that a run's results depend on."""
-    return CODE[STUDIES.run_parts[run_id(wildcards)], wildcards.method]
+    return CODE[MODULES[run_id(wildcards)]]
 
 
 def is_published(wildcards):

@@ -24,6 +24,7 @@ rule figure:
         code=lambda wildcards: code_digest(
             f"gipo.figures.{wildcards.figure}",
             "gipo.figures",
+            *CATALOGUE,
             data=[PACKAGE / "paper.yaml"],
         ),
         resamples=resamples_of,

@@ -11,8 +11,8 @@ def announce(dag):
 
 
 def report_so_far(dag):
-    """Leave a page of what is finished, where the one that was asked for cannot be made."""
-    if not any(job.rule.name == "report" for job in dag.jobs):
+    """Leave a page of what is finished, where the one that was asked for could not be made."""
+    if not any(job.rule.name == "report" for job in dag.needrun_jobs()):
         return
     page = f"results/{SCALE}/report-so-far.html"
     command = ["gipo", "report", str(CONFIG), f"results/{SCALE}", page, "--so-far"]

@@ -17,6 +17,7 @@ rule claims:
     params:
         code=code_digest(
             "gipo.analysis.claims",
+            *CATALOGUE,
             data=[PACKAGE / "analysis" / "claims.yaml", PACKAGE / "paper.yaml"],
         ),
         resamples=resamples_of,
@@ -34,7 +35,7 @@ rule join_scorecards:
     container:
         image("report")
     params:
-        code=code_digest("gipo.analysis.joined"),
+        code=code_digest("gipo.analysis.joined", *CATALOGUE),
     shell:
         "gipo join-scorecards {CONFIG:q} results/{wildcards.scale} {output}"
 
@@ -58,6 +59,7 @@ rule report:
     params:
         code=code_digest(
             "gipo.report",
+            *CATALOGUE,
             data=[
                 PACKAGE / "paper.yaml",
                 *(

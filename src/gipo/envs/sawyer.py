@@ -10,7 +10,7 @@ Physics and reward formulas are MetaWorld's own code. Replaced are, in the order
 - of the first of a step's five physics steps, what the `mj_forward` that ended the last step has already computed. Only
   the controls and the arm's mocap target, which no geom touches, differ, so the collisions, the inertias and all that
   depends on positions and velocities alone are still good, and the constraints and accelerations are computed anew.
-  That `mj_forward` itself must stay: its accelerations are where the solver of the next step first_states from;
+  That `mj_forward` itself must stay: its accelerations are where the solver of the next step starts from;
 - `mj_rnePostConstraint`, whose results nothing reads, by nothing.
 
 Observations, rewards and success stay the same, bit for bit, and so does the state of the simulator: the tests compare
@@ -146,9 +146,8 @@ class FastSawyer(SawyerXYZEnv):  # type: ignore[misc]
 
     def begin(self, goal: Any) -> Floats:
         """Reset to ``goal``; returns the first observation, [39]."""
-        if (
-            self._is_new or goal.data not in self.first_states
-        ):  # a new object lacks what a reset leaves besides a `FirstState`
+        # A new object lacks what a reset leaves besides a `FirstState`.
+        if self._is_new or goal.data not in self.first_states:
             self._is_new = False
             self.first_states[goal.data] = FirstState.of(self, self._reset_to(goal))
         start = self.first_states[goal.data]

@@ -34,8 +34,17 @@ class Part:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all runs are there and judged; single figures may be missing."""
-        return (self.folder / "scorecard.csv").exists() and (self.folder / "tables" / "runs.parquet").exists()
+        """Whether all runs are there and judged; single figures may be missing.
+
+        Tables of other runs than the study's, as its config was when they were made, do not count.
+
+        Raises:
+            GipoError: a table is damaged.
+        """
+        if not all((self.folder / name).exists() for name in ("scorecard.csv", "tables/runs.parquet")):
+            return False
+        tables = [Tables.read(self.folder / "tables").runs, *self.sweeps().values()]
+        return {run_id for runs in tables for run_id in runs["run_id"]} == set(self.run_ids)
 
     def sweeps(self) -> dict[str, pd.DataFrame]:
         """Tables of the runs of each sweep that the study has.

@@ -17,7 +17,7 @@ from gipo.runs.spec import RunSpec
 
 
 def code_digest(*modules: str, data: Iterable[Path] = ()) -> str:
-    """Hexadecimal SHA-256 of the behaviour of `modules` and of all that they import from their package.
+    """Hexadecimal SHA-256 of the behaviour of `modules` and of all that they import from their package and from gipo.
 
     A module that is in no package stands for a package of its own; what it imports from its directory is in it too.
     Imports are followed transitively, also those inside functions, without executing anything; those for type checkers
@@ -82,7 +82,9 @@ def _closure(modules: Iterable[str]) -> dict[str, Path]:
 
 
 def _belong_together(name: str, path: Path, target: str) -> bool:
-    """Whether what a module imports is of its package, or lies beside it where it is in none."""
+    """Whether what a module imports is of its package or of this one, or lies beside it where it is in none."""
+    if target.partition(".")[0] == __name__.partition(".")[0]:
+        return True
     if "." in name or path.name == "__init__.py":
         return target.partition(".")[0] == name.partition(".")[0]
     return path.parent != Path(sysconfig.get_path("purelib")) and any(
