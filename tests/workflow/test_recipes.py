@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from checkout import ROOT, Checkout, Plan, copy_checkout, read_plan, snakemake_logs
+from gipo.analysis import methods
 from gipo.study import Study
 
 pytestmark = pytest.mark.slow
@@ -62,7 +63,8 @@ def put(path: Path, content: str, place: str) -> None:
 
 def labels(checkout: Checkout, scale: str) -> set[str]:
     """Methods with learning curves in the drawn figure 2."""
-    return set(pd.read_csv(checkout.root / "results" / scale / "figures" / "fig2.csv")["method"])
+    names = pd.read_csv(checkout.root / "results" / scale / "figures" / "fig2.csv")["method"]
+    return {methods.read(name).label for name in names}
 
 
 def test_every_section_is_followed_here() -> None:

@@ -38,7 +38,7 @@ rule train_libero:
         engine="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/engine.json",
         provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
     log:
-        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/run.log",
+        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/errors.log",
     wildcard_constraints:
         task=any_of(tasks_of("train_libero")),
     container:

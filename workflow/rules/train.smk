@@ -16,7 +16,7 @@ rule train:
         policy="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/policy.pt",
         provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
     log:
-        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/run.log",
+        "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/errors.log",
     wildcard_constraints:
         task=any_of(tasks_of("train")),
     container:

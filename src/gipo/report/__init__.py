@@ -44,7 +44,7 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: Path, so_far:
     every_run = pd.concat([view["every_run"] for view in views.values()]).drop_duplicates("run_id")
     page = _template().render(
         title=title,
-        command=lambda target: command.replace("{target}", target),
+        command=lambda target: " ".join(command.replace("{target}", target).split()),
         so_far=so_far,
         parts=list(views.values()),
         missing=[part.progress() for part in parts if part not in finished],
