@@ -27,8 +27,8 @@ def append(checkout: Checkout, file: str, line: str) -> None:
 @pytest.mark.parametrize("command", [("python", "-m", "gipo"), ("gipo",)])
 def test_the_package_of_the_copy_is_the_one_that_runs(edited: Checkout, command: tuple[str, ...]):
     """All other tests here rest on it."""
-    edited.edit("src/gipo/cli.py", '"""Command line:', '"""Command line of the copy:')
-    assert "Command line of the copy:" in edited.run(*command, "--help").stdout
+    edited.edit("src/gipo/cli.py", '"""Every step', '"""The copy: every step')
+    assert "The copy: every step" in edited.run(*command, "--help").stdout
 
 
 @pytest.mark.parametrize(
