@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from checkout import ROOT, Checkout, copy_checkout, read_plan
+from checkout import ROOT, Checkout, copy_checkout, read_plan, snakemake_logs
 
 TOY = ROOT / "tests" / "toy"
 LABELS = ("--task", "near", "--method", "gipo-1-1", "--seed", "0")
@@ -49,7 +49,7 @@ def test_an_asynchronous_run_of_it_learns(checkout: Checkout, tmp_path: Path) ->
 def test_a_study_of_it_ends_in_its_report(checkout: Checkout, tmp_path: Path) -> None:
     done = checkout.snakemake(tmp_path, scale="toy")
     assert done.returncode == 0, done.stderr
-    assert read_plan(done.stderr).jobs["train"] == 4
+    assert read_plan(snakemake_logs(tmp_path)[-1]).jobs["train"] == 4
     baselines = pd.read_parquet(tmp_path / "results" / "toy" / "tables" / "baselines.parquet")
     assert set(baselines["task"]) == {"near"}
     assert "Toy" in (tmp_path / "results" / "toy" / "report.html").read_text(encoding="utf-8")
