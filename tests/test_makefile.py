@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,9 +34,9 @@ def make(folder: Path, *arguments: str, **variables: str) -> subprocess.Complete
 
 def python(folder: Path, code: str) -> str:
     """A Python that is changed by `code` before it does what it is asked for; it makes no environment."""
-    script = folder.parent / "python"
-    script.write_text(
-        f"#!{sys.executable}\n"
+    script, changed = folder.parent / "python", folder.parent / "changed.py"
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(changed))} "$@"\n')
+    changed.write_text(
         "import runpy, sys\n"
         f"{code}\n"
         "if sys.argv[1] == '-m':\n"
