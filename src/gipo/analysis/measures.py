@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
-from scipy.stats import trim_mean
 
 from gipo.analysis import methods, statistics
 from gipo.analysis.cells import EVALUATED, Cell, Quantity, contrast, described
@@ -123,16 +122,8 @@ class TopRanks(MeasureBase):
         if len(names) != self.configurations:
             raise NotTestedError(f"{len(names)} methods were ranked, expected {self.configurations}")
         scores = dict(zip(names, np.moveaxis(self.of.values(results), 2, 0), strict=True))
-        is_family = {name: methods.read(name).objective == self.objective for name in names}
-        # Rivals first: among equals, a stable sort ranks whoever comes first higher.
-        scores = {name: scores[name] for name in sorted(names, key=is_family.__getitem__)}
-        family = np.array([is_family[name] for name in scores])
-
-        def count(*arrays: Array) -> Array:
-            iqms = trim_mean(np.reshape(arrays, (len(arrays), -1)), 0.25, axis=1)
-            return np.array([family[np.argsort(-iqms, kind="stable")][: self.ranks].sum()], np.float64)
-
-        estimate = statistics.estimate("top ranks", scores, count, results.resamples)
+        family = {name for name in names if methods.read(name).objective == self.objective}
+        estimate = statistics.top_ranks(scores, family, self.ranks, results.resamples)
         return described(estimate, list(scores.values()))
 
 

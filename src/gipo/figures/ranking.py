@@ -10,7 +10,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import trim_mean
 
 from gipo import paper
 from gipo.analysis import methods, statistics
@@ -56,9 +55,10 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
         rows += [
             {"panel": "probability", "rank": k, "value": share, **size} for k, share in enumerate(shares[method], 1)
         ]
-    if TOP <= sum(map(_is_family, names)) < len(names):
-        every = np.stack(list(scores.values()))
-        rows.append(_row(_top(scores, resamples), every[0], panel="top", method=FAMILY))
+    family = set(filter(_is_family, names))
+    if TOP <= len(family) < len(names):
+        top = statistics.top_ranks(scores, family, TOP, resamples)
+        rows.append(_row(top, scores[ranked[0]], panel="top", method=FAMILY))
     return pd.DataFrame(rows).assign(resamples=resamples).astype({"rank": "Int64"})
 
 
@@ -68,18 +68,6 @@ def _is_family(name: str) -> bool:
 
 def _row(estimate: Estimate, scores: Array, **columns: object) -> dict[str, object]:
     return {**columns, **vars(estimate), "tasks": scores.shape[1], "seeds": len(scores)}
-
-
-def _top(scores: dict[str, Array], resamples: int) -> Estimate:
-    """How many of the top ranks the family takes; a tie counts against it."""
-    names = sorted(scores, key=lambda name: (_is_family(name), name))
-    family = np.array([_is_family(name) for name in names])
-
-    def count(*arrays: Array) -> Array:
-        iqms = np.array([trim_mean(array, 0.25, axis=None) for array in arrays])
-        return np.array([family[np.argsort(-iqms, kind="stable")[:TOP]].sum()], np.float64)
-
-    return statistics.estimate("top ranks", {name: scores[name] for name in names}, count, resamples)
 
 
 def draw(table: pd.DataFrame) -> Figure:
