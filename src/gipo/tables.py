@@ -7,12 +7,14 @@ Columns are named in the order in which they are written. Floats may be NaN, str
 may `git_dirty`, where git does not know. Nothing else may.
 """
 
+import io
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gipo.config import shortened
 from gipo.errors import GipoError
 from gipo.files import atomic_path
 
@@ -70,15 +72,22 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
         GipoError: The file is missing, truncated or corrupt, or a column is missing or has another type; the message
             names the file and the column.
     """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise GipoError(f"cannot read {path}: {error.strerror}") from error
+    return parse_table(content, path, schema)
+
+
+def parse_table(content: bytes, path: Path, schema: Schema) -> pd.DataFrame:
+    """The same, of content that was read from `path` and checked by whoever has its manifest."""
     expected = _arrow(schema)
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True) as file:
             _check_columns(path, file.schema_arrow, expected)
             table = file.read(expected.names)
-    except FileNotFoundError as error:
-        raise GipoError(f"cannot read {path}: no such file") from error
-    except (OSError, pa.ArrowException) as error:
-        raise GipoError(f"{path} is truncated or corrupt, expected parquet: {error}") from error
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise GipoError(f"{path} is truncated or corrupt, expected parquet: {shortened(str(error))}") from error
     table = table.select(expected.names)
     for field in expected:
         if not field.nullable and table[field.name].null_count:
