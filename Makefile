@@ -4,10 +4,14 @@ SCALE ?= laptop
 BIN := .venv/bin
 # Where a machine gets its packages from holds here too; where it installs them, in variables or pip's files, does not.
 unexport PYTHONHOME PIP_PYTHON PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PIP_REQUIRE_HASHES
-INSTALL = env -u PYTHONPATH $(BIN)/python -m pip install --no-user --target= --prefix "$$PWD/.venv" --root /
+PIP_INSTALL = env -u PYTHONPATH $(BIN)/python -m pip install --no-user --target= --prefix "$$PWD/.venv" --root /
+# Every file has the hash that its lock says, and what is built is built with envs/build.lock.
+INSTALL = $(PIP_INSTALL) --require-hashes --no-build-isolation --use-pep517
 # An environment that was copied or moved here, or whose Python is gone, is made anew.
 FOREIGN := $(shell test ! -e .venv || { test -x $(BIN)/python && \
 	test "$$(sed -n 's/^command = .* -m venv //p' .venv/pyvenv.cfg)" = "$$(pwd -P)/.venv"; } || echo foreign)
+# Scales of which a scale is made, which have their results in folders of their own.
+PARTS = $(shell sed -n 's/^scales: *\[\(.*\)\].*/\1/p' 'workflow/config/$(SCALE).yaml' 2>/dev/null | tr ',' ' ')
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -37,10 +41,11 @@ unlock:                        ## remove the lock of a Snakemake that was killed
 	rm -rf .snakemake/locks .snakemake/processes
 
 publish:                       ## copy a finished scale into reports/, from which every figure can be drawn again
-	mkdir -p reports/$(SCALE)/figures
-	cp -r results/$(SCALE)/report.html results/$(SCALE)/*.csv results/$(SCALE)/tables results/$(SCALE)/gridworld $(wildcard results/$(SCALE)/sweeps) reports/$(SCALE)
-	cp results/$(SCALE)/figures/*.csv results/$(SCALE)/figures/scorecard.png reports/$(SCALE)/figures
-	$(BIN)/gipo picture reports/$(SCALE) reports/$(SCALE)/picture.png
+	@test -e results/$(SCALE)/manifests/report.json || { echo "error: results/$(SCALE) has no report: run make reproduce SCALE=$(SCALE) first" >&2; exit 1; }
+	@mkdir -p reports
+	for scale in $(SCALE) $(PARTS); do \
+	rm -rf reports/$$scale && cp -r results/$$scale reports && rm -f reports/$$scale/tracked.json || exit 1; \
+	test ! -e reports/$$scale/figures/iqm.csv || $(BIN)/gipo picture reports/$$scale || exit 1; done
 
 mlflow: .venv/.study           ## browse the runs on http://127.0.0.1:5000
 	PATH="$$PWD/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
@@ -69,9 +74,11 @@ foreign:
 	$(PYTHON) -m venv .venv
 	touch $@
 
-.venv/.study: .venv/.python envs/metaworld.lock envs/report.lock pyproject.toml
-	$(INSTALL) --requirement envs/metaworld.lock --requirement envs/report.lock
-	$(INSTALL) --no-deps --editable .
+.venv/.study: .venv/.python $(addprefix envs/,$(addsuffix .lock,build torch cuda metaworld report)) pyproject.toml
+	$(INSTALL) --requirement envs/build.lock
+	$(INSTALL) --quiet --no-deps --no-index --requirement envs/torch.lock 2>/dev/null || true  # where find-links has one
+	$(INSTALL) --requirement envs/metaworld.lock --requirement envs/report.lock --constraint envs/cuda.lock
+	$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
 	touch $@
 
 .venv/.libero: .venv/.study envs/libero.lock

@@ -12,6 +12,7 @@ import argparse
 import ast
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,11 @@ TORCH_INDEX = {"cpu": "https://download.pytorch.org/whl/cpu", "pypi": ""}
 SETTINGS = ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "cert", "timeout", "retries")
 """Settings of pip that are handed on."""
 
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+"""Keys with which debootstrap checks what a mirror sends; without them it warns, and takes everything."""
+
+BY_DIGEST = re.compile(r"[\w./:-]+@sha256:[0-9a-f]{64}")
+
 LATER_WINS = ("global", "install", ":env:")
 
 OUTSIDE = ("APPTAINER_BIND", "APPTAINER_BINDPATH", "APPTAINERENV_PYTHONPATH", "PYTHONPATH", "MUJOCO_GL")
@@ -41,7 +47,7 @@ def main() -> None:
     parser.add_argument(
         "--from",
         dest="source",
-        help="of the base, instead of what its definition names: docker://IMAGE, or the URL of a Debian mirror",
+        help="of the base, instead of what its definition says: docker://IMAGE@sha256:DIGEST, or a Debian mirror's URL",
     )
     parser.add_argument("--on", type=Path, help="of all others: the image below")
     parser.add_argument("--torch", choices=TORCH_INDEX, default="cpu", help="build of torch; pypi is the one for CUDA")
@@ -54,12 +60,19 @@ def main() -> None:
 
 
 def base_arguments(source: str | None) -> dict[str, str]:
-    """Build arguments of base.def."""
+    """Build arguments of base.def; SystemExit where nobody could tell what comes from there."""
     if source is None:
         return {}
     kind, _, place = source.partition("://")
     if kind == "docker":
+        if not BY_DIGEST.fullmatch(place):
+            sys.exit(f"error: {source[:200]!r} may be another image tomorrow: docker://IMAGE@sha256:DIGEST is needed")
         return {"BOOTSTRAP": "docker", "FROM": place}
+    if not KEYRING.exists():
+        sys.exit(
+            f"error: {KEYRING} is missing, without which debootstrap checks no signature: install the package "
+            "debian-archive-keyring"
+        )
     return {"BOOTSTRAP": "debootstrap", "MIRROR": source}
 
 

@@ -63,6 +63,12 @@ def test_what_stands_in_an_anchor_may_be_used_and_changed_again(tmp_path: Path):
     assert read(tmp_path, text) == {"outer": {"inner": two | {"c": 3}}, "again": two, "first": {"a": 1, "b": 1}}
 
 
+def merges(levels: int) -> str:
+    """Mappings each of which merges ten that are the one before."""
+    lines = [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, levels)]
+    return "\n".join(lines) + "\n"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -76,6 +82,8 @@ def test_what_stands_in_an_anchor_may_be_used_and_changed_again(tmp_path: Path):
         ("a: !!bool yes", "yes is no bool of YAML 1.2"),
         ("a: !!float 1:30", "1:30 is no float of YAML 1.2"),
         ("a: !!python/object/apply:os.system [x]", "could not determine a constructor"),
+        ("a0: &a0 {k: 1}\n" + merges(6), "too many keys are merged"),
+        ("a: " + "x" * 2**20, "1,048,579 bytes, expected 1,048,576 at most"),
         ("a: [1", "expected ',' or ']'"),
         ("x" * 5000 + ": 1\n" + "x" * 5000 + ": 1\n", "is not valid YAML"),
     ],

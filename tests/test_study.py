@@ -61,16 +61,23 @@ def spec(**sections: dict[str, Any]) -> RunSpec:
         ("learner", {"updates": True}, "valid integer"),
         ("learner", {"gamma": 1.01}, "less than or equal to 1"),
         ("learner", {"gamma": float("nan")}, "1"),
-        ("learner", {"policy_learning_rate": -1e-3}, "greater than 0"),
+        ("learner", {"policy_learning_rate": -1e-3}, "greater than or equal to 0.000000000001"),
+        ("learner", {"policy_learning_rate": 1e-320}, "greater than or equal to 0.000000000001"),
+        ("learner", {"gradient_clip": 1e-320}, "greater than or equal to 0.000000000001"),
+        ("learner", {"accumulation": 10_001}, "less than or equal to 10000"),
+        ("learner", {"refresh_every": 100_001}, "nothing is recomputed: refresh_every = 100001, updates = "),
+        ("replay", {"capacity": 64 * 10**7}, "less than or equal to 100000000"),
+        ("network", {"hidden": 16_385}, "less than or equal to 16384"),
+        ("environment", {"episode_steps": 100_001}, "less than or equal to 100000"),
         ("learner", {"policy_learning_rate": True}, "valid number"),
         ("learner", {"policy_learning_rate": "3e-5"}, "valid number"),
         ("learner", {"value_learning_rate": float("inf")}, "less than or equal to 1"),
         ("learner", {"batch_size": 1}, "greater than or equal to 2"),
-        ("learner", {"updates": 10**30}, "less than or equal to 1000000000"),
+        ("learner", {"updates": 10**30}, "less than or equal to 100000000"),
         ("learner", {"updates": 25}, "the policy never moves: policy_start = 25, updates = 25"),
         ("learner", {"joint_ratio": "yes"}, "valid boolean"),
         ("learner", {"gamma": True}, "valid number"),
-        ("evaluation", {"episodes": 2 * 10**9}, "less than or equal to 1000000000"),
+        ("evaluation", {"episodes": 2 * 10**9}, "less than or equal to 10000"),
         ("diagnostics", {"old_gap": -0.1}, "greater than or equal to 0"),
         ("evaluation", {"episodes": 0}, "greater than 0"),
     ],
@@ -194,6 +201,31 @@ def test_a_regime_by_its_actors_has_as_many_environments_and_no_lifetime():
 def test_another_estimator_is_another_run():
     gae, vtrace = ({"estimator": name, "refresh_every": 10} for name in ("gae", "vtrace"))
     assert spec(learner=gae).digest() != spec(learner=vtrace).digest()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seeds": list(range(1_001))}, "seeds"),
+        (
+            {"seeds": list(range(1_000)), "methods": {f"m{n}": {"name": "gipo"} for n in range(20)}},
+            "80,000 runs, expec",
+        ),
+        ({"regimes": {f"r{number}": 0.5 for number in range(1_001)}}, "regimes"),
+        ({"regimes": {"many": {"actors": 10_001}}, "asynchronous": {}}, "less than or equal to 10000"),
+        ({"methods": {"m": {"name": "..x:y"}}}, "match pattern"),
+        ({"methods": {"m": {"name": "gipo", "parameters": {f"p{n}": 1.0 for n in range(51)}}}}, "at most 50 items"),
+        ({"methods": {"m": {"name": "gipo", "parameters": {"kernel": "x" * 65}}}}, "at most 64 characters"),
+        ({"title": ""}, "title"),
+        ({"title": "two\nlines"}, "title"),
+        ({"methods": {"m": {"name": "gipo", "learner": {f"k{n}": 1 for n in range(51)}}}}, "at most 50 items"),
+        ({"gridworld": {"pairs": 10**9}}, "less than or equal to 1000000"),
+        ({"statistics": {"resamples": 10**9}}, "less than or equal to 1000000"),
+    ],
+)
+def test_a_study_beyond_measure_is_refused_at_once(change: dict[str, Any], words: str):
+    with pytest.raises(ValidationError, match=words):
+        study(**change)
 
 
 def test_a_study_expands_to_every_combination_in_order():

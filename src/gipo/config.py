@@ -12,10 +12,16 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gipo.errors import GipoError
+from gipo.errors import GipoError, shortened
 
 MOST = 10**9
 """Largest count and largest real number that a configuration may hold; far beyond what any run needs."""
+LEAST = 1e-12
+"""Smallest number that is positive and no 0: far smaller ones are 0 in the float32 of a network."""
+MOST_BYTES = 1 << 20
+"""Of a YAML file; the largest scale here has 4,000."""
+MOST_MERGED = 10_000
+"""Keys that a mapping may have after others were merged into it."""
 
 Flag = Annotated[bool, Field(strict=True)]
 """true or false."""
@@ -25,14 +31,16 @@ NonNegativeInt = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 """From 0 to `MOST`."""
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 """From 0 to 2^63 - 1: tables hold seeds as signed integers of 64 bits."""
-PositiveFloat = Annotated[float, Field(gt=0, le=MOST, strict=True)]
-"""Above 0, at most `MOST`."""
+PositiveFloat = Annotated[float, Field(ge=LEAST, le=MOST, strict=True)]
+"""From `LEAST` to `MOST`."""
 NonNegativeFloat = Annotated[float, Field(ge=0, le=MOST, strict=True)]
 """From 0 to `MOST`."""
 UnitInterval = Annotated[float, Field(ge=0, le=1, strict=True)]
 """From 0 to 1."""
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 """Up to 64 letters, digits, dots, hyphens and underscores, the first a letter or digit: it becomes a folder's name."""
+Title = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=200)]
+"""One line of up to 200 characters."""
 
 
 class Section(BaseModel):
@@ -72,12 +80,6 @@ def explain(error: ValidationError) -> str:
     return shortened(f"{key} = {reprlib.repr(first['input'])}: {message[0].lower()}{message[1:]}")
 
 
-def shortened(message: str) -> str:
-    """A message as one line; the middle of a very long one is left out."""
-    line = " ".join(message.split())
-    return line if len(line) <= 300 else f"{line[:180]} ... {line[-115:]}"
-
-
 class CoreLoader(yaml.SafeLoader):
     """YAML 1.2 with its core schema, and merge keys (``<<``).
 
@@ -95,6 +97,12 @@ class CoreLoader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
             seen.add(name)
         return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Raise where mappings merged into one another grow beyond measure."""
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_MERGED:
+            raise yaml.constructor.ConstructorError(None, None, "too many keys are merged", node.start_mark)
 
     def construct_core(self, node: yaml.ScalarNode) -> Any:
         """A number or a truth value; its tag may have been written down, before a value that YAML 1.1 alone knows."""
@@ -135,10 +143,12 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML 1.2 file.
 
     Raises:
-        GipoError: The file is missing, unreadable or not YAML, it is nested too deeply, or a key stands in it twice;
-            the message names it.
+        GipoError: The file is missing, unreadable, far too large or not YAML, it is nested too deeply, or a key stands
+            in it twice; the message names it.
     """
     try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise GipoError(f"{path} has {size:,} bytes, expected {MOST_BYTES:,} at most")
         return yaml.load(path.read_text(encoding="utf-8"), Loader=CoreLoader)
     except OSError as error:
         raise GipoError(f"cannot read {path}: {error.strerror}") from error

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
-from gipo.config import Label, Section, explain, read_yaml
+from gipo.config import Label, Section, Title, explain, read_yaml
 from gipo.errors import GipoError
 from gipo.figures import OF_NO_RUNS, of_study
 from gipo.runs.provenance import CHECKOUT
@@ -25,9 +25,9 @@ Spec = TypeVar("Spec", RunSpec, BaselineSpec)
 class Composition(Section):
     """A scale that is made of other scales, each of which is a study."""
 
-    title: str
+    title: Title
     """One line for the report."""
-    scales: Annotated[list[Label], Field(min_length=1)]
+    scales: Annotated[list[Label], Field(min_length=1, max_length=100)]
     """Names of files beside this one. Where two could judge a claim, the first does."""
 
 
@@ -42,7 +42,7 @@ class Scale:
     """
 
     name: str
-    title: str
+    title: Title
     parts: dict[str, Study]
 
     @classmethod

@@ -3,39 +3,52 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from gipo import objectives, suites
-from gipo.config import Label, PositiveFloat, PositiveInt, Section, Seed, explain
+from gipo.config import Label, PositiveFloat, PositiveInt, Section, Seed, Title, explain
 from gipo.errors import GipoError
 from gipo.runs.spec import (
     AsynchronousSpec,
     DiagnosticsSpec,
     EnvironmentSpec,
     EvaluationSpec,
+    Key,
     LearnerSpec,
     Lifetime,
     NetworkSpec,
     ObjectiveSpec,
     OpenVLASpec,
+    Processes,
     ReplaySpec,
     RunSpec,
     StatesSpec,
     StoreSpec,
     SuiteName,
+    Word,
 )
 
-BY_LABEL = Field(min_length=1, json_schema_extra={"additionalProperties": False})
+MOST_LABELS = 1000
+"""Tasks, regimes, methods or seeds of a grid, at most."""
+MOST_RUNS = 20_000
+"""Runs of a grid, at most; the paper has 1,080 in all."""
+
+BY_LABEL = Field(min_length=1, max_length=MOST_LABELS, json_schema_extra={"additionalProperties": False})
 """A map from labels; the JSON schema says so only with this."""
+
+
+Changes = Annotated[dict[Key, bool | int | float | Word], Field(max_length=50)]
+"""Keys of the learner's section with other values."""
 
 
 class BaselineSettings(Section):
     """Episodes of the random policy and of the scripted expert, which set 0 and 1 of the normalised score."""
 
-    episodes: PositiveInt = 20
+    episodes: Annotated[PositiveInt, Field(le=10**5)] = 20
     """Episodes of each of the two policies on each task [R]."""
     seed: Seed = 0
     """Seed of the episodes and of the random policy."""
@@ -56,7 +69,7 @@ class BaselineSpec(BaselineSettings):
 class GridworldSpec(Section):
     """The random family of the gridworld study."""
 
-    pairs: PositiveInt = 1000
+    pairs: Annotated[PositiveInt, Field(le=10**6)] = 1000
     """Random pairs of a target and a behaviour policy."""
     seed: Seed = 0
     """Seed of the pairs."""
@@ -65,7 +78,7 @@ class GridworldSpec(Section):
 class StatisticsSpec(Section):
     """Bootstrap."""
 
-    resamples: PositiveInt = 2000
+    resamples: Annotated[PositiveInt, Field(le=10**6)] = 2000
     """Resamples of every bootstrap interval."""
 
 
@@ -76,7 +89,7 @@ def _kind(regime: object) -> str:
 class Actors(Section):
     """A regime as the paper sets it for LIBERO: by its rollout actors, none of which waits for the learner."""
 
-    actors: PositiveInt
+    actors: Processes
     """Environments, each with a process of its own."""
 
 
@@ -87,22 +100,22 @@ Regime = Annotated[Annotated[Lifetime, Tag("(lifetime)")] | Annotated[Actors, Ta
 class MethodSpec(ObjectiveSpec):
     """A method: its objective, and what the learner does otherwise under it alone."""
 
-    learner: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    learner: Changes = Field(default_factory=dict)
     """Keys of the learner's section that this method changes, e.g. ``{estimator: vtrace}``."""
 
 
 class Sweep(Section):
     """A further grid of runs, with tables and a figure of its own; what is left out is the main grid's."""
 
-    tasks: Annotated[list[Label], Field(min_length=1)] | None = None
+    tasks: Annotated[list[Label], Field(min_length=1, max_length=MOST_LABELS)] | None = None
     """Tasks of this grid."""
     regimes: Annotated[dict[Label, Regime], BY_LABEL] | None = None
     """Regimes of this grid, by label."""
     methods: Annotated[dict[Label, MethodSpec], BY_LABEL] | None = None
     """Methods of this grid, by label."""
-    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=MOST_LABELS)] | None = None
     """Seeds of this grid."""
-    learner: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    learner: Changes = Field(default_factory=dict)
     """Keys of the learner's section that this sweep changes for all its methods."""
     env_steps_per_update: PositiveFloat | None = None
     """Holds the inflow of data fixed, so that a regime's replay capacity follows from its lifetime; null: the capacity
@@ -115,18 +128,18 @@ _SWEEPS: list[Any] = sorted({name for suite in suites.names() for name in suites
 class Study(Section):
     """Every task x regime x method x seed of the main grid and of the sweeps, with the settings that all runs share."""
 
-    title: Annotated[str, Field(max_length=200)]
+    title: Title
     """One line for the report."""
     suite: SuiteName = "metaworld"
     """Benchmark suite that the tasks are of."""
-    tasks: Annotated[list[Label], Field(min_length=1)]
+    tasks: Annotated[list[Label], Field(min_length=1, max_length=MOST_LABELS)]
     """Tasks of the suite, each once."""
     regimes: Annotated[dict[Label, Regime], BY_LABEL]
     """How stale the replay is, by a label of your choice: a lifetime as a share of all updates, or a number of
     actors."""
     methods: Annotated[dict[Label, MethodSpec], BY_LABEL]
     """Objectives with their parameters, by a label of your choice."""
-    seeds: Annotated[list[Seed], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=MOST_LABELS)]
     """One run of every task, regime and method for each, each once."""
     env_steps_per_update: PositiveFloat | None = None
     """Holds the inflow of data fixed, so that a regime's replay capacity follows from its lifetime; null: the capacity
@@ -180,6 +193,9 @@ class Study(Section):
                 self._learner(method)
             except GipoError as error:
                 raise ValueError(f"methods.{label}: {error}") from error
+        grid = (self.tasks, self.regimes, self.methods, self.seeds)
+        if (count := math.prod(map(len, grid))) > MOST_RUNS:
+            raise ValueError(f"tasks x regimes x methods x seeds = {count:,} runs, expected {MOST_RUNS:,} at most")
         self.runs()
         if self.diagnostics.every > self.learner.updates:
             every, updates = self.diagnostics.every, self.learner.updates

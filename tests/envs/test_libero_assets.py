@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gipo.envs import libero_assets
-from gipo.envs.libero_assets import DEFAULT, VARIABLE, assets_directory, manifest, write_assets
+from gipo.envs.libero_assets import DEFAULT, VARIABLE, Known, assets_directory, manifest, write_assets
 from gipo.errors import GipoError
 
 FILES = {"scenes/table.xml": b"<mujoco/>", "textures/wood.png": b"wood"}
@@ -18,8 +18,8 @@ FILES = {"scenes/table.xml": b"<mujoco/>", "textures/wood.png": b"wood"}
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A manifest of two files."""
-    digests = {path: hashlib.sha256(content).hexdigest() for path, content in FILES.items()}
-    monkeypatch.setattr(libero_assets, "manifest", lambda: digests)
+    known = {path: Known(hashlib.sha256(content).hexdigest(), len(content)) for path, content in FILES.items()}
+    monkeypatch.setattr(libero_assets, "manifest", lambda: known)
 
 
 def make_tar(path: Path, files: dict[str, bytes]) -> Path:
@@ -47,7 +47,8 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def test_the_manifest_has_151_files() -> None:
     assert len(manifest()) == 151
-    assert all(len(digest) == 64 and not Path(path).is_absolute() for path, digest in manifest().items())
+    assert all(len(known.sha256) == 64 and not Path(path).is_absolute() for path, known in manifest().items())
+    assert sum(known.size for known in manifest().values()) == 207_408_530
 
 
 @pytest.mark.usefixtures("small")
@@ -83,7 +84,8 @@ def test_assets_that_are_there_are_left_alone(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (FILES | {"textures/wood.png": b"oak"}, r"textures/wood\.png has SHA-256 \w{64}, expected \w{64}"),
+        (FILES | {"textures/wood.png": b"oak!"}, r"textures/wood\.png has SHA-256 \w{64}, expected \w{64}"),
+        (FILES | {"textures/wood.png": b"oak"}, r"assets\.tar\.xz: .*textures/wood\.png has 3 bytes, expected 4"),
         ({"textures/wood.png": b"wood"}, r"scenes/table\.xml is missing"),
     ],
 )

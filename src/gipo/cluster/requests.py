@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gipo.errors import GipoError
 from gipo.files import read_json
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 PLAN = Path("results/plan.json")
 """Predictions by run id, of all scales that were planned, below the working directory."""
+PREDICTED = ("acting", "learning", "gpu_learning", "memory_mb")
+"""Of each run: seconds of a core, of the learner on a core and on a GPU, and MB."""
 START_MINUTES = 10
 """Minutes added to every prediction, which leaves out two starts of Snakemake, imports and a restored checkpoint."""
 HEADROOM = 2.0
@@ -80,6 +83,22 @@ def _changed(path: Path) -> int:
 
 @cache
 def _plan(path: Path, changed: int) -> dict[str, Any]:
-    """Runs of the plan; empty where there is none."""
-    runs: dict[str, Any] = read_json(path)["runs"] if changed else {}
+    return read_plan(path) if changed else {}
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """Predictions in a file of `gipo plan --save FILE`, by run id.
+
+    Raises:
+        GipoError: it is missing or damaged.
+    """
+    content = read_json(path)
+    runs: Any = content.get("runs") if isinstance(content, dict) else None
+    if not isinstance(runs, dict) or not all(_is_prediction(run) for run in runs.values()):
+        raise GipoError(f"{path} is damaged: delete it, and `gipo plan --save {path}` writes another one")
     return runs
+
+
+def _is_prediction(run: object) -> bool:
+    numbers = [run.get(key) for key in PREDICTED] if isinstance(run, dict) else [None]
+    return all(isinstance(number, int | float) and 0 <= number < 1e12 for number in numbers)

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gipo import scale
 from gipo.config import Label, NonNegativeInt, PositiveInt, Section
@@ -16,7 +16,8 @@ SCALE_OF_SITE = "GIPO_SCALE_OF_SITE"
 """Environment variable by which the profile hands `Site.scale` to the workflow here and in jobs. A config key of the
 profile would not do: Snakemake drops all of those where ``--config`` stands on the command line."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.,-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.,-]*$", max_length=100)]
+Cores = Annotated[PositiveInt, Field(le=1024)]
 
 
 class Site(Section):
@@ -30,28 +31,35 @@ class Site(Section):
     """Where everything but training runs."""
     train_partition: Name
     """Where training runs."""
-    gres: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$")] | None = None
+    gres: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.:-]*$", max_length=100)] | None = None
     """Devices that a training job asks for beside CPUs, e.g. ``gpu:h200:1``."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where a training run learns."""
     containers: bool = False
     """Whether jobs run in Apptainer images, which are built when Snakemake starts."""
-    max_minutes: PositiveInt = 2880
+    max_minutes: Annotated[PositiveInt, Field(le=10**6)] = 2880
     """Longest time limit that train_partition accepts."""
-    cores_per_run: PositiveInt = 3
+    cores_per_run: Cores = 3
     """One learns, the others collect meanwhile."""
-    runs_at_once: PositiveInt = 4
+    runs_at_once: Cores = 4
     """Runs side by side in one job; they share its GPU."""
-    runs_per_job: PositiveInt = 8
+    runs_per_job: Annotated[PositiveInt, Field(le=10**4)] = 8
     """Runs in one job, those beyond runs_at_once after the others."""
-    jobs: PositiveInt = 100
+    jobs: Annotated[PositiveInt, Field(le=10**5)] = 100
     """Jobs in the queue at most."""
-    checkpoint_seconds: NonNegativeInt = 600
+    checkpoint_seconds: Annotated[NonNegativeInt, Field(le=10**6)] = 600
     """Between two checkpoints of a run, and so the most that a lost job costs."""
-    retries: NonNegativeInt = 3
+    retries: Annotated[NonNegativeInt, Field(le=100)] = 3
     """Attempts after the first; each asks for that much more time and memory, and goes on from the checkpoints."""
-    poll_seconds: PositiveInt = 40
+    poll_seconds: Annotated[PositiveInt, Field(le=86_400)] = 40
     """From a submission to the first look at the queue."""
+
+    @model_validator(mode="after")
+    def _a_run_has_time(self) -> Self:
+        if not self.longest_run:
+            turns = f"runs_per_job / runs_at_once = {self.runs_per_job} / {self.runs_at_once}"
+            raise ValueError(f"no minute is left for a run: max_minutes = {self.max_minutes}, {turns}")
+        return self
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 
+from gipo.cluster.requests import read_plan
 from gipo.errors import GipoError
-from gipo.files import read_json
 
 
 def planned_seconds(plan: Path) -> dict[str, float]:
     """Wall time that `gipo plan --save FILE` predicted for each run, by run id; empty where there is no plan."""
     try:
-        runs = read_json(plan)["runs"]
+        runs = read_plan(plan)
     except GipoError:
         return {}
     return {run: cost["acting"] + (cost["gpu_learning"] or cost["learning"]) for run, cost in runs.items()}

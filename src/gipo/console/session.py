@@ -88,7 +88,8 @@ class Session:
     def started(self, number: int, rule: str, outputs: Sequence[str]) -> None:
         """A job begins, or is submitted."""
         self.failed.pop(number, None)
-        run = next((Path(path).parent for path in outputs if Path(path).name == "provenance.json"), None)
+        manifests = (Path(path) for path in outputs if Path(path).name == "manifest.json")
+        run = next((path.parent for path in manifests if rule.startswith("train")), None)
         self.running[number] = Job(rule, list(outputs), run, before=_written(run) if run else 0)
 
     def finished(self, number: int) -> Job | None:

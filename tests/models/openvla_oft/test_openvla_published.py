@@ -1,6 +1,7 @@
 """Checkpoints in their directories: what is fetched was published, and what is trained from was fetched."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -99,6 +100,30 @@ def test_a_changed_or_lost_file_is_noticed_before_training(tmp_path: Path):
     config.unlink()
     with pytest.raises(GipoError, match=r"config\.json is missing"):
         published.check(tmp_path, TINY)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: "", "has no checksum of config.json"),
+        (lambda text: text + "0" * 64 + "  ../../../secret\n", "is no checksum of a model's file"),
+        (lambda text: text + "0" * 64 + "  /etc/hostname\n", "is no checksum of a model's file"),
+        (lambda text: text.replace("  config.json", " config.json"), "is no checksum of a model's file"),
+        (
+            lambda text: "".join(text.splitlines(True)[:1]),
+            "dataset_statistics.json is none of the files",
+        ),
+    ],
+)
+def test_checksums_that_say_nothing_or_of_other_files_are_refused(
+    tmp_path: Path, change: Callable[[str], str], words: str
+):
+    published.fetch(tmp_path, TINY)
+    sums = tmp_path / "tiny-random" / "seed-3" / "SHA256SUMS"
+    sums.write_text(change(sums.read_text()))
+    with pytest.raises(GipoError) as error:
+        published.check(tmp_path, TINY)
+    assert words in str(error.value)
 
 
 def test_the_tiny_model_follows_from_its_seed(tmp_path: Path):

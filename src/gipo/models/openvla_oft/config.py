@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from huggingface_hub.errors import StrictDataclassError
-from pydantic import BaseModel, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from transformers import LlamaConfig
 
 from gipo.config import explain
@@ -39,9 +39,9 @@ class ModelConfig:
 
 
 class _TinyTower(BaseModel):
-    embed_dim: PositiveInt
-    depth: PositiveInt
-    num_heads: PositiveInt
+    embed_dim: Annotated[int, Field(gt=0, le=8192)]
+    depth: Annotated[int, Field(gt=0, le=128)]
+    num_heads: Annotated[int, Field(gt=0, le=128)]
 
 
 class _TinyVision(BaseModel):
@@ -61,9 +61,22 @@ class _File(BaseModel):
     timm_override_act_layers: tuple[None, None]
     image_sizes: tuple[Literal[224], Literal[224]]
     n_action_bins: Literal[256]
-    pad_to_multiple_of: PositiveInt
+    pad_to_multiple_of: Annotated[int, Field(gt=0, le=1024)]
     text_config: dict[str, Any]
     tiny_vision: _TinyVision = Field(default_factory=_TinyVision)
+
+
+MOST_OF_TEXT = {
+    "vocab_size": 200_000,
+    "hidden_size": 16_384,
+    "intermediate_size": 65_536,
+    "num_hidden_layers": 256,
+    "num_attention_heads": 256,
+    "num_key_value_heads": 256,
+    "head_dim": 1024,
+    "max_position_embeddings": 1_000_000,
+}
+"""Largest sizes of a language model: beyond these, a damaged file would keep a machine busy for hours."""
 
 
 def read_config(directory: Path) -> ModelConfig:
@@ -78,8 +91,14 @@ def read_config(directory: Path) -> ModelConfig:
         text = LlamaConfig(**file.text_config)
     except ValidationError as error:
         raise GipoError(f"{path}: {explain(error)}") from error
-    except (TypeError, ValueError, StrictDataclassError) as error:
-        raise GipoError(f"{path}: text_config: {' '.join(str(error).split())}") from error
+    except GipoError:
+        raise
+    except Exception as error:  # what transformers raises depends on what is wrong
+        raise GipoError(f"{path}: text_config: {type(error).__name__}: {error}") from error
+    for name, most in MOST_OF_TEXT.items():
+        value = getattr(text, name)
+        if not isinstance(value, int) or not 0 < value <= most:
+            raise GipoError(f"{path}: text_config.{name} = {reprlib.repr(value)}, expected from 1 to {most}")
     if (end := text.vocab_size - file.pad_to_multiple_of) != END_ID:
         raise GipoError(f"{path}: text_config.vocab_size - pad_to_multiple_of = {end}, expected {END_ID}")
     dino, siglip = file.tiny_vision.featurizer, file.tiny_vision.fused_featurizer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import pickle
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +19,9 @@ from gipo.files import read_json
 from gipo.models.openvla_oft.config import ModelConfig, read_config
 from gipo.models.openvla_oft.model import OpenVLAOFT
 
+SHARD = re.compile(r"\w[\w.-]{0,100}\.safetensors")
+MOST_PROPRIO = 1 << 30
+"""Bytes of the largest projector of proprioception that is read; the published one has 67 MB in float32."""
 _PROPRIO = "proprio_projector."
 
 
@@ -42,8 +45,11 @@ def load(
         GipoError: a file is missing or damaged; tensors are missing, unexpected or of another shape (all are named).
     """
     config = read_config(directory)
-    with torch.device("meta"):
-        model = OpenVLAOFT(config, proprio)
+    try:
+        with torch.device("meta"):
+            model = OpenVLAOFT(config, proprio)
+    except Exception as error:  # what is raised depends on which sizes do not go together
+        raise GipoError(f"{directory / 'config.json'}: no model has these sizes: {error}") from error
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     with ExitStack() as stack:
         tensors = _open(directory, stack, str(device))
@@ -58,7 +64,7 @@ def load(
             _compare(path, own, {name: tuple(tensor.shape) for name, tensor in state.items()})
         _compare(directory, {name: shape for name, shape in expected.items() if not name.startswith(_PROPRIO)}, shapes)
         for name, file in found.items():
-            state[name] = file.get_tensor(name).to(dtype)
+            state[name] = _tensor(directory, file, name).to(dtype)
     model.load_state_dict(state, assign=True)
     # its tables are in no file, and computing them on meta left them empty
     model.language_model.model.rotary_emb = LlamaRotaryEmbedding(config.text).to(device)
@@ -76,6 +82,8 @@ def _open(directory: Path, stack: ExitStack, device: str) -> dict[str, Any]:
     weights = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights.values()):
         raise GipoError(f"{index} is corrupt: no weight_map")
+    if others := [name for name in weights.values() if not SHARD.fullmatch(name)]:
+        raise GipoError(f"{index} names {others[0]!r}, expected a file *.safetensors beside it")
     files = {name: _open_one(directory / name, stack, device) for name in sorted(set(weights.values()))}
     for name, file in files.items():
         held = set(file.keys())
@@ -93,21 +101,31 @@ def _open_one(path: Path, stack: ExitStack, device: str) -> Any:
         raise GipoError(f"{path} is truncated or corrupt, expected safetensors: {error}") from error
 
 
+def _tensor(path: Path, file: Any, name: str) -> Tensor:
+    try:
+        found: Tensor = file.get_tensor(name)
+    except Exception as error:  # a type of numbers that torch lacks, or a file that was cut meanwhile
+        raise GipoError(f"{path}: cannot read tensor {name}: {error}") from error
+    return found
+
+
 def _proprio(directory: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Tensor]]:
     path = directory / "proprio_projector.safetensors"
     if path.exists():
         with ExitStack() as stack:
             file = _open_one(path, stack, "cpu")
-            return path, {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118, it is no mapping
+            return path, {name: _tensor(path, file, name).to(dtype) for name in file.keys()}  # noqa: SIM118, it is no mapping
     pattern = "proprio_projector--*_checkpoint.pt"
     paths = sorted(directory.glob(pattern))
     if len(paths) != 1:
         found = ", ".join(path.name for path in paths) or "none"
         raise GipoError(f"{directory}: expected {path.name} or one {pattern}, found {found}")
+    if paths[0].stat().st_size > MOST_PROPRIO:
+        raise GipoError(f"{paths[0]} has more than {MOST_PROPRIO:,} bytes: this is no projector of proprioception")
     try:
         content = torch.load(paths[0], weights_only=True, map_location="cpu")
         return paths[0], {name.removeprefix("module."): tensor.to(dtype) for name, tensor in content.items()}
-    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # what is raised depends on where the damage is
         raise GipoError(f"{paths[0]} is corrupt, expected tensors: {error}") from error
 
 

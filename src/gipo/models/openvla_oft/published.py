@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gipo.errors import GipoError
@@ -26,6 +27,7 @@ NEEDED = (
 """Files that `gipo.models.openvla_oft` may read; a repository holds more."""
 
 COMMIT = re.compile("[0-9a-f]{40}")
+DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def fetch(pretrained: Path, model: OpenVLASpec) -> None:
@@ -39,7 +41,7 @@ def fetch(pretrained: Path, model: OpenVLASpec) -> None:
     if model.is_tiny:
         from gipo.models.openvla_oft.tiny import write_tiny  # imports torch, which the workflow does without
 
-        seed = re.fullmatch(r"seed-(\d+)", model.revision)
+        seed = re.fullmatch(r"seed-(\d{1,18})", model.revision)
         if not seed:
             raise GipoError(f"revision of {TINY} is {model.revision!r}, expected seed-<n>")
         write_tiny(directory, int(seed[1]))
@@ -63,19 +65,39 @@ def check(pretrained: Path, model: OpenVLASpec) -> None:
     """
     directory = model.directory(pretrained)
     try:
-        lines = (directory / SUMS).read_text(encoding="utf-8").splitlines()
+        lines = _sums(directory)
     except OSError as error:
         raise GipoError(
             f"no pretrained model {model.repository} at {model.revision} in {pretrained}: "
             f"run `{_command(pretrained, model)}`"
         ) from error
-    for line in lines:
-        digest, _, name = line.partition("  ")
+    if others := sorted({path.name for path in _files(directory)} - set(lines)):
+        raise GipoError(f"{directory / others[0]} is none of the files that {SUMS} names: remove it")
+    for name, digest in lines.items():
         path = directory / name
         if not path.is_file():
             raise GipoError(f"{path} is missing, which {SUMS} names: run `{_command(pretrained, model)}`")
         if (found := _sha256(path)) != digest:
             raise GipoError(f"{path} has SHA-256 {found}, expected {digest}")
+
+
+def _sums(directory: Path) -> dict[str, str]:
+    """Checksums by the names of the files beside them.
+
+    Raises:
+        GipoError: the file names none, or something else than files of a model.
+        OSError: it cannot be read.
+    """
+    path = directory / SUMS
+    found = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if not DIGEST.fullmatch(digest) or not any(fnmatchcase(name, pattern) for pattern in NEEDED) or "/" in name:
+            raise GipoError(f"{path} is corrupt: {line!r} is no checksum of a model's file")
+        found[name] = digest
+    if "config.json" not in found:
+        raise GipoError(f"{path} is corrupt: it has no checksum of config.json")
+    return found
 
 
 def _command(pretrained: Path, model: OpenVLASpec) -> str:
