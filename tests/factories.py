@@ -13,9 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gipo.errors import GipoError
 from gipo.files import write_json
+from gipo.runs.baseline import Baseline
+from gipo.runs.code import baseline_modules, code_digest, code_of
+from gipo.runs.directory import RunDirectory
+from gipo.runs.finished import FinishedRun
+from gipo.runs.manifest import Attempt, RunManifest
 from gipo.runs.spec import RunSpec
-from gipo.tables import BASELINES, RUN_EVALUATION, RUN_METRICS, STATISTICS, write_table
+from gipo.tables import RUN_EVALUATION, RUN_METRICS, STATISTICS, write_table
 
 LIFETIMES = {"fresh": 0.0855, "stale": 0.874, "refreshed": 0.874}
 RANDOM_RETURN, EXPERT_RETURN = 50.0, 850.0
@@ -70,15 +76,53 @@ def write_run(
     directory = root / spec.run_id
     rng = np.random.default_rng(zlib.crc32(f"{task}/{regime}/{method}/{seed}".encode()))
     drawn = rng.uniform(0.3, 0.8)
-    write_json(directory / "spec.json", spec.model_dump(mode="json"))
-    write_table(directory / "metrics.parquet", metrics(spec, rng), RUN_METRICS)
-    write_table(
-        directory / "evaluation.parquet",
-        evaluation(spec, drawn if final_score is None else final_score, rng),
-        RUN_EVALUATION,
+    logged = metrics(spec, rng)
+    write_results(
+        directory, spec, logged, evaluation(spec, drawn if final_score is None else final_score, rng), interruptions
     )
-    write_json(directory / "provenance.json", provenance(spec, interruptions))
     return directory
+
+
+def write_results(
+    directory: Path, spec: RunSpec, logged: pd.DataFrame, episodes: pd.DataFrame, interruptions: int = 0
+) -> None:
+    """Write a finished run, its manifest included."""
+    run = RunDirectory(directory)
+    run.write_spec(spec)
+    write_table(run.metrics, logged, RUN_METRICS)
+    write_table(run.evaluation, episodes, RUN_EVALUATION)
+    run.policy.write_bytes(spec.run_id.encode())
+    write_json(run.provenance, provenance(spec, interruptions))
+    write_manifest(directory, spec, ["made up"] * (interruptions + 1))
+
+
+def write_manifest(directory: Path, spec: RunSpec, classes: Sequence[str] = ("made up",)) -> None:
+    """Write the manifest of a run's files as they are, with an attempt for each numeric class named."""
+    names = [path.name for path in RunDirectory(directory).results]
+    RunManifest(
+        files=RunManifest.facts(directory, names),
+        run_id=spec.run_id,
+        spec_digest=spec.digest(),
+        code_digest=_code(spec),
+        attempts=[attempt(spec, number, name) for number, name in enumerate(classes)],
+    ).write(RunDirectory(directory).manifest)
+
+
+def attempt(spec: RunSpec, from_update: int = 0, numeric_class: str = "made up") -> Attempt:
+    """An attempt at a run."""
+    made = provenance(spec)
+    return Attempt(
+        started_at=made["finished_at"], from_update=from_update, numeric_class=numeric_class, device="cpu",
+        host="host", cpu="CPU", cores=2, python="3.11.7", libraries={"numpy": "2.4.6", "torch": "2.13.0"},
+        git_commit=made["git_commit"], git_dirty=made["git_dirty"],
+    )  # fmt: skip
+
+
+def rewrite_provenance(directory: Path, **changes: Any) -> None:
+    """Change a run's provenance and make a manifest that agrees with it."""
+    run = FinishedRun.read(directory)
+    write_json(run.directory.provenance, run.provenance.model_dump(mode="json") | changes)
+    write_manifest(directory, run.spec, run.manifest.numeric_classes)
 
 
 def make_libero_spec(
@@ -117,10 +161,7 @@ def write_libero_study(
         one = make_libero_spec(task, regime, method, seed, **spec)
         rng = np.random.default_rng(zlib.crc32(f"{task}/{regime}/{method}/{seed}".encode()))
         directory = root / "runs" / one.run_id
-        write_json(directory / "spec.json", one.model_dump(mode="json"))
-        write_table(directory / "metrics.parquet", metrics(one, rng), RUN_METRICS)
-        write_table(directory / "evaluation.parquet", successes(one, (pace or {}).get(method, 1.0)), RUN_EVALUATION)
-        write_json(directory / "provenance.json", provenance(one))
+        write_results(directory, one, metrics(one, rng), successes(one, (pace or {}).get(method, 1.0)))
         runs.append(directory)
     return Study(runs, [])
 
@@ -138,20 +179,21 @@ def successes(spec: RunSpec, pace: float) -> pd.DataFrame:
 
 
 def write_baseline(
-    root: Path, task: str, random_return: float = RANDOM_RETURN, expert_return: float = EXPERT_RETURN, episodes: int = 5
-) -> Path:
+    root: Path, task: str, random_return: float = RANDOM_RETURN, expert_return: float = EXPERT_RETURN,
+    episodes: int = 5, digest: str = "ba5e" * 16,
+) -> Path:  # fmt: skip
     """Write the baseline of `task` below `root` (results/baselines) and return its directory.
 
-    The mean returns of the two policies are exactly those given.
+    The mean returns of the two policies are exactly those given; `digest` is of its specification.
     """
-    directory = root / f"{task}-{zlib.crc32(task.encode()):08x}"
+    directory = root / f"{task}-{digest[:8]}"
     spread = np.linspace(-10, 10, episodes)
     frames = [
         _episodes(mean + spread, success).assign(task=task, policy=policy)
         for policy, mean, success in (("random", random_return, False), ("expert", expert_return, True))
     ]
-    write_json(directory / "spec.json", {"task": task, "episode_steps": 200, "episodes": episodes})
-    write_table(directory / "episodes.parquet", pd.concat(frames), BASELINES)
+    code = code_digest(*baseline_modules("metaworld"))
+    Baseline.write(directory, pd.concat(frames), task=task, episodes=episodes, spec_digest=digest, code_digest=code)
     return directory
 
 
@@ -228,13 +270,19 @@ def provenance(spec: RunSpec, interruptions: int = 0) -> dict[str, Any]:
     return {
         "finished_at": f"2026-11-21T10:{spec.seed:02d}:00+00:00",
         **{"git_commit": "0123456789abcdef0123456789abcdef01234567", "git_dirty": False},
-        **{"code_digest": "c0de" * 16, "lock_digest": "10c4" * 16},
-        **{"host": "host", "cpu": "CPU", "cores": 2, "python": "3.11.7", "device": "cpu"},
-        "libraries": {"numpy": "2.4.6", "torch": "2.13.0"},
+        **{"code_digest": _code(spec), "lock_digest": "10c4" * 16},
         **{"wall_seconds": 100.0, "env_steps": steps, "updates": spec.learner.updates},
         **{"env_steps_per_second": steps / 100, "updates_per_second": spec.learner.updates / 100},
         "interruptions": interruptions,
     }
+
+
+def _code(spec: RunSpec) -> str:
+    """Digest of today's code; a made-up one for a method that no module has."""
+    try:
+        return code_of(spec)
+    except GipoError:
+        return "c0de" * 16
 
 
 def env_steps(spec: RunSpec, update: np.ndarray | np.int64) -> np.ndarray | np.int64:

@@ -1,15 +1,18 @@
 """Files are whole or not there, and every failure names the path."""
 
+import os
 import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gipo.errors import GipoError
-from gipo.files import atomic_path, read_json, write_json
+from gipo.files import atomic_path, clear_temporary, is_temporary, read_json, write_json
+from gipo.processes import Mark
 
 
 def test_a_success_replaces_the_old_file_and_leaves_nothing_else(tmp_path: Path):
@@ -44,6 +47,41 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path):
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)]).returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+    (left,) = [other for other in tmp_path.iterdir() if other != path]
+    assert clear_temporary(tmp_path) == [left]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_temporary_file_of_a_living_process_is_left_alone(tmp_path: Path):
+    with atomic_path(tmp_path / "a" / "table.tar.gz") as tmp:
+        tmp.write_text("half")
+        assert is_temporary(tmp.name)
+        assert clear_temporary(tmp_path) == clear_temporary(tmp_path, alone=True) == []
+    assert (tmp_path / "a" / "table.tar.gz").read_text() == "half"
+
+
+def test_the_number_of_a_dead_process_may_be_anothers(tmp_path: Path):
+    """Numbers are used again: when a process started tells it from the next of its number."""
+    left = tmp_path / f".table.{replace(Mark.own(), started='1')}.csv"
+    left.touch()
+    assert clear_temporary(tmp_path) == [left]
+
+
+def test_a_temporary_file_of_another_machine_is_removed_when_it_is_old_or_nobody_else_works_there(tmp_path: Path):
+    left = tmp_path / f".table.{replace(Mark.own(), machine='0' * 8)}.csv"
+    left.touch()
+    assert clear_temporary(tmp_path) == []
+    assert clear_temporary(tmp_path, alone=True) == [left]
+    left.touch()
+    os.utime(left, (0, 0))
+    assert clear_temporary(tmp_path) == [left]
+
+
+@pytest.mark.parametrize("name", ["table.csv", ".table.csv", ".table.12.csv", "policy.0123abcd-1-1.pt", ".hidden"])
+def test_a_file_of_somebody_elses_is_no_temporary_one(tmp_path: Path, name: str):
+    (tmp_path / name).touch()
+    assert not is_temporary(name)
+    assert clear_temporary(tmp_path, alone=True) == []
 
 
 def test_a_full_disk_is_one_clear_error(tmp_path: Path):
@@ -57,6 +95,20 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_a_file_is_one_clear_error(tmp_path: Path):
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(GipoError, match=r"a\.json: a folder lies there; move it away or delete it"):
+        write_json(tmp_path / "a.json", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_the_journal_of_a_temporary_database_is_temporary(tmp_path: Path):
+    with atomic_path(tmp_path / "store.db") as path:
+        path.touch()
+        assert is_temporary(path.name)
+        assert is_temporary(f"{path.name}-journal")
 
 
 def test_a_parent_that_is_a_file_is_one_clear_error(tmp_path: Path):

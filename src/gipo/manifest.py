@@ -12,6 +12,7 @@ import io
 from pathlib import Path
 from typing import Annotated, Self
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
@@ -25,7 +26,7 @@ FileName = Annotated[str, Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$", max_length=
 
 
 class FileFacts(Section):
-    """What is known of a file."""
+    """Size, digest and rows of a file."""
 
     sha256: Sha256
     size: Annotated[int, Field(ge=0, strict=True)]
@@ -34,7 +35,7 @@ class FileFacts(Section):
     """Rows of a table; None for other files."""
 
     def problem(self, content: bytes) -> str:
-        """What is wrong with the content of the file, after its name; empty where nothing is."""
+        """The fault in the content of the file, after its name; empty where nothing is."""
         if len(content) != self.size:
             return f"has {len(content):,} bytes, its manifest says {self.size:,}"
         if hashlib.sha256(content).hexdigest() != self.sha256:
@@ -43,8 +44,16 @@ class FileFacts(Section):
 
     @classmethod
     def of(cls, content: bytes, name: str) -> FileFacts:
-        """Facts of a file with this content; the ending of its name tells whether it is a table."""
-        return cls(sha256=hashlib.sha256(content).hexdigest(), size=len(content), rows=_rows(content, name))
+        """Facts of a file with this content; the ending of its name tells whether it is a table.
+
+        Raises:
+            GipoError: it is a damaged table.
+        """
+        digest = hashlib.sha256(content).hexdigest()
+        try:
+            return cls(sha256=digest, size=len(content), rows=_rows(content, name))
+        except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException, ValidationError) as error:
+            raise GipoError(f"{name} is a damaged table: {error}") from error
 
 
 class Manifest(Section):
@@ -57,9 +66,9 @@ class Manifest(Section):
         """Facts of files as they lie in `folder` now.
 
         Raises:
-            GipoError: one cannot be read.
+            GipoError: one cannot be read, or is a damaged table.
         """
-        return {name: FileFacts.of(_bytes(folder / name), name) for name in names}
+        return {name: FileFacts.of(_bytes(folder / name), str(folder / name)) for name in names}
 
     def write(self, path: Path) -> None:
         """Write it with a digest of its own content, atomically."""

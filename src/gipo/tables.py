@@ -14,8 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gipo.config import shortened
-from gipo.errors import GipoError
+from gipo.errors import GipoError, shortened
 from gipo.files import atomic_path
 
 Schema = dict[str, str]
@@ -45,8 +44,10 @@ PROVENANCE: Schema = {
     **dict.fromkeys(("env_steps", "updates"), "int64"),
     **dict.fromkeys(("env_steps_per_second", "updates_per_second"), "float64"),
     "interruptions": "int64",
+    "numeric_classes": "string",
 }
-"""The fields of provenance.json as columns; `libraries` becomes a JSON string."""
+"""How a run was made: `gipo.runs.provenance.Provenance`, the machine of its last attempt (`gipo.runs.manifest.Attempt`;
+``libraries`` is a JSON object), and the numeric classes of all attempts, a JSON list."""
 
 
 def write_table(path: Path, frame: pd.DataFrame, schema: Schema) -> None:
@@ -55,14 +56,22 @@ def write_table(path: Path, frame: pd.DataFrame, schema: Schema) -> None:
     Raises:
         ValueError: The columns of `frame` are not those of the schema, or hold other types.
     """
+    content = table_bytes(frame, schema)
+    with atomic_path(path) as tmp:
+        tmp.write_bytes(content)
+
+
+def table_bytes(frame: pd.DataFrame, schema: Schema) -> bytes:
+    """The same as the content of a file."""
     if difference := sorted(set(frame.columns) ^ set(schema)):
-        raise ValueError(f"{path}: columns {difference} are in only one of the table and its schema")
+        raise ValueError(f"columns {difference} are in only one of the table and its schema")
     try:
         table = pa.Table.from_pandas(frame, schema=_arrow(schema), preserve_index=False)
     except pa.ArrowException as error:
-        raise ValueError(f"{path}: {error}") from error
-    with atomic_path(path) as tmp:
-        pq.write_table(table.replace_schema_metadata(None), tmp, write_page_checksum=True)
+        raise ValueError(str(error)) from error
+    file = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(None), file, write_page_checksum=True)
+    return file.getvalue()
 
 
 def read_table(path: Path, schema: Schema) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """The engine on the real simulator: determinism, interruption, the version-gap law, and clear errors for faults."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,16 +19,20 @@ from gipo.engines.record import Record
 from gipo.engines.suites import make_suite
 from gipo.engines.workers import WorkerPool
 from gipo.errors import GipoError
-from gipo.files import read_json, write_json
+from gipo.files import read_json
 from gipo.learner import Learner
 from gipo.models.mlp import make_model
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
+from gipo.runs.finished import FinishedRun
+from gipo.runs.manifest import RunManifest
 from gipo.study import Study
 from small_study import STUDY
 
 NOWHERE = Path("models-that-a-small-network-needs-not")
-TABLES = ("metrics.parquet", "evaluation.parquet")
+BYTES = ("metrics.parquet", "evaluation.parquet", "policy.pt")
+"""Results whose every byte follows from the spec."""
+RESULTS = (*BYTES, "spec.json", "provenance.json", "manifest.json")
 
 
 def make_spec(regime="stale", **sections):
@@ -39,22 +42,19 @@ def make_spec(regime="stale", **sections):
 
 def train(spec, path, **settings):
     lockstep.train(spec, path, tell=lambda line: None, **settings)
-    return {name: (path / name).read_bytes() for name in TABLES}
+    return {name: (path / name).read_bytes() for name in BYTES}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    path = tmp_path_factory.mktemp("undisturbed")
+    path = tmp_path_factory.mktemp("undisturbed") / make_spec().run_id
     return path, train(make_spec(), path)
 
 
 def test_the_run_directory_holds_the_results_and_no_checkpoint(undisturbed):
     path, _ = undisturbed
     assert {p.name for p in path.iterdir()} == {
-        *TABLES,
-        "spec.json",
-        "policy.pt",
-        "provenance.json",
+        *RESULTS,
         "run.log",
         "progress.json",
         "kept",
@@ -68,6 +68,10 @@ def test_the_run_directory_holds_the_results_and_no_checkpoint(undisturbed):
     assert evaluation.groupby("update")["episode"].apply(list).to_dict() == {u: [0, 1, 2] for u in (0, 100, 200)}
     assert (evaluation["success_any"] >= evaluation["success_last"]).all()
     assert "update 200/200" in (path / "run.log").read_text()
+
+
+def test_what_a_run_leaves_is_read_as_finished(undisturbed):
+    FinishedRun.read(undisturbed[0]).check()
 
 
 def test_the_policy_on_disk_is_the_one_that_was_evaluated(undisturbed):
@@ -111,7 +115,7 @@ def test_a_run_killed_again_and_again_equals_one_that_was_not(undisturbed, tmp_p
     subprocess.run(command, check=True, capture_output=True)
     assert kills >= 1
     assert read_json(run / "provenance.json")["interruptions"] >= 1
-    assert {name: (run / name).read_bytes() for name in TABLES} == undisturbed[1]
+    assert {name: (run / name).read_bytes() for name in BYTES} == undisturbed[1]
 
 
 def interrupt_after(spec, path, updates):
@@ -135,7 +139,7 @@ def test_an_aborted_run_goes_on_from_its_checkpoint(undisturbed, tmp_path):
     lines = []
     lockstep.train(make_spec(), tmp_path, tell=lines.append)
     assert "going on from update" in lines[0]
-    assert {name: (tmp_path / name).read_bytes() for name in TABLES} == undisturbed[1]
+    assert {name: (tmp_path / name).read_bytes() for name in BYTES} == undisturbed[1]
 
 
 def test_a_run_that_dies_while_it_writes_its_results_leaves_the_trained_policy_when_started_again(
@@ -151,8 +155,6 @@ def test_a_run_that_dies_while_it_writes_its_results_leaves_the_trained_policy_w
             train(make_spec(), tmp_path / "run", checkpoint_seconds=0)
     assert checkpoint.load(saved)["learner"]["updates"] == 200
     assert train(make_spec(), tmp_path / "run") == undisturbed[1]
-    here, there = (torch.load(path / "policy.pt", weights_only=True) for path in (tmp_path / "run", undisturbed[0]))
-    assert all(torch.equal(here[name], there[name]) for name in there)
 
 
 def test_a_run_interrupted_before_its_first_update_evaluates_the_start_once(undisturbed, tmp_path):
@@ -162,13 +164,32 @@ def test_a_run_interrupted_before_its_first_update_evaluates_the_start_once(undi
 
 def test_a_checkpoint_of_other_code_is_not_used(undisturbed, tmp_path, monkeypatch):
     interrupt_after(make_spec(), tmp_path, 50)
-    monkeypatch.setattr(attempt, "origin", lambda *modules: read_json(undisturbed[0] / "provenance.json") | {
-        "code_digest": "another"
-    })  # fmt: skip
+    monkeypatch.setattr(attempt, "code_of", lambda spec: "0" * 64)
     lines = []
     lockstep.train(make_spec(), tmp_path, tell=lines.append)
     assert "other code" in lines[0]
-    assert {name: (tmp_path / name).read_bytes() for name in TABLES} == undisturbed[1]
+    assert {name: (tmp_path / name).read_bytes() for name in BYTES} == undisturbed[1]
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_stays(tmp_path):
+    interrupt_after(make_spec("fresh"), tmp_path / "other", 50)
+    interrupt_after(make_spec(), tmp_path / "run", 50)
+    saved = RunDirectory(tmp_path / "run").checkpoint
+    content = RunDirectory(tmp_path / "other").checkpoint.read_bytes()
+    saved.write_bytes(content)
+    with pytest.raises(GipoError, match=r"checkpoint .* is of another run, door-open-v3/fresh/.*; delete it"):
+        train(make_spec(), tmp_path / "run")
+    assert saved.read_bytes() == content
+
+
+def test_every_start_is_an_attempt_of_the_manifest(undisturbed, tmp_path):
+    interrupt_after(make_spec(), tmp_path, 50)
+    interrupt_after(make_spec(), tmp_path, 120)
+    train(make_spec(), tmp_path)
+    starts = [attempt.from_update for attempt in RunManifest.read(tmp_path / "manifest.json").attempts]
+    assert starts[0] == 0 < starts[1] <= 50 < starts[2] <= 120
+    assert read_json(tmp_path / "provenance.json")["interruptions"] == 2
+    assert len(RunManifest.read(undisturbed[0] / "manifest.json").attempts) == 1
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: data[:5000] + b"x" + data[5001:]])
@@ -178,47 +199,6 @@ def test_a_corrupt_checkpoint_is_named(tmp_path, damage):
     saved.write_bytes(damage(saved.read_bytes()))
     with pytest.raises(GipoError, match=r"checkpoint .*checkpoint\.pt is corrupt"):
         train(make_spec(), tmp_path)
-
-
-def test_a_directory_of_another_run_is_refused(undisturbed):
-    with pytest.raises(GipoError, match="holds another run"):
-        train(make_spec(regime="fresh"), undisturbed[0])
-
-
-def take_away_results(path):
-    """What Snakemake does to every member of a failed group."""
-    for name in (*TABLES, "spec.json", "policy.pt", "provenance.json"):
-        (path / name).unlink()
-
-
-def test_results_that_were_taken_away_are_put_back_without_training(undisturbed, tmp_path, monkeypatch):
-    path = shutil.copytree(undisturbed[0], tmp_path / "run")
-    provenance = (path / "provenance.json").read_bytes()
-    take_away_results(path)
-    monkeypatch.setattr(lockstep, "Run", None)
-    lines = []
-    lockstep.train(make_spec(), path, tell=lines.append)
-    assert "was finished by this code before" in lines[0]
-    assert {name: (path / name).read_bytes() for name in TABLES} == undisturbed[1]
-    assert (path / "provenance.json").read_bytes() == provenance
-    assert (path / "policy.pt").exists()
-
-
-@pytest.mark.parametrize("kept", ["other code", "another spec", "half"])
-def test_kept_results_of_another_making_are_not_put_back(undisturbed, tmp_path, kept):
-    path = shutil.copytree(undisturbed[0], tmp_path / "run")
-    take_away_results(path)
-    store = path / "kept"
-    if kept == "other code":
-        write_json(store / "provenance.json", read_json(store / "provenance.json") | {"code_digest": "another"})
-    elif kept == "another spec":
-        write_json(store / "spec.json", make_spec("fresh").model_dump(mode="json"))
-    else:
-        (store / "provenance.json").unlink()
-    lines = []
-    lockstep.train(make_spec(), path, tell=lines.append)
-    assert "update 200/200" in lines[-1]
-    assert {name: (path / name).read_bytes() for name in TABLES} == undisturbed[1]
 
 
 def test_of_two_starts_at_once_one_trains_and_the_other_names_it(undisturbed, tmp_path):
@@ -232,15 +212,7 @@ def test_of_two_starts_at_once_one_trains_and_the_other_names_it(undisturbed, tm
     refused = [process.pid for process in both if process.returncode == 1]
     assert len(done) == len(refused) == 1
     assert f"is in use by process {done[0]} on" in errors[refused[0]]
-    assert {name: (tmp_path / "run" / name).read_bytes() for name in TABLES} == undisturbed[1]
-
-
-def test_a_finished_run_is_left_alone(undisturbed):
-    path, before = undisturbed
-    lines = []
-    lockstep.train(make_spec(), path, tell=lines.append)
-    assert "finished already" in lines[0]
-    assert {name: (path / name).read_bytes() for name in TABLES} == before
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in BYTES} == undisturbed[1]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import ast
 import pkgutil
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,14 @@ from textwrap import dedent
 
 import pytest
 
+from checkout import ROOT
 from factories import make_spec
 from gipo import objectives, suites, trust_weights
 from gipo.errors import GipoError
 from gipo.gridworld import case_study
 from gipo.runs.code import _closure, code_digest, training_modules
 from gipo.runs.spec import RunSpec
+from gipo.runs.syntax import parse
 
 SOURCES = {
     "__init__.py": '"""A package."""\n',
@@ -209,3 +212,66 @@ def test_an_import_for_type_checkers_is_not_followed(toy: Path):
 def test_a_method_of_the_users_own_counts_with_whatever_it_imports_from_gipo(plain: Path):
     (plain / "plain_method.py").write_text("from gipo.theory import trust_weight\n")
     assert "gipo.theory" in _closure(["plain_method"])
+
+
+SYNTAX = ROOT / "src" / "gipo" / "runs" / "syntax.py"
+DIGESTS = """
+import runpy, sys
+from pathlib import Path
+parse = runpy.run_path(sys.argv[1])["parse"]
+for path in map(Path, sys.argv[2:]):
+    print(path.name, parse("gipo.x", path.name, path.read_bytes())[0])
+"""
+
+
+def digests(python: str, paths: list[Path]) -> str:
+    command = [python, "-W", "ignore", "-c", DIGESTS, str(SYNTAX), *map(str, paths)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def others() -> list[str]:
+    """Other versions of Python that are here."""
+    own = f"python3.{sys.version_info.minor}"
+    names = [name for name in ("python3.11", "python3.12", "python3.13") if name != own]
+    found = [path for name in names if (path := shutil.which(name))]
+    return [path for path in found if subprocess.run([path, "-c", ""], capture_output=True).returncode == 0]
+
+
+@pytest.mark.skipif(not others(), reason="no other version of Python is here")
+def test_every_version_of_python_gives_the_same_digests(tmp_path: Path):
+    (tmp_path / "f.py").write_text('w = 3\nx = f"{w:>{w}} {w!r:}{w}"\n')
+    paths = [tmp_path / "f.py", *sorted((ROOT / "src").rglob("*.py"))]
+    own = digests(sys.executable, paths)
+    for python in others():
+        assert digests(python, paths) == own
+
+
+def test_a_field_that_is_empty_is_as_if_an_older_python_had_not_known_it(monkeypatch: pytest.MonkeyPatch):
+    source = b"def f(a, *, b=1):\n    return [a, b]\nclass C:\n    x: int = 0\n"
+    own = parse("gipo.x", "x.py", source)
+    for kind in (ast.FunctionDef, ast.ClassDef, ast.arguments, ast.Return):
+        monkeypatch.setattr(kind, "_fields", (*kind._fields, "unheard_of"))
+    monkeypatch.setattr(ast.FunctionDef, "unheard_of", [], raising=False)
+    monkeypatch.setattr(ast.Return, "unheard_of", None, raising=False)
+    parse.cache_clear()
+    assert parse("gipo.x", "x.py", source) == own
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a[1:]", "a[:1]"),
+        ("f(*a)", "f(**a)"),
+        ("x = None", "x = ..."),
+        ("def f(a=1): pass", "def f(*, a=1): pass"),
+        ("{**a}", "{a: None}"),
+        ("yield_ = [None]", "yield_ = []"),
+        ("x = f'{a}'", "x = f'{a!r}'"),
+        ("x = f'{a}'", "x = f'{a:>3}'"),
+        ("raise a from b", "raise a"),
+        ("x = ''", "x = None"),
+        ("[[], a]", "[a, []]"),
+    ],
+)
+def test_what_is_left_out_confuses_no_two_programs(one: str, other: str):
+    assert parse("gipo.x", "x.py", one.encode())[0] != parse("gipo.x", "x.py", other.encode())[0]

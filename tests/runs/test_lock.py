@@ -8,18 +8,20 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from gipo.errors import GipoError
-from gipo.files import write_json
+from gipo.files import temporary, write_json
 from gipo.runs import lock
 from gipo.runs.lock import NAME, Holder, locked
 
 HOLDER = """
 import signal, sys, time
 from pathlib import Path
+from gipo import processes
 from gipo.runs import lock
 from gipo.errors import GipoError
 
@@ -27,7 +29,7 @@ directory, machine, heartbeat, stale, interrupt = sys.argv[1:]
 signal.signal(signal.SIGINT, signal.SIG_IGN if interrupt == "ignored" else signal.default_int_handler)
 lock.HEARTBEAT, lock.STALE = float(heartbeat), float(stale)
 if machine != "here":
-    lock._machine = lambda: machine
+    processes.machine = lambda: machine
 try:
     with lock.locked(Path(directory), lambda line: print(line, flush=True)):
         print("locked", flush=True)
@@ -224,7 +226,7 @@ def test_threads_that_break_the_same_lock_remove_nobody_elses(tmp_path: Path):
     winners: list[int] = []
 
     def break_and_make(number: int) -> None:
-        breakers[number]._remove(content)
+        breakers[number]._remove(path, content)
         if breakers[number]._make():
             winners.append(number)
 
@@ -237,17 +239,60 @@ def test_threads_that_break_the_same_lock_remove_nobody_elses(tmp_path: Path):
     assert path.read_bytes() == breakers[winners[0]].content
 
 
-def test_a_claim_left_behind_is_named(tmp_path: Path, quick: None):
-    dead = lock._Lock(tmp_path / NAME)
-    dead.content = replace_start(dead.content)
-    assert dead._make()
-    claim = tmp_path / f"{NAME}.{lock.hashlib.sha256(dead.content).hexdigest()[:12]}"
-    claim.touch()
-    with (
-        pytest.raises(GipoError, match=rf"{claim.name} was left behind by a killed process; delete it"),
-        locked(tmp_path),
-    ):
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_claims_that_killed_processes_left_are_removed(tmp_path: Path, depth: int):
+    """Each was killed while it removed what the one before had left."""
+    path = tmp_path / NAME
+    for _ in range(depth + 1):
+        dead = replace_start(lock._Lock(path).content)
+        path.write_bytes(dead)
+        path = path.with_name(f"{path.name}.{sha256(dead).hexdigest()[:12]}")
+    with locked(tmp_path):
+        assert [found.name for found in tmp_path.iterdir()] == [NAME]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_of_a_killed_process_elsewhere_is_removed_after_a_while(tmp_path: Path, quick: None):
+    dead = replace_start(lock._Lock(tmp_path / NAME).content)
+    (tmp_path / NAME).write_bytes(dead)
+    (tmp_path / f"{NAME}.{sha256(dead).hexdigest()[:12]}").touch()
+    begin = time.monotonic()
+    with locked(tmp_path):
+        assert time.monotonic() - begin > 0.8
+
+
+def test_whoever_gets_the_lock_clears_away_what_killed_processes_left(tmp_path: Path):
+    living = temporary(tmp_path / "kept" / "policy.pt")
+    dead = living.with_name(living.name.replace(f"-{os.getpid()}-", "-999999999-"))
+    elsewhere = living.with_name(f".policy.00000000-{os.getpid()}-1.pt")
+    living.parent.mkdir()
+    for path in (living, dead, elsewhere, tmp_path / "checkpoint.pt"):
+        path.touch()
+    (tmp_path / f"{NAME}.0123456789ab").write_bytes(replace_start(lock._Lock(tmp_path / NAME).content))
+    with locked(tmp_path):
         pass
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {living, tmp_path / "checkpoint.pt"}
+
+
+def test_a_lock_that_cannot_be_written_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nobody could tell whose it is, and the next would wait for a sign of life."""
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(GipoError, match=r"cannot lock .*No space left"), locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_released_though_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with locked(tmp_path):
+        monkeypatch.setattr("os.write", full)
+    assert list(tmp_path.iterdir()) == []
 
 
 def replace_start(content: bytes) -> bytes:
@@ -261,3 +306,29 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(GipoError, match="cannot lock"), locked(tmp_path / "file" / "run"):
         pass
+
+
+def test_a_file_system_without_links_has_locks_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def no_links(*_: object) -> None:
+        raise PermissionError(lock.errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(lock.os, "link", no_links)
+    with locked(tmp_path):
+        assert Holder.parse((tmp_path / NAME).read_bytes()) is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_never_there_without_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whatever is written, no file of the lock's name is there before it is whole."""
+    fsync = os.fsync
+
+    def look(descriptor: int) -> None:
+        assert not (tmp_path / NAME).exists()
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lock.os, "fsync", look)
+        context = locked(tmp_path)
+        context.__enter__()
+    assert Holder.parse((tmp_path / NAME).read_bytes()) is not None
+    context.__exit__(None, None, None)

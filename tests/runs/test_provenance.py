@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gipo.files import read_json, write_json
+from gipo.files import write_json
 from gipo.runs import provenance as module
-from gipo.runs.provenance import origin, provenance
+from gipo.runs.manifest import Attempt
+from gipo.runs.provenance import Origin, Provenance, machine, now, origin
 from gipo.tables import PROVENANCE
 
 
@@ -38,40 +39,40 @@ def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(["git", "-C", root, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _origin() -> dict:
-    return origin("gipo.errors")
+def _origin() -> Origin:
+    return origin("0" * 64)
 
 
 def test_a_clean_checkout_is_its_commit(checkout: Path):
     found = _origin()
-    assert found["git_commit"] == _git(checkout, "rev-parse", "HEAD")
-    assert found["git_dirty"] is False
+    assert found.git_commit == _git(checkout, "rev-parse", "HEAD")
+    assert found.git_dirty is False
 
 
 @pytest.mark.parametrize("edited", ["envs/a.lock", "new.py"])
 def test_a_changed_or_new_file_makes_it_dirty(checkout: Path, edited: str):
     (checkout / edited).write_text("changed")
-    assert _origin()["git_dirty"] is True
+    assert _origin().git_dirty is True
 
 
 def test_ignored_results_do_not_make_it_dirty(checkout: Path):
     write_json(checkout / "results" / "x.json", {})
-    assert _origin()["git_dirty"] is False
+    assert _origin().git_dirty is False
 
 
 def test_no_repository(checkout: Path):
     shutil.rmtree(checkout / ".git")
-    assert (_origin()["git_commit"], _origin()["git_dirty"]) == (None, None)
+    assert (_origin().git_commit, _origin().git_dirty) == (None, None)
 
 
 def test_an_installed_copy_inside_another_repository_is_not_its_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "CHECKOUT", checkout / "envs")
-    assert _origin()["git_commit"] is None
+    assert _origin().git_commit is None
 
 
 def test_no_git(checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert (_origin()["git_commit"], _origin()["git_dirty"]) == (None, None)
+    assert (_origin().git_commit, _origin().git_dirty) == (None, None)
 
 
 def test_a_checkout_that_belongs_to_another_user_is_its_commit(
@@ -85,7 +86,7 @@ def test_a_checkout_that_belongs_to_another_user_is_its_commit(
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     refused = subprocess.run(["git", "-C", checkout, "rev-parse", "HEAD"], capture_output=True, text=True)
     assert "dubious ownership" in refused.stderr
-    assert (_origin()["git_commit"], _origin()["git_dirty"]) == (commit, False)
+    assert (_origin().git_commit, _origin().git_dirty) == (commit, False)
 
 
 def test_variables_that_point_git_to_another_repository_do_not_matter(
@@ -96,42 +97,39 @@ def test_variables_that_point_git_to_another_repository_do_not_matter(
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
-    assert (_origin()["git_commit"], _origin()["git_dirty"]) == (commit, False)
+    assert (_origin().git_commit, _origin().git_dirty) == (commit, False)
 
 
 def test_a_repository_without_commits(checkout: Path):
     shutil.rmtree(checkout / ".git")
     _git(checkout, "init", "-q")
-    assert _origin()["git_commit"] is None
+    assert _origin().git_commit is None
 
 
 def test_the_lock_digest_is_of_all_lock_files(checkout: Path):
-    first = _origin()["lock_digest"]
+    first = _origin().lock_digest
     (checkout / "envs" / "readme").write_text("not a lock")
-    assert _origin()["lock_digest"] == first
+    assert _origin().lock_digest == first
     (checkout / "envs" / "b.lock").write_text("torch==3\n")
-    second = _origin()["lock_digest"]
+    second = _origin().lock_digest
     (checkout / "envs" / "b.lock").rename(checkout / "envs" / "c.lock")
-    assert len({first, second, _origin()["lock_digest"]}) == 3
+    assert len({first, second, _origin().lock_digest}) == 3
     shutil.rmtree(checkout / "envs")
-    assert _origin()["lock_digest"] is None
+    assert _origin().lock_digest is None
 
 
 def test_machine_and_libraries_are_those_of_this_process():
-    found = _origin()
+    found = machine()
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["libraries"]["numpy"] == np.__version__
     assert found["libraries"]["torch"] == metadata.version("torch")
     assert found["cores"] >= 1
     assert found["cpu"]
-    assert len(found["code_digest"]) == 64
 
 
-def test_the_whole_is_as_declared_and_survives_json(tmp_path: Path):
-    now = datetime.now(UTC)
-    whole = provenance(_origin(), device="cpu", wall_seconds=4.0, env_steps=100, updates=10, interruptions=1)
-    assert whole.keys() == PROVENANCE.keys()
-    assert (whole["env_steps_per_second"], whole["updates_per_second"]) == (25.0, 2.5)
-    assert abs(datetime.fromisoformat(whole["finished_at"]) - now).total_seconds() < 60
-    write_json(tmp_path / "provenance.json", whole)
-    assert read_json(tmp_path / "provenance.json") == whole
+def test_every_column_is_a_field_of_provenance_or_attempt():
+    assert PROVENANCE.keys() - {"numeric_classes"} <= Provenance.model_fields.keys() | Attempt.model_fields.keys()
+
+
+def test_the_moment_is_that_of_this_process():
+    assert abs(datetime.fromisoformat(now()) - datetime.now(UTC)).total_seconds() < 60

@@ -9,8 +9,12 @@ import pytest
 
 from factories import Study, write_run, write_study
 from gipo.errors import GipoError
+from gipo.files import read_json, write_json
+from gipo.manifest import Manifest
 from gipo.runs import tracking
-from gipo.runs.tracking import MlflowClient, track
+from gipo.runs.directory import RunDirectory
+from gipo.runs.manifest import RunManifest
+from gipo.runs.tracking import MlflowClient, track, usable
 from gipo.tables import STATISTICS
 
 pytestmark = pytest.mark.slow
@@ -70,7 +74,8 @@ def test_a_record_holds_the_spec_the_curves_and_the_files(recorded: tuple[Study,
     )
     client = _client(store)
     files = {file.path for file in client.list_artifacts(record.info.run_id)}
-    assert files == {"spec.json", "provenance.json", "metrics.parquet", "evaluation.parquet"}
+    assert files == {"spec.json", "provenance.json", "metrics.parquet", "evaluation.parquet", "manifest.json"}
+    assert record.data.tags["numeric_classes"] == "made up"
 
 
 def test_the_curves_are_those_of_the_run_directory_without_nan(recorded: tuple[Study, Path]):
@@ -119,21 +124,23 @@ def test_a_run_that_was_trained_again_replaces_its_record(copied: tuple[Study, P
     assert changed == ["/".join(study.runs[3].parts[-4:])]
 
 
-@pytest.mark.parametrize("method", ["log_batch", "log_artifact"])
-def test_an_interrupted_record_is_made_again(copied: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch, method: str):
+@pytest.mark.parametrize(("method", "call"), [("log_batch", 3), ("log_artifacts", 1)])
+def test_an_interrupted_record_is_made_again(
+    copied: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch, method: str, call: int
+):
     study, store = copied
     new = write_run(store.parent / "runs", seed=5)
     original = getattr(tracking.MlflowClient, method)
     calls = []
 
-    def third_call_is_interrupted(*args, **kwargs):
+    def one_call_is_interrupted(*args, **kwargs):
         calls.append(args)
-        if len(calls) == 3:
+        if len(calls) == call:
             raise KeyboardInterrupt
         return original(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tracking.MlflowClient, method, third_call_is_interrupted)
+        patch.setattr(tracking.MlflowClient, method, one_call_is_interrupted)
         with pytest.raises(KeyboardInterrupt):
             track([*study.runs, new], store)
     assert [r[0].info.status for r in _records(store).values()].count("RUNNING") == 1
@@ -160,3 +167,33 @@ def test_unfinished_runs_and_broken_stores_are_named(recorded: tuple[Study, Path
     store.write_text("not a database")
     with pytest.raises(GipoError, match=r"cannot use the MLflow store .*mlflow\.db"):
         track(recorded[0].runs, store)
+
+
+def _age(path: Path) -> None:
+    """Let a run be the work of other code."""
+    run = RunDirectory(path)
+    write_json(run.provenance, read_json(run.provenance) | {"code_digest": "0" * 64})
+    content = RunManifest.read(run.manifest).model_dump() | {
+        "code_digest": "0" * 64,
+        "files": Manifest.facts(path, [file.name for file in run.results]),
+    }
+    RunManifest.model_validate(content).write(run.manifest)
+
+
+def _cut(path: Path) -> None:
+    metrics = path / "metrics.parquet"
+    metrics.write_bytes(metrics.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize(("what", "says"), [(_age, "by other code than today's"), (_cut, "its manifest says")])
+def test_a_run_that_cannot_be_used_is_refused_by_name_and_left_out_of_a_store_of_all(tmp_path: Path, what, says: str):
+    runs = [write_run(tmp_path / "runs", seed=seed) for seed in range(2)]
+    what(runs[1])
+    with pytest.raises(GipoError, match=rf"{runs[1]}.*{says}"):
+        track(runs, tmp_path / "mlflow.db")
+    assert not (tmp_path / "mlflow.db").exists()
+    lines: list[str] = []
+    assert usable(runs, lines.append) == [runs[0]]
+    (line,) = lines
+    assert line.startswith(f"left out: {runs[1]}")
+    assert says in line

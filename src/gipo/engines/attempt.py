@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,23 @@ import torch
 
 from gipo.errors import GipoError
 from gipo.runs import checkpoint, kept
-from gipo.runs.code import training_modules
-from gipo.runs.directory import RunDirectory
+from gipo.runs.code import code_of
+from gipo.runs.directory import RunDirectory, remove
 from gipo.runs.lock import locked
-from gipo.runs.provenance import origin
+from gipo.runs.manifest import RunManifest
+from gipo.runs.provenance import Origin, origin
 from gipo.runs.spec import RunSpec
 
 
 def attempt(
     spec: RunSpec,
     path: Path,
-    work: Callable[[RunDirectory, dict[str, Any], Callable[[str], None]], None],
+    work: Callable[[RunDirectory, Origin, Callable[[str], None]], None],
     tell: Callable[[str], None],
 ) -> None:
-    """Bring a run to its end by ``work``, unless it is there; its checkpoint goes when its results are safe.
+    """Bring a run to its end: leave it or put it back in order where it is finished, else train it by ``work``.
+
+    Its checkpoint goes when its results and their copy are on the disk.
 
     Args:
         spec: the run.
@@ -48,18 +52,34 @@ def attempt(
         tell(line)
 
     with locked(directory.path, say):
-        directory.write_spec(spec)
-        if directory.finished:
-            say(f"{spec.run_id} is finished already")
-            return
-        made_by = origin(*training_modules(spec))
-        if kept.restore(directory, made_by["code_digest"]):
-            say(f"{spec.run_id} was finished by this code before; its results are back in place")
-            return
-        work(directory, made_by, say)
-        kept.keep(directory)
-        directory.checkpoint.unlink(missing_ok=True)
+        _check_owner(directory, spec)
+        code_digest = code_of(spec)
+        if not kept.recover(directory, spec, code_digest, say):
+            directory.clear_results()
+            directory.write_spec(spec)
+            work(directory, origin(code_digest), say)
+            kept.keep(directory, RunManifest.read(directory.manifest))
+        remove(directory.checkpoint)
         shutil.rmtree(directory.scratch, ignore_errors=True)
+
+
+def _check_owner(directory: RunDirectory, spec: RunSpec) -> None:
+    """Refuse another run's directory. A damaged file says nothing, nor does a spec against the directory's own name.
+
+    Raises:
+        GipoError: the directory is another run's.
+    """
+    found = spec.run_id
+    if directory.path.name != Path(spec.run_id).name:
+        with suppress(GipoError):
+            found = directory.read_spec().run_id
+    with suppress(GipoError):
+        found = RunManifest.read(directory.manifest).run_id
+    if found != spec.run_id:
+        raise GipoError(
+            f"{directory.path} holds another run, {found}, not {spec.run_id}; "
+            "choose another directory, or delete what lies in this one"
+        )
 
 
 def unfinished(
@@ -68,15 +88,15 @@ def unfinished(
     """State in the checkpoint of a run; None where there is none. A checkpoint of other code is told of and removed.
 
     Raises:
-        GipoError: the checkpoint is corrupt.
+        GipoError: the checkpoint is corrupt, or another run's.
     """
     if not directory.checkpoint.exists():
         return None
-    state = checkpoint.load(directory.checkpoint)
+    state = checkpoint.load_of(directory.checkpoint, spec)
     if state["code_digest"] == code_digest:
         return state
     tell(f"{spec.run_id}: the checkpoint was written by other code; starting from update 0")
-    directory.checkpoint.unlink()
+    remove(directory.checkpoint)
     return None
 
 

@@ -2,8 +2,8 @@
 
 A round: while the learner makes the updates that the env steps so far have paid for, on the replay as it stood at the
 start of the round, the actors collect one segment per environment with the policy as it stood at the start of the
-round; then the segments enter the replay. Same spec, same metrics, bit for bit, however many workers collect and
-however often the run was killed and started again.
+round; then the segments enter the replay. Same spec, same metrics, bit for bit on one numeric class
+(`gipo.runs.numerics`), however many workers collect and however often the run was killed and started again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gipo.replay import Pace, Replay
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
 from gipo.runs.progress import ProgressLog
+from gipo.runs.provenance import Origin
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
 
@@ -56,14 +57,14 @@ def train(
     check_device(device)
     torch.set_num_threads(1)
 
-    def work(directory: RunDirectory, origin: dict[str, Any], tell: Callable[[str], None]) -> None:
+    def work(directory: RunDirectory, origin: Origin, tell: Callable[[str], None]) -> None:
         run = Run(spec, origin, workers, torch.device(device), pretrained.resolve())
         try:
             run.restore(directory, tell)
             run.loop(directory, checkpoint_seconds, ProgressLog(spec, directory, tell))
         finally:
             run.collectors.close()
-        run.record.write(directory, run.learner.weights(), run.env_steps, run.learner.updates)
+        run.record.write(spec, directory, run.learner.weights(), run.env_steps)
 
     attempt(spec, path, work, tell)
 
@@ -71,9 +72,7 @@ def train(
 class Run:
     """The state of a run between two rounds, and the round."""
 
-    def __init__(
-        self, spec: RunSpec, origin: dict[str, Any], workers: int, device: torch.device, pretrained: Path
-    ) -> None:
+    def __init__(self, spec: RunSpec, origin: Origin, workers: int, device: torch.device, pretrained: Path) -> None:
         replay = spec.replay
         self.spec = spec
         self.record = Record(origin, device)
@@ -97,7 +96,7 @@ class Run:
         self.env_steps = 0
 
     def loop(self, directory: RunDirectory, checkpoint_seconds: float, progress: ProgressLog) -> None:
-        """Rounds until all updates are made."""
+        """Rounds until all updates are made and their state, from which results are written, is in the checkpoint."""
         saved = time.monotonic()
         self._log(progress)
         if not self.record.evaluations:
@@ -107,6 +106,7 @@ class Run:
             if time.monotonic() - saved > checkpoint_seconds:
                 checkpoint.save(directory.checkpoint, self.state())
                 saved = time.monotonic()
+        checkpoint.save(directory.checkpoint, self.state())
         self._log(progress)
 
     def _round(self, progress: ProgressLog) -> None:
@@ -151,21 +151,22 @@ class Run:
 
     def restore(self, directory: RunDirectory, tell: Callable[[str], None]) -> None:
         """Go on from the checkpoint, if there is one and today's code wrote it."""
-        state = unfinished(self.spec, directory, self.record.origin["code_digest"], tell)
+        state = unfinished(self.spec, directory, self.record.origin.code_digest, tell)
         if state is None:
+            self.record.begin(0)
             return
         self.learner.load_state(state["learner"])
         self.replay.load_state(state["replay"])
         self.collectors.load_state(state["collectors"])
         self.rounds, self.env_steps = state["rounds"], state["env_steps"]
         self.record.load_state(state["record"])
-        self.record.interruptions += 1
+        self.record.begin(self.learner.updates)
         tell(f"{self.spec.run_id}: going on from update {self.learner.updates:,}")
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on."""
         return {
-            "code_digest": self.record.origin["code_digest"],
+            **checkpoint.owner(self.spec, self.record.origin.code_digest),
             "learner": self.learner.state(),
             "replay": self.replay.state(),
             "collectors": self.collectors.state(),

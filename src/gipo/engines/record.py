@@ -1,9 +1,11 @@
-"""The logged statistics and evaluations of a run so far, and its declared results."""
+"""The logged statistics and evaluations of a run so far, its attempts, and its declared results."""
 
 from __future__ import annotations
 
 import io
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,22 +14,25 @@ from torch import Tensor
 
 from gipo.files import atomic_path, write_json
 from gipo.runs.directory import RunDirectory
-from gipo.runs.provenance import provenance
+from gipo.runs.manifest import Attempt, RunManifest
+from gipo.runs.numerics import numeric_class
+from gipo.runs.provenance import Origin, Provenance, machine, now
+from gipo.runs.spec import RunSpec
 from gipo.tables import RUN_EVALUATION, RUN_METRICS, STATISTICS, write_table
 
 
 class Record:
-    """Logged statistics, evaluation episodes, and the time that they took over all attempts.
+    """Logged statistics, evaluation episodes, attempts, and the time that they took.
 
     Args:
-        origin: see `gipo.runs.provenance.origin`.
+        origin: the code that makes the run.
         device: where the learner leaves its statistics.
     """
 
-    def __init__(self, origin: dict[str, Any], device: torch.device) -> None:
+    def __init__(self, origin: Origin, device: torch.device) -> None:
         self.origin, self.device = origin, device
         self.evaluations: list[dict[str, float]] = []
-        self.interruptions = 0
+        self.attempts: list[dict[str, Any]] = []
         self._logged: list[tuple[int, int]] = []
         self._rows: list[Tensor] = []
         self._seconds_before = 0.0
@@ -37,6 +42,19 @@ class Record:
     def seconds(self) -> float:
         """Wall time of all attempts, as far as their checkpoints tell."""
         return self._seconds_before + time.monotonic() - self._started
+
+    def begin(self, update: int) -> None:
+        """Add the attempt that this process makes, from ``update`` on."""
+        gpu = self.device.type == "cuda"
+        attempt = Attempt(
+            started_at=now(),
+            from_update=update,
+            numeric_class=numeric_class(self.device),
+            device=torch.cuda.get_device_name(self.device) if gpu else self.device.type,
+            **machine(),
+            **self.origin.model_dump(include={"git_commit", "git_dirty"}),
+        )
+        self.attempts.append(attempt.model_dump())
 
     def log(self, update: int, env_steps: int, row: Tensor) -> None:
         """Keep the statistics of an update (`gipo.tables.STATISTICS`), on their device."""
@@ -53,18 +71,33 @@ class Record:
             "logged": self._logged,
             "rows": self._in_memory(),
             "evaluations": self.evaluations,
+            "attempts": self.attempts,
             "seconds": self.seconds,
-            "interruptions": self.interruptions,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self._logged, self._rows = state["logged"], list(state["rows"].to(self.device))
-        self.evaluations = state["evaluations"]
-        self._seconds_before, self.interruptions = state["seconds"], state["interruptions"]
+        self.evaluations, self.attempts = state["evaluations"], state["attempts"]
+        self._seconds_before = state["seconds"]
 
-    def write(self, directory: RunDirectory, policy: dict[str, Tensor], env_steps: int, updates: int) -> None:
-        """Write the declared results; the provenance last."""
+    def write(
+        self,
+        spec: RunSpec,
+        directory: RunDirectory,
+        policy: dict[str, Tensor],
+        env_steps: int,
+        others: Sequence[Path] = (),
+    ) -> None:
+        """Write the declared results, and their manifest last.
+
+        Args:
+            spec: the run, which is at its end.
+            directory: of the run.
+            policy: its weights.
+            env_steps: env steps collected for training.
+            others: files in the directory that are results as well.
+        """
         metrics = pd.DataFrame(self._in_memory().double().numpy(), columns=list(STATISTICS))
         metrics[["update", "env_steps"]] = self._logged
         write_table(directory.metrics, metrics, RUN_METRICS)
@@ -73,18 +106,25 @@ class Record:
         torch.save(policy, weights)
         with atomic_path(directory.policy) as temporary:
             temporary.write_bytes(weights.getbuffer())
-        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
-        write_json(
-            directory.provenance,
-            provenance(
-                self.origin,
-                device=device,
-                wall_seconds=self.seconds,
-                env_steps=env_steps,
-                updates=updates,
-                interruptions=self.interruptions,
-            ),
+        seconds, updates = self.seconds, spec.learner.updates
+        made = Provenance(
+            **self.origin.model_dump(),
+            finished_at=now(),
+            wall_seconds=seconds,
+            env_steps=env_steps,
+            updates=updates,
+            env_steps_per_second=env_steps / seconds,
+            updates_per_second=updates / seconds,
+            interruptions=len(self.attempts) - 1,
         )
+        write_json(directory.provenance, made.model_dump(mode="json"))
+        RunManifest(
+            files=RunManifest.facts(directory.path, [path.name for path in (*directory.results, *others)]),
+            run_id=spec.run_id,
+            spec_digest=spec.digest(),
+            code_digest=self.origin.code_digest,
+            attempts=[Attempt.model_validate(attempt) for attempt in self.attempts],
+        ).write(directory.manifest)
 
     def _in_memory(self) -> Tensor:
         """All logged statistics in main memory, float32 [rows, columns]."""

@@ -1,19 +1,18 @@
 """Digest of what a part of the package does, so that Snakemake re-runs what a source change concerns and no more."""
 
-import ast
 import hashlib
 import importlib.util
 import pkgutil
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from gipo import objectives
 from gipo.errors import GipoError
 from gipo.objectives.registry import search_working_directory
 from gipo.runs.spec import RunSpec
+from gipo.runs.syntax import parse
 
 
 def code_digest(*modules: str, data: Iterable[Path] = ()) -> str:
@@ -22,7 +21,7 @@ def code_digest(*modules: str, data: Iterable[Path] = ()) -> str:
     A module that is in no package stands for a package of its own; what it imports from its directory is in it too.
     Imports are followed transitively, also those inside functions, without executing anything; those for type checkers
     alone are not. Comments, docstrings and formatting do not count; any other change does. An import by a computed name
-    cannot be seen: name that module as well. The value also depends on the Python version, whose syntax tree is hashed.
+    cannot be seen: name that module as well.
 
     Args:
         modules: Dotted names, e.g. ``"gipo.engines.lockstep"``.
@@ -33,7 +32,7 @@ def code_digest(*modules: str, data: Iterable[Path] = ()) -> str:
     """
     digest = hashlib.sha256()
     for name, path in sorted(_closure(modules).items()):
-        digest.update(f"{name} {_parse(name, path.name, path.read_bytes())[0]}\n".encode())
+        digest.update(f"{name} {parse(name, path.name, path.read_bytes())[0]}\n".encode())
     for path in sorted(data):
         if not path.is_file():
             raise GipoError(f"cannot read {path}: no such file")
@@ -57,6 +56,20 @@ def training_modules(spec: RunSpec) -> tuple[str, ...]:
     return (engine, f"gipo.engines.suites.{spec.suite}", *objective)
 
 
+@cache
+def _digest_of(modules: tuple[str, ...]) -> str:
+    return code_digest(*modules)
+
+
+def code_of(spec: RunSpec) -> str:
+    """Digest of the code that would train a run now; read once for all runs of the same modules.
+
+    Raises:
+        GipoError: no objective of that name is registered.
+    """
+    return _digest_of(training_modules(spec))
+
+
 def baseline_modules(suite: str) -> tuple[str, ...]:
     """Modules that determine the episodes of a suite's reference policies."""
     return "gipo.envs.baselines", f"gipo.envs.{suite}", "gipo.tables"
@@ -75,7 +88,7 @@ def _closure(modules: Iterable[str]) -> dict[str, Path]:
         if name in found or path is None:
             continue
         found[name] = path
-        imports = _parse(name, path.name, path.read_bytes())[1]
+        imports = parse(name, path.name, path.read_bytes())[1]
         waiting += [target for target in imports if _belong_together(name, path, target)]
         waiting += [name.rpartition(".")[0]] if "." in name else []
     return found
@@ -104,55 +117,3 @@ def _source(name: str) -> Path | None:
     stem = Path(spec.submodule_search_locations[0], *rest)
     candidates = (stem / "__init__.py", stem.with_name(stem.name + ".py"))
     return next((path for path in candidates if path.is_file()), None)
-
-
-@cache
-def _parse(name: str, file: str, source: bytes) -> tuple[str, tuple[str, ...]]:
-    """Digest of one module's syntax tree, and what it imports at run time."""
-    package = name if file == "__init__.py" else name.rpartition(".")[0]
-    parts: list[str] = []
-    imports: set[str] = set()
-
-    def visit(node: Any) -> None:
-        """Collect a node in prefix order, as `ast.dump` writes it but in one pass."""
-        if isinstance(node, ast.AST):
-            parts.append(type(node).__name__)
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-                visit(node.orelse)
-                return
-            for field in node._fields:
-                visit(getattr(node, field, None))
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                imports.update(_targets(node, package))
-        elif isinstance(node, list):
-            parts.append("[")
-            for item in node:
-                if not _is_text(item):
-                    visit(item)
-            parts.append("]")
-        else:
-            parts.append(repr(node))
-
-    visit(ast.parse(source, filename=name))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest(), tuple(imports)
-
-
-def _targets(node: ast.AST, package: str) -> Iterator[str]:
-    """Every name that an import statement could mean by a module: ``from a import b`` means a, and a.b if it is one."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        parts = package.split(".")
-        base = parts[: len(parts) - node.level + 1] if node.level else []
-        base += [node.module] if node.module else []
-        yield ".".join(base)
-        yield from (".".join([*base, alias.name]) for alias in node.names)
-
-
-def _is_text(statement: Any) -> bool:
-    """Whether a statement is a bare string: a docstring of a module, class, function or attribute."""
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )

@@ -41,8 +41,18 @@ class RunDirectory:
 
     @property
     def provenance(self) -> Path:
-        """Where, when and with what the run was made, JSON; written last, so its presence means finished."""
+        """By what code the run was made, when, and what it cost, JSON (`gipo.runs.provenance.Provenance`)."""
         return self.path / "provenance.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Digests of the results, JSON (`gipo.runs.manifest.RunManifest`); written last: then all are written."""
+        return self.path / "manifest.json"
+
+    @property
+    def kept(self) -> Path:
+        """Folder with an independent copy of the results and their manifest (`gipo.runs.kept`)."""
+        return self.path / "kept"
 
     @property
     def checkpoint(self) -> Path:
@@ -70,18 +80,26 @@ class RunDirectory:
         return self.path / "progress.json"
 
     @property
+    def results(self) -> list[Path]:
+        """Files that every finished run has beside its manifest."""
+        return [self.spec, self.metrics, self.evaluation, self.policy, self.provenance]
+
+    @property
     def finished(self) -> bool:
         """All results are written."""
-        return self.provenance.exists()
+        return self.manifest.exists()
 
-    def write_spec(self, spec: RunSpec) -> None:
-        """Write the spec into a new directory, or check that the directory is this run's.
+    def clear_results(self) -> None:
+        """Remove results and manifest, the manifest first: without it they are none.
 
         Raises:
-            GipoError: the directory holds another run.
+            GipoError: one cannot be removed.
         """
-        if self.spec.exists() and (found := self.read_spec()) != spec:
-            raise GipoError(f"{self.path} holds another run, {found.run_id}, not {spec.run_id}")
+        for path in (self.manifest, *self.results, self.engine):
+            remove(path)
+
+    def write_spec(self, spec: RunSpec) -> None:
+        """Write the spec into a new directory, or over a damaged one."""
         write_json(self.spec, spec.model_dump(mode="json"))
 
     def read_spec(self) -> RunSpec:
@@ -94,3 +112,15 @@ class RunDirectory:
             return RunSpec.model_validate(read_json(self.spec))
         except ValidationError as error:
             raise GipoError(f"{self.spec}: {explain(error)}") from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file of a run, if it is there.
+
+    Raises:
+        GipoError: the operating system refuses, or it is a folder.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise GipoError(f"cannot remove {path}: {error.strerror}") from error

@@ -1,53 +1,173 @@
-"""Reading a run that training has finished."""
+"""Finished runs: the only reader of their results. Bytes are read once, checked against the manifest, then parsed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
+from gipo.config import Section, explain
 from gipo.errors import GipoError
-from gipo.files import read_json
 from gipo.runs.directory import RunDirectory
+from gipo.runs.manifest import RunManifest
+from gipo.runs.provenance import Provenance
 from gipo.runs.spec import RunSpec
-from gipo.tables import PROVENANCE, RUN_EVALUATION, RUN_METRICS, read_table
+from gipo.tables import RUN_EVALUATION, RUN_METRICS, STATISTICS, Schema, parse_table
+
+_MENDS = "make reproduce, or training it again, restores it"
+_ANEW = "delete that directory, then train the run again"
+_MAY_BE_NAN = {"explained_variance", "near_zero_old", "old_share", "ess_eff_old"}
+"""Statistics that are undefined where a batch has no old sample, or targets that do not vary (`gipo.diagnostics`)."""
+
+_Content = TypeVar("_Content", bound=Section)
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run's directory, spec and provenance; its tables are read when asked for."""
+    """A run's directory, spec, provenance and manifest; its tables are read when asked for."""
 
     directory: RunDirectory
     spec: RunSpec
-    provenance: dict[str, Any]
+    provenance: Provenance
+    manifest: RunManifest
 
     @classmethod
     def read(cls, path: Path) -> FinishedRun:
         """Read the run in the directory `path`.
 
         Raises:
-            GipoError: The directory is missing, the run is unfinished, or one of its JSON files is corrupt or not
-                of this run.
+            GipoError: The directory is missing, the run is unfinished, or manifest, spec or provenance is damaged or
+                not of the run that the directory is named after.
         """
         directory = RunDirectory(path)
         if not path.is_dir():
             raise GipoError(f"missing results directory {path}")
         if not directory.finished:
-            raise GipoError(f"run {path} is unfinished: it has no provenance.json; train it to its end first")
-        spec = directory.read_spec()
-        if (name := Path(spec.run_id).name) != path.name:
-            raise GipoError(f"{directory.spec} was changed: it describes {name}, expected {path.name}")
-        provenance = read_json(directory.provenance)
-        if missing := sorted(PROVENANCE.keys() - provenance.keys()):
-            raise GipoError(f"{directory.provenance} lacks {missing}")
-        return cls(directory, spec, provenance)
+            raise GipoError(f"run {path} is unfinished: it has no manifest.json; train it to its end first")
+        manifest = _manifest(directory)
+        if (name := Path(manifest.run_id).name) != path.name:
+            raise GipoError(f"{path} holds the results of another run, {name}: {_ANEW}")
+        spec = _parse(directory, manifest, directory.spec, RunSpec)
+        if not manifest.is_of(spec):
+            raise GipoError(f"{directory.spec} describes another run than the manifest beside it, {name}: {_ANEW}")
+        run = cls(directory, spec, _parse(directory, manifest, directory.provenance, Provenance), manifest)
+        run._check_provenance()
+        return run
 
     def metrics(self) -> pd.DataFrame:
-        """One row per logged update, see `gipo.tables`."""
-        return read_table(self.directory.metrics, RUN_METRICS)
+        """One row per logged update, see `gipo.tables`.
+
+        Raises:
+            GipoError: it is damaged, or no table of this run: rows are missing, doubled or foreign.
+        """
+        path, every = self.directory.metrics, self.spec.diagnostics.every
+        table = self._table(path, RUN_METRICS)
+        self._check(list(table["update"]) == self._due(every), path, f"has not one row for every {every} updates")
+        undefined = {name for name in STATISTICS if table[name].isna().any()} - _MAY_BE_NAN
+        self._check(not undefined, path, f"has no number in some rows of {sorted(undefined)}")
+        self._check_steps(path, table)
+        return table
 
     def evaluation(self) -> pd.DataFrame:
-        """One row per evaluation episode, see `gipo.tables`."""
-        return read_table(self.directory.evaluation, RUN_EVALUATION)
+        """One row per evaluation episode, see `gipo.tables`.
+
+        Raises:
+            GipoError: it is damaged, or no table of this run: rows are missing, doubled or foreign.
+        """
+        path, settings = self.directory.evaluation, self.spec.evaluation
+        table = self._table(path, RUN_EVALUATION)
+        due = [(update, number) for update in [0, *self._due(settings.every)] for number in range(settings.episodes)]
+        found = list(zip(table["update"], table["episode"], strict=True))
+        self._check(found == due, path, f"has not {settings.episodes} episodes for every {settings.every} updates")
+        self._check(bool(np.isfinite(table["return"]).all()), path, "has no number in some returns")
+        self._check_steps(path, table)
+        return table
+
+    def check(self) -> None:
+        """Check every file that belongs to the run.
+
+        Raises:
+            GipoError: one of them is missing, damaged, or not of this run.
+        """
+        self.metrics(), self.evaluation()
+        for name in self.manifest.files:
+            self.read_bytes(name)
+
+    def check_code(self, today: str) -> None:
+        """Check that the code of today made the run.
+
+        Args:
+            today: `gipo.runs.code.code_of` its spec.
+
+        Raises:
+            GipoError: other code made it.
+        """
+        if self.manifest.code_digest != today:
+            commit = (self.provenance.git_commit or "an unknown commit")[:12]
+            raise GipoError(
+                f"{self.directory.path} was made by other code than today's, of commit {commit}: "
+                "make reproduce trains it again; or check out that commit"
+            )
+
+    def read_bytes(self, name: str) -> bytes:
+        """Content of one of the run's files.
+
+        Raises:
+            GipoError: it is missing or damaged, or it is none of them.
+        """
+        return _read_bytes(self.directory, self.manifest, name)
+
+    def _table(self, path: Path, schema: Schema) -> pd.DataFrame:
+        return parse_table(self.read_bytes(path.name), path, schema)
+
+    def _due(self, every: int) -> list[int]:
+        """Updates after which something happens that happens every so many, and after the last one."""
+        updates = self.spec.learner.updates
+        return [*range(every, updates, every), updates]
+
+    def _check_provenance(self) -> None:
+        made, path = self.provenance, self.directory.provenance
+        updates = self.spec.learner.updates
+        self._check(made.updates == updates, path, f"is of {made.updates:,} updates, not of all {updates:,}")
+        self._check(made.code_digest == self.manifest.code_digest, path, "names other code than the manifest")
+        self._check(made.interruptions == len(self.manifest.attempts) - 1, path, "counts other attempts")
+
+    def _check_steps(self, path: Path, table: pd.DataFrame) -> None:
+        """Env steps never fall; of the asynchronous engine they are what a replay says that may have been lost."""
+        steps = [0, *table["env_steps"], self.provenance.env_steps]
+        self._check(bool(self.spec.asynchronous) or steps == sorted(steps), path, "has env steps of another run")
+
+    def _check(self, holds: bool, path: Path, problem: str) -> None:
+        if not holds:
+            raise GipoError(f"{path} {problem}; training does not write that: {_ANEW}")
+
+
+def _manifest(directory: RunDirectory) -> RunManifest:
+    """Manifest of a run, which names the files that every run has."""
+    try:
+        manifest = RunManifest.read(directory.manifest)
+    except GipoError as error:
+        raise GipoError(f"{error}; {_MENDS}") from error
+    if missing := sorted({path.name for path in directory.results} - manifest.files.keys()):
+        raise GipoError(f"{directory.manifest} does not name {missing[0]}: {_ANEW}")
+    return manifest
+
+
+def _read_bytes(directory: RunDirectory, manifest: RunManifest, name: str) -> bytes:
+    try:
+        return manifest.read_bytes(directory.path, name)
+    except GipoError as error:
+        raise GipoError(f"{error}; {_MENDS}") from error
+
+
+def _parse(directory: RunDirectory, manifest: RunManifest, path: Path, kind: type[_Content]) -> _Content:
+    """Content of a JSON file."""
+    content = _read_bytes(directory, manifest, path.name)
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise GipoError(f"{path}: {explain(error)}; {_ANEW}") from error

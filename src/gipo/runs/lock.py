@@ -1,17 +1,21 @@
 """One process at a time in a run directory: a lock file that outlives a killed holder and is then broken safely.
 
-The file is made with O_EXCL and holds who made it. A thread of the holder touches it every `HEARTBEAT` seconds. A lock
-is stale when its holder is gone: on this machine its process no longer exists (pid and start time, as pids are used
-again); from another machine, which sees only files, when it was not touched for `STALE` seconds of the file server's
-own clock. Until that is certain a newcomer waits; at the first sign of life it gives up.
+The file holds who made it, and is made whole, by a link that fails where there is one. A thread of the holder touches
+it every `HEARTBEAT` seconds. A lock is stale when its holder is gone: on this machine its process no longer exists
+(pid and start time, as pids are used again); from another machine, which sees only files, when it was not touched for
+`STALE` seconds of the file server's own clock. Until that is certain a newcomer waits; at the first sign of life it
+gives up.
 
 Whoever removes a lock, its holder or a newcomer that found it stale, first makes a claim file named after the content
-of the lock, again with O_EXCL, and looks once more: so nobody removes the lock of a third.
+of the lock, in the same way, and looks once more: so nobody removes the lock of a third. A claim is held for
+milliseconds, says whose it is, and when that one is gone is removed in the same way. Whoever gets the lock clears away
+what others left: claims of locks that are no more, and temporary files.
 """
 
 from __future__ import annotations
 
 import _thread
+import errno
 import hashlib
 import json
 import os
@@ -25,13 +29,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from gipo import processes
 from gipo.errors import GipoError
+from gipo.files import clear_temporary, temporary
 
 NAME = "run.lock"
 HEARTBEAT = 20.0
 """Seconds between touches."""
 STALE = 180.0
 """Seconds without a touch after which a holder on another machine counts as gone."""
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""Errors of file systems that have no links."""
 LOST = signal.SIGUSR1
 """How the thread that touches the file ends the main one. SIGINT would not do: `nohup` and shells ignore it."""
 
@@ -64,6 +72,18 @@ def locked(directory: Path, tell: Callable[[str], None] = print) -> Iterator[Non
         signal.signal(LOST, before)
 
 
+def holder(path: Path) -> tuple[str, bool]:
+    """Who made a lock or a claim, in words, and whether that one is gone, by this machine's clock; nothing is removed.
+
+    A file that vanishes meanwhile is nobody's.
+    """
+    if (found := _read(path)) is None:
+        return "nobody", False
+    who = Holder.parse(found[0])
+    alive = who.alive() if who else None
+    return str(who or "a killed process"), alive is False or (alive is None and time.time() - found[1] > STALE)
+
+
 @dataclass(frozen=True)
 class Holder:
     """Who holds a lock."""
@@ -83,7 +103,8 @@ class Holder:
     def this(cls) -> Holder:
         """This process."""
         job = os.environ.get("SLURM_JOB_ID")
-        return cls(platform.node(), os.getpid(), _started(os.getpid()), _machine(), job, uuid.uuid4().hex)
+        pid = os.getpid()
+        return cls(platform.node(), pid, processes.started(pid), processes.machine(), job, uuid.uuid4().hex)
 
     @classmethod
     def parse(cls, content: bytes) -> Holder | None:
@@ -95,36 +116,10 @@ class Holder:
 
     def alive(self) -> bool | None:
         """Whether the process exists; None where that cannot be seen from here."""
-        if self.machine is None or self.machine != _machine():
-            return None
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # another user's, of whose start some systems do not tell
-            return None
-        return _started(self.pid) == self.started
+        return processes.exists(self.machine, self.pid, self.started)
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}" + (f" (SLURM job {self.job})" if self.job else "")
-
-
-def _machine() -> str | None:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return None
-
-
-def _started(pid: int) -> str | None:
-    """Start of a process in ticks; None where there is none, or only what is left of one that was killed."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
 
 
 class _Lock:
@@ -146,6 +141,7 @@ class _Lock:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._wait_for(tell)
+            self._clear()
         except OSError as error:
             raise GipoError(f"cannot lock {self.path.parent}: {error}") from error
         self._heart.start()
@@ -160,13 +156,13 @@ class _Lock:
             alive = holder.alive() if holder else None
             if alive or (watched and watched[0] == content and watched[1] != touched):
                 raise GipoError(self._refusal(holder, touched))
-            age = self._now() - touched
-            if alive is False or age > STALE:
+            if self._is_gone(content, touched):
                 tell(f"{self.path.parent}: breaking the lock of {holder or 'a killed process'}, which is gone")
-                self._remove(content, touched)
+                self._remove(self.path, content, touched)
             else:
                 if watched is None:
-                    tell(f"{self.path.parent}: waiting for a sign of life of {holder}, for {STALE - age:.0f} s at most")
+                    wait = STALE - (self._now() - touched)
+                    tell(f"{self.path.parent}: waiting for a sign of life of {holder}, for {wait:.0f} s at most")
                 watched = found
                 time.sleep(min(5.0, STALE / 20))
 
@@ -181,42 +177,64 @@ class _Lock:
         """Remove the file, if it still is this process's."""
         self._released.set()
         self._heart.join()
-        with suppress(OSError, GipoError):  # the next one finds that this process is gone
-            self._remove(self.content)
+        with suppress(OSError):  # the next one finds that this process is gone
+            self._remove(self.path, self.content)
 
     def _make(self) -> bool:
-        """Make the file; false where there is one."""
+        """Make the lock; false where there is one."""
+        return self._put(self.path)
+
+    def _put(self, path: Path) -> bool:
+        """Make a file that says who this is, whole at once, so that none names nobody; false where there is one."""
+        whole = temporary(path.with_name(f"{path.stem}-{uuid.uuid4().hex}{path.suffix}"))
         try:
-            descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            with whole.open("wb") as file:
+                file.write(self.content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(whole, path)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self.content)
-            file.flush()
-            os.fsync(descriptor)
-        found = _read(self.path)  # frozen before the write, this process may have lost it already
-        return found is not None and found[0] == self.content
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            return _make(path, self.content)
+        finally:
+            whole.unlink(missing_ok=True)
+        return True
 
-    def _remove(self, content: bytes, touched: float | None = None) -> None:
-        """Remove the file if it still has this content, and was not touched since.
+    def _is_gone(self, content: bytes, touched: float) -> bool:
+        """Whether the process that made a file is gone: seen on this machine, else by the age of the last touch."""
+        holder = Holder.parse(content)
+        alive = holder.alive() if holder else None
+        return alive is False or (alive is None and self._now() - touched > STALE)
 
-        Raises:
-            GipoError: the claim was left behind by a process that was killed within it.
-        """
-        claim = self.path.with_name(f"{self.path.name}.{hashlib.sha256(content).hexdigest()[:12]}")
+    def _remove(self, path: Path, content: bytes, touched: float | None = None) -> None:
+        """Remove a file if it still has this content, and was not touched since; a claim that was left is removed."""
+        claim = path.with_name(f"{path.name}.{hashlib.sha256(content).hexdigest()[:12]}")
         try:
-            os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
-        except FileExistsError:
-            if (found := _read(claim)) and self._now() - found[1] > STALE:
-                raise GipoError(f"{claim} was left behind by a killed process; delete it") from None
-            time.sleep(0.05)
+            made = self._put(claim)
+        except OSError:  # a full disk: while it is held, nobody has to know whose it is
+            made = _make(claim, b"")
+        if not made:
+            if (found := _read(claim)) and self._is_gone(*found):
+                self._remove(claim, *found)
+            else:
+                time.sleep(0.05)
             return
         try:
-            found = _read(self.path)
+            found = _read(path)
             if found and found[0] == content and touched in (None, found[1]):
-                self.path.unlink()
+                path.unlink()
         finally:
-            claim.unlink()
+            claim.unlink(missing_ok=True)
+
+    def _clear(self) -> None:
+        """Remove what processes that are gone left in the directory, which is this one's now."""
+        clear_temporary(self.path.parent, alone=True)
+        for claim in self.path.parent.glob(f"{NAME}.*"):
+            if (found := _read(claim)) and self._is_gone(*found):
+                claim.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         """Body of the thread: touch the file until it is released or lost."""
@@ -233,12 +251,23 @@ class _Lock:
 
     def _now(self) -> float:
         """Time of the file server."""
-        probe = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}")
-        probe.touch()
+        probe = temporary(self.path)
         try:
-            return probe.stat().st_mtime
+            with probe.open("wb") as file:
+                os.utime(file.fileno())
+                return os.fstat(file.fileno()).st_mtime
         finally:
-            probe.unlink()
+            probe.unlink(missing_ok=True)
+
+
+def _make(path: Path, content: bytes) -> bool:
+    """Make a file that is empty for a moment; false where there is one."""
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _read(path: Path) -> tuple[bytes, float] | None:

@@ -1,4 +1,4 @@
-"""Where a result came from: the code, the libraries and the machine that made it, and what it cost."""
+"""Where a result came from: the code and the machine that made it, and what it cost."""
 
 import hashlib
 import os
@@ -7,9 +7,12 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from gipo.runs.code import code_digest
+from pydantic import AfterValidator, Field
+
+from gipo.config import Flag, NonNegativeFloat, NonNegativeInt, PositiveInt, Section
+from gipo.manifest import Sha256
 
 CHECKOUT = Path(__file__).parents[3]
 """Root of the checkout that this package is run from; some other directory for an installed copy."""
@@ -20,21 +23,54 @@ LIBRARIES = (
 )
 
 
-def origin(*modules: str) -> dict[str, Any]:
-    """Code and machine, to be taken when a run starts: the sources may be edited while it trains.
+def _time(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("has no time zone")
+    return text
 
-    Outside a git checkout, or without git, `git_commit` and `git_dirty` are None; without lock files
-    `lock_digest` is None.
 
-    Args:
-        modules: The modules whose behaviour made the result, see `gipo.runs.code.code_digest`.
-    """
+Time = Annotated[str, AfterValidator(_time)]
+"""A moment in ISO format with its time zone."""
+
+
+class Origin(Section):
+    """The code that makes a result."""
+
+    git_commit: str | None
+    """None outside a git checkout, or without git."""
+    git_dirty: Flag | None
+    """Whether files differ from the commit."""
+    code_digest: Sha256
+    """Of the modules whose behaviour makes the result, see `gipo.runs.code.code_digest`."""
+    lock_digest: Sha256 | None
+    """Of the lock files; None where there are none."""
+
+
+class Provenance(Origin):
+    """Content of provenance.json: the code that made a run, and what it cost."""
+
+    finished_at: Time
+    wall_seconds: NonNegativeFloat
+    """Time spent, over all attempts, as far as their checkpoints tell."""
+    env_steps: Annotated[int, Field(ge=0, le=2**53, strict=True)]
+    """Env steps collected for training."""
+    updates: PositiveInt
+    """Learner updates."""
+    env_steps_per_second: NonNegativeFloat
+    updates_per_second: NonNegativeFloat
+    interruptions: NonNegativeInt
+    """How often the run was resumed."""
+
+
+def origin(code_digest: str) -> Origin:
+    """The code of this process, to be asked when a run starts: the sources may be edited while it trains."""
     commit, dirty = _git(CHECKOUT)
+    return Origin(git_commit=commit, git_dirty=dirty, code_digest=code_digest, lock_digest=_lock_digest(CHECKOUT))
+
+
+def machine() -> dict[str, Any]:
+    """The machine of this process: host, cpu, cores, python, and the versions of `LIBRARIES`."""
     return {
-        "git_commit": commit,
-        "git_dirty": dirty,
-        "code_digest": code_digest(*modules),
-        "lock_digest": _lock_digest(CHECKOUT),
         "host": platform.node(),
         "cpu": _cpu(),
         "cores": _cores(),
@@ -43,29 +79,9 @@ def origin(*modules: str) -> dict[str, Any]:
     }
 
 
-def provenance(
-    origin: dict[str, Any], *, device: str, wall_seconds: float, env_steps: int, updates: int, interruptions: int
-) -> dict[str, Any]:
-    """Content of provenance.json for a run that ends now.
-
-    Args:
-        origin: What `origin` returned when the run started.
-        device: What the learner ran on: ``cpu``, or the name of the GPU.
-        wall_seconds: Time spent, over all attempts.
-        env_steps: Env steps collected for training.
-        updates: Learner updates.
-        interruptions: How often the run was resumed.
-    """
-    return origin | {
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": device,
-        "wall_seconds": wall_seconds,
-        "env_steps": env_steps,
-        "updates": updates,
-        "env_steps_per_second": env_steps / wall_seconds,
-        "updates_per_second": updates / wall_seconds,
-        "interruptions": interruptions,
-    }
+def now() -> str:
+    """This moment, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _git(checkout: Path) -> tuple[str | None, bool | None]:

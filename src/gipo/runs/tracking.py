@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 
 from gipo.errors import GipoError
 from gipo.files import atomic_path
+from gipo.runs.code import code_of
 from gipo.runs.finished import FinishedRun
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
@@ -38,9 +40,10 @@ def track(run_dirs: Iterable[Path], store: Path) -> None:
         store: SQLite file, e.g. results/mlflow.db; artifacts lie beside it in mlflow-artifacts.
 
     Raises:
-        GipoError: A run is missing, unfinished or unreadable, or the store cannot be used.
+        GipoError: A run is missing, unfinished, damaged or the work of other code than today's, or the store cannot be
+            used.
     """
-    runs = [FinishedRun.read(path) for path in sorted(set(run_dirs))]
+    runs = [_read(path) for path in sorted(set(run_dirs))]
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -55,8 +58,28 @@ def track(run_dirs: Iterable[Path], store: Path) -> None:
     except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).partition("\n")[0]
         raise GipoError(
-            f"cannot use the MLflow store {store}: {reason}; if it is deleted, it is made again from the runs"
+            f"cannot use the MLflow store {store.absolute()}: {reason}; delete it, and it is made again from the runs"
         ) from error
+
+
+def usable(run_dirs: Iterable[Path], tell: Callable[[str], None]) -> list[Path]:
+    """The directories whose runs can be recorded; `tell` takes a line for each of the others."""
+    found = []
+    for path in sorted(run_dirs):
+        try:
+            _read(path)
+        except GipoError as error:
+            tell(f"left out: {error}")
+        else:
+            found.append(path)
+    return found
+
+
+def _read(path: Path) -> FinishedRun:
+    run = FinishedRun.read(path)
+    run.check_code(code_of(run.spec))
+    run.metrics(), run.evaluation()
+    return run
 
 
 def _artifacts(store: Path) -> Path:
@@ -95,13 +118,14 @@ def _bring_up_to_date(client: MlflowClient, experiment: str, run: FinishedRun, r
 
 def _record(client: MlflowClient, experiment: str, run: FinishedRun, digest: str) -> None:
     """Write one record; times are those of the training."""
-    end = int(1000 * datetime.fromisoformat(run.provenance["finished_at"]).timestamp())
-    start = end - int(1000 * run.provenance["wall_seconds"])
+    end = int(1000 * datetime.fromisoformat(run.provenance.finished_at).timestamp())
+    start = end - int(1000 * run.provenance.wall_seconds)
     spec = run.spec
     tags = {
         **{"task": spec.task, "regime": spec.regime, "method": spec.method, "seed": str(spec.seed)},
         **{"run_id": spec.run_id, "digest": digest, "directory": str(run.directory.path)},
-        "git_commit": run.provenance["git_commit"] or "unknown",
+        "git_commit": run.provenance.git_commit or "unknown",
+        "numeric_classes": "; ".join(run.manifest.numeric_classes),
     }
     identifier = client.create_run(experiment, start_time=start, tags=tags, run_name=spec.run_id).info.run_id
     parameters = [Param(key, str(value)) for key, value in _flat(spec.model_dump(mode="json"))]
@@ -111,8 +135,11 @@ def _record(client: MlflowClient, experiment: str, run: FinishedRun, digest: str
     metrics = list(map(Metric, curves["name"], curves["value"], time_of, curves["update"]))
     for first in range(0, len(metrics), BATCH):
         client.log_batch(identifier, metrics=metrics[first : first + BATCH], synchronous=True)
-    for path in _results(run):
-        client.log_artifact(identifier, str(path))
+    with tempfile.TemporaryDirectory() as folder:  # MLflow takes files, and these are checked
+        for name in _recorded(run):
+            (Path(folder) / name).write_bytes(run.read_bytes(name))
+        run.manifest.write(Path(folder) / run.directory.manifest.name)
+        client.log_artifacts(identifier, folder)
     client.set_terminated(identifier, "FINISHED", end_time=end)
 
 
@@ -137,14 +164,13 @@ def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + key, value
 
 
-def _results(run: FinishedRun) -> tuple[Path, ...]:
+def _recorded(run: FinishedRun) -> list[str]:
+    """Files that are recorded beside the manifest; policies would fill the store."""
     directory = run.directory
-    return directory.spec, directory.provenance, directory.metrics, directory.evaluation
+    return [path.name for path in (directory.spec, directory.provenance, directory.metrics, directory.evaluation)]
 
 
 def _digest(run: FinishedRun) -> str:
-    """SHA-256 over the files that are recorded."""
-    digest = hashlib.sha256()
-    for path in _results(run):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    """SHA-256 of the files that are recorded, as the manifest has them."""
+    files = [run.manifest.files[name].sha256 for name in _recorded(run)]
+    return hashlib.sha256("\n".join(files).encode()).hexdigest()
