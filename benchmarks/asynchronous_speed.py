@@ -26,6 +26,7 @@ import torch
 from gipo.engines.asynchronous import supervisor
 from gipo.engines.asynchronous.inference import Acts
 from gipo.engines.asynchronous.learner import make_learner
+from gipo.engines.asynchronous.processes import Process
 from gipo.engines.asynchronous.ranks import Ranks
 from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
@@ -70,7 +71,7 @@ def job(updates: int) -> RunSpec:
 
 
 class InProcess:
-    """The inference and the counters, for a rollout worker of the same process."""
+    """The inference, for a rollout worker of the same process."""
 
     def __init__(self, spec: RunSpec, actor: Actor, dimensions: int) -> None:
         self.actor, self.dimensions = actor, dimensions
@@ -82,9 +83,6 @@ class InProcess:
         uniforms = self.random.random((len(observations), self.dimensions), dtype="float32")
         return Acts(*self.actor.act(observations, uniforms), self.version)
 
-    def tell(self, method: str, *arguments: Any) -> None:
-        """Nobody counts."""
-
 
 def one_after_the_other(spec: RunSpec, pretrained: Path, scratch: Path) -> None:
     """Collect, store, sample, update, in turn."""
@@ -92,9 +90,9 @@ def one_after_the_other(spec: RunSpec, pretrained: Path, scratch: Path) -> None:
     staging, learner = make_learner(spec, "cpu", pretrained, Ranks(0, 1, scratch / "meeting"))
     inference = InProcess(spec, suite.make_actor(CPU), suite.action_dimensions)
     together = spec.model_copy(update={"replay": spec.replay.model_copy(update={"group_size": 2})})
-    rollout = Rollout(together, pretrained, 0, 0, scratch / "watchdog", 120.0)
-    rollout.inference = rollout.counters = inference
-    replay = ReplayServer(spec, pretrained, scratch / "replay")
+    rollout = Rollout(together, pretrained, 0, 120.0, Process(scratch / "processes", "rollout-0", 0))
+    rollout.inference = inference
+    replay = ReplayServer(spec, pretrained, scratch / "replay", Process(scratch / "processes", "replay", 0))
     torch.set_num_threads(THREADS)
 
     async def work() -> None:
@@ -102,7 +100,8 @@ def one_after_the_other(spec: RunSpec, pretrained: Path, scratch: Path) -> None:
         suite.evaluate(inference.actor, 0)
         rollout.begin()
         while learner.updates < spec.learner.updates:
-            await replay.append(rollout.collect())
+            rollout.segments += 1
+            await replay.append(rollout.collect(), rollout.episodes, (0, 0, rollout.segments))
             while learner.updates < min(replay._due(), spec.learner.updates):
                 batch = await replay.sample(learner.updates, 1)
                 batch.pop("env_steps")

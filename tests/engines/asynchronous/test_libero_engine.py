@@ -1,10 +1,16 @@
 """LIBERO on the asynchronous engine: the real simulator, and a tiny OpenVLA-OFT or a network on states."""
 
+import os
+import signal
+import threading
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from gipo.engines.asynchronous import supervisor
+from gipo.engines.asynchronous.watchdog import Watch
 from gipo.errors import GipoError
 from gipo.files import read_json
 from gipo.models.openvla_oft.tiny import write_tiny
@@ -59,6 +65,22 @@ def test_openvla_learns_from_frames_on_two_processes(tmp_path, pretrained):
     assert evaluation["update"].tolist() == [0, 6]
     assert (evaluation["return"] == evaluation["success_any"]).all()
     assert not [line for line in lines if "died" in line]
+
+
+def test_one_of_two_learners_that_hangs_is_named_and_all_start_anew(tmp_path, pretrained, monkeypatch):
+    def stop():
+        while not (beats := list((tmp_path / "scratch" / "processes").glob("learner-1#*.beat"))):
+            time.sleep(0.05)
+        time.sleep(5.0)
+        os.kill(int(beats[0].read_text().split()[1]), signal.SIGSTOP)
+
+    monkeypatch.setattr(Watch, "SILENCE", 10.0)
+    threading.Thread(target=stop, daemon=True).start()
+    openvla = {"repository": "tiny", "revision": "seed0", "rank": 4}
+    run, lines = train(tmp_path, pretrained, learners=2, openvla=openvla)
+    assert [line for line in lines if "learner-1 gave no sign of life for 10 s" in line]
+    assert pd.read_parquet(run.metrics)["update"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert read_json(run.engine)["restarts_learner-1"] == 1
 
 
 def test_a_network_on_states_takes_the_shaped_reward(tmp_path):

@@ -1,11 +1,11 @@
 """The parts of the asynchronous engine, each on its own; no Ray here."""
 
 import asyncio
-import subprocess
-import sys
+import tempfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,18 +14,33 @@ from ray.exceptions import RayActorError
 from scipy import stats
 
 from asynchronous_study import make_spec
-from gipo.engines.asynchronous import peers
+from gipo.engines.asynchronous import peers, supervisor
 from gipo.engines.asynchronous.inference import Inference
+from gipo.engines.asynchronous.learner import LearnerProcess
+from gipo.engines.asynchronous.processes import ROLLOUT, Process, read_counts
 from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
 from gipo.engines.asynchronous.snapshots import Snapshots
-from gipo.engines.asynchronous.watchdog import hung, last_words
 from gipo.errors import GipoError
 from gipo.learner import Learner
 from gipo.models.mlp import make_model
 from gipo.replay import Replay, Segments
+from gipo.runs.directory import RunDirectory
+from gipo.runs.provenance import origin
 
 NOWHERE = Path("models-that-a-small-network-needs-not")
+
+
+def process(role):
+    """The first process of a role, with files of its own."""
+    return Process(Path(tempfile.mkdtemp()), role, 1)
+
+
+def append(server, worker, collected=None):
+    """Store a segment as its worker would: the coroutine."""
+    collected = collected or worker.collect()
+    worker.segments += 1
+    return server.append(collected, worker.episodes, (worker.group, worker.incarnation, worker.segments))
 
 
 def initial_weights(spec):
@@ -38,26 +53,19 @@ class DirectInference:
     """Stands for the peer: the inference of version 3, called without a process between."""
 
     def __init__(self, spec):
-        self.server = Inference(spec, NOWHERE, 0, "cpu")
-        self.server.newest = (3, {name: tensor.numpy() for name, tensor in initial_weights(spec).items()})
+        self.server = Inference(spec, NOWHERE, "cpu", process("inference"))
+        self.server.newest = ((0, 3), {name: tensor.numpy() for name, tensor in initial_weights(spec).items()})
 
     def ask(self, method, observations):
         assert method == "act"
         return self.server._forward(observations)
 
 
-class Nobody:
-    """Stands for a peer that is only told."""
-
-    def tell(self, *_):
-        return None
-
-
 @pytest.fixture
 def worker(tmp_path):
     spec = make_spec()
-    worker = Rollout(spec, NOWHERE, 1, 7, tmp_path / "watched", 60.0)
-    worker.inference, worker.counters = DirectInference(spec), Nobody()
+    worker = Rollout(spec, NOWHERE, 1, 60.0, Process(tmp_path / "processes", "rollout-1", 7))
+    worker.inference = DirectInference(spec)
     worker.begin()
     return worker
 
@@ -84,8 +92,8 @@ def test_targets_from_stored_values_equal_the_learners_at_the_same_weights(worke
     spec = make_spec(learner={"truncation_bootstraps": bootstraps})
     learner = Learner(spec, Replay(512, 8, 39, 4))
     learner.model.load_state_dict(initial_weights(spec))
-    server = ReplayServer(spec, NOWHERE, tmp_path / "replay")
-    asyncio.run(server.append(collected))
+    server = ReplayServer(spec, NOWHERE, tmp_path / "replay", process("replay"))
+    asyncio.run(append(server, worker, collected))
     stored = [store[: len(collected["rewards"])] for store in (server.store.advantages, server.store.targets)]
     for here, there in zip(stored, learner.targets(segments_of(collected)), strict=True):
         torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-5)
@@ -99,7 +107,7 @@ def test_recomputed_values_are_those_of_the_newest_weights(worker):
     for name, array in stored.items():
         np.testing.assert_allclose(collected[name], array, rtol=1e-4, atol=1e-5)
     _, weights = worker.inference.server.newest
-    worker.inference.server.newest = (4, {name: array + 0.1 for name, array in weights.items()})
+    worker.inference.server.newest = ((0, 4), {name: array + 0.1 for name, array in weights.items()})
     worker._recompute(collected)
     assert np.abs(collected["values"] - stored["values"]).min() > 1e-3
 
@@ -124,9 +132,9 @@ class FixedLearner:
         self.ended = threading.Event()
 
     def ask(self, method, newer_than):
-        if newer_than >= 3:
+        if newer_than >= (0, 3):
             self.ended.wait()
-        return max(3, newer_than + 1), self.weights
+        return (0, 3), self.weights
 
 
 def serve(requests, **settings):
@@ -141,13 +149,13 @@ def serve(requests, **settings):
 
     async def main():
         spec = make_spec(asynchronous=settings)
-        inference = Inference(spec, NOWHERE, 0, "cpu")
+        inference = Inference(spec, NOWHERE, "cpu", process("inference"))
         inference.learner = learner = FixedLearner(spec)
         serving = asyncio.create_task(inference.run())
         await asyncio.gather(*(request(inference, *r) for r in requests))
         serving.cancel()
         learner.ended.set()
-        return inference.batches
+        return int(inference.counts["inference_batches"])
 
     return asyncio.run(main())
 
@@ -170,10 +178,10 @@ async def settled(task):
 def test_both_sides_wait_for_each_other(worker, tmp_path):
     async def main():
         spec = make_spec()
-        server = ReplayServer(spec, NOWHERE, tmp_path / "replay")
+        server = ReplayServer(spec, NOWHERE, tmp_path / "replay", process("replay"))
         per_update = server.pace.env_steps_per_update
         batch = asyncio.create_task(server.sample(0, 1))
-        appends = [asyncio.create_task(server.append(worker.collect())) for _ in range(30)]
+        appends = [asyncio.create_task(append(server, worker)) for _ in range(30)]
         assert await settled(batch)
         appended = [await settled(task) for task in appends]
         assert server._env_steps == pytest.approx(64 + per_update + 2 * spec.round_steps, abs=16)
@@ -191,15 +199,15 @@ def test_both_sides_wait_for_each_other(worker, tmp_path):
 
 def test_without_a_limit_nobody_waits_after_the_warm_up(worker, tmp_path):
     async def main():
-        server = ReplayServer(make_spec(replay={"lifetime": None}), NOWHERE, tmp_path / "replay")
+        server = ReplayServer(make_spec(replay={"lifetime": None}), NOWHERE, tmp_path / "replay", process("replay"))
         early = asyncio.create_task(server.sample(0, 1))
         assert not await settled(early)
         for _ in range(4):
-            await server.append(worker.collect())
+            await append(server, worker)
         await early
         await server.sample(1, 150)
         for _ in range(40):
-            await server.append(worker.collect())
+            await append(server, worker)
 
     asyncio.run(main())
 
@@ -208,15 +216,15 @@ def test_what_a_replay_holds_survives_its_process(worker, tmp_path):
     async def fill(server):
         for _ in range(40):  # 80 segments into 64 slots
             collected = worker.collect()
-            await server.append(collected)
+            await append(server, worker, collected)
         return collected
 
     spec = make_spec(replay={"lifetime": None})
-    server = ReplayServer(spec, NOWHERE, tmp_path / "replay")
+    server = ReplayServer(spec, NOWHERE, tmp_path / "replay", process("replay"))
     last = asyncio.run(fill(server))
     state = server.store.state()
     del server
-    restored = ReplayServer(spec, NOWHERE, tmp_path / "replay").store
+    restored = ReplayServer(spec, NOWHERE, tmp_path / "replay", process("replay")).store
     assert restored.intact == range(16, 80)
     for name, value in restored.state().items():
         assert torch.equal(torch.as_tensor(value), torch.as_tensor(state[name]))
@@ -238,12 +246,12 @@ def test_a_segment_that_was_being_overwritten_is_not_sampled(tmp_path):
 def test_samples_are_uniform_over_what_is_stored(worker, tmp_path):
     async def main():
         spec = make_spec(replay={"lifetime": None})
-        server = ReplayServer(spec, NOWHERE, tmp_path / "replay")
+        server = ReplayServer(spec, NOWHERE, tmp_path / "replay", process("replay"))
         for number in range(40):
             collected = worker.collect()
             collected["versions"][:] = number
-            await server.append(collected)
-        return (await server.sample(0, 200))["versions"]
+            await append(server, worker, collected)
+        return (await server.sample(40, 160))["versions"]
 
     counts = np.bincount(asyncio.run(main()), minlength=40)
     assert counts[:8].sum() == 0
@@ -251,46 +259,68 @@ def test_samples_are_uniform_over_what_is_stored(worker, tmp_path):
 
 
 def test_no_version_is_newer_than_a_learner_that_starts_again(worker, tmp_path):
-    server = ReplayServer(make_spec(replay={"lifetime": None}), NOWHERE, tmp_path / "replay")
+    server = ReplayServer(make_spec(replay={"lifetime": None}), NOWHERE, tmp_path / "replay", process("replay"))
     for version in (2, 9):
         collected = worker.collect()
         collected["versions"][:] = version
-        asyncio.run(server.append(collected))
+        asyncio.run(append(server, worker, collected))
     asyncio.run(server.rewind(5))
     assert server.store.versions.unique().tolist() == [0, 2, 5]
+
+
+def test_what_a_dead_learner_made_is_not_newer_than_the_update_that_it_is_sampled_for(worker, tmp_path):
+    async def main():
+        server = ReplayServer(make_spec(replay={"lifetime": None}), NOWHERE, tmp_path / "replay", process("replay"))
+        await server.rewind(5)
+        for _ in range(5):
+            collected = worker.collect()
+            collected["versions"][:] = 9  # by an inference that has not heard yet
+            await append(server, worker, collected)
+        return [(await server.sample(update, 1))["versions"].max() for update in (5, 20)]
+
+    assert asyncio.run(main()) == [5, 9]
+
+
+def test_weights_of_a_learner_that_started_again_are_newer_though_it_made_fewer_updates():
+    learner = object.__new__(LearnerProcess)
+    learner.offered, learner.wanted, learner.offer = threading.Condition(), False, ((2, 10), {})
+    assert learner.weights((1, 50)) == ((2, 10), {})
+    waiting = threading.Thread(target=learner.weights, args=((2, 10),), daemon=True)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+
+
+def test_counts_of_dead_processes_are_added_up(tmp_path):
+    for incarnation in (9, 10):
+        counts = Process(tmp_path, "rollout-1", incarnation).count(ROLLOUT)
+        counts["env_steps"] += incarnation
+        del counts
+    Process(tmp_path, "rollout-10", 11).count(ROLLOUT)["env_steps"] += 1
+    assert read_counts(tmp_path, "rollout-1", ROLLOUT)["env_steps"].tolist() == [9, 10]
+    assert read_counts(tmp_path, "rollout-2", ROLLOUT)["env_steps"].sum() == 0
+
+
+def test_a_checkpoint_without_what_the_processes_kept_is_told_and_not_used(tmp_path, monkeypatch):
+    def stop(spec):
+        raise GipoError("here it would begin")
+
+    run, lines = RunDirectory(tmp_path), []
+    run.checkpoint.write_bytes(b"")
+    (run.scratch / "snapshots").mkdir(parents=True)
+    monkeypatch.setattr(supervisor, "unfinished", lambda *_: {})
+    monkeypatch.setattr(supervisor, "cluster", stop)
+    machine = supervisor.Machine("cpu", 1, NOWHERE, 60.0, 60.0)
+    with pytest.raises(GipoError, match="here it would begin"):
+        supervisor._train(make_spec(), machine, run, origin("0" * 64), lines.append)
+    assert "starting from update 0" in lines[0]
+    assert not run.checkpoint.exists()
+    assert not run.scratch.exists()
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_runs(tmp_path):
     with pytest.raises(GipoError, match=r"cannot reserve .* GiB for .*observations"):
         Replay(2**40, 8, 2**20, 4, directory=tmp_path)
-
-
-def test_a_simulator_that_hangs_ends_its_process_and_is_named(tmp_path):
-    script = f"""
-import time
-from pathlib import Path
-from gipo.engines.asynchronous.watchdog import Watchdog
-watchdog = Watchdog(Path({str(tmp_path / "rollout-0")!r}), 0.5)
-with watchdog.watch("door-open-v3, step 1 of an episode"):
-    pass
-with watchdog.watch("door-open-v3, step 2 of an episode"):
-    time.sleep(600)
-"""
-    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode != 0
-    assert last_words(tmp_path / "rollout-0") == "door-open-v3, step 2 of an episode"
-    assert hung(tmp_path / "rollout-0")
-
-
-def test_a_process_that_ends_elsewhere_has_no_last_words(tmp_path):
-    script = f"""
-from pathlib import Path
-from gipo.engines.asynchronous.watchdog import Watchdog
-with Watchdog(Path({str(tmp_path / "rollout-0")!r}), 60).watch("door-open-v3, reset"):
-    pass
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)
-    assert last_words(tmp_path / "rollout-0") == ""
-    assert not hung(tmp_path / "rollout-0")
 
 
 def policy(number):
@@ -332,38 +362,25 @@ def test_recomputed_targets_need_the_lockstep_engine():
 
 
 class FakeRay:
-    """Actors that answer at once, or with the error of a dead one."""
+    """Actors of one role that answer who they are, or with the error of a dead one."""
 
     class util:  # noqa: N801
-        list_named_actors = staticmethod(lambda: ["counters#1", "counters#2"])
+        names: ClassVar = ["replay#1"]
+        list_named_actors = classmethod(lambda cls: cls.names)
 
-    def __init__(self):
-        self.alive, self.counted, self.found = True, 0, []
+    dead: ClassVar = {"replay#1"}
 
     def get_actor(self, name):
-        self.found.append(name)
-        return SimpleNamespace(count=SimpleNamespace(remote=self._count))
+        return SimpleNamespace(who=SimpleNamespace(remote=lambda: name))
 
-    def _count(self, *_):
-        self.counted += self.alive
-        return self.alive
-
-    def wait(self, answers, timeout):
-        return answers, []
-
-    def get(self, alive):
-        if not alive:
+    def get(self, name):
+        if name in self.dead:
+            self.util.names.append("replay#2")
             raise RayActorError
+        return name
 
 
-def test_who_is_only_told_is_looked_for_again_after_its_death(monkeypatch):
-    ray = FakeRay()
-    monkeypatch.setattr(peers, "ray", ray)
-    counters = peers.Peer("counters")
-    counters.tell("count", "one")
-    ray.alive = False
-    counters.tell("count", "lost")
-    ray.alive = True
-    counters.tell("count", "three")
-    assert ray.found == ["counters#2", "counters#2"]
-    assert ray.counted == 2
+def test_a_peer_that_died_is_looked_for_again(monkeypatch):
+    monkeypatch.setattr(peers, "ray", FakeRay())
+    replay = peers.Peer("replay")
+    assert [replay.ask("who"), replay.ask("who")] == ["replay#2", "replay#2"]

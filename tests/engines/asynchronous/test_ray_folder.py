@@ -17,8 +17,8 @@ ROOM = LONGEST_PATH - len(LONGEST_NAME) - 1
 START = """
 import ray
 from asynchronous_study import make_spec
-from gipo.engines.asynchronous.supervisor import _cluster
-with _cluster(make_spec()):
+from gipo.engines.asynchronous.cluster import cluster
+with cluster(make_spec()):
     print(ray.get(ray.remote(lambda: 42).remote()))
 """
 

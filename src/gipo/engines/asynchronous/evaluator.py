@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from gipo.engines.asynchronous.processes import Process
 from gipo.engines.asynchronous.snapshots import Snapshots
+from gipo.engines.asynchronous.watchdog import Heartbeat
 from gipo.engines.suites import make_suite
 from gipo.runs import checkpoint
 from gipo.runs.spec import RunSpec
@@ -21,22 +24,34 @@ class EvaluatorProcess:
         path: its directory.
         pretrained: where pretrained models lie.
         device: where the model lives.
+        process: which process this is.
     """
 
-    def __init__(self, spec: RunSpec, path: Path, pretrained: Path, device: str) -> None:
+    def __init__(self, spec: RunSpec, path: Path, pretrained: Path, device: str, process: Process) -> None:
+        self.heartbeat = Heartbeat(process)
         torch.set_num_threads(1)
         self.spec, self.snapshots = spec, Snapshots(path)
         self.suite = make_suite(spec, pretrained)
         self.actor = self.suite.make_actor(torch.device(device))
 
     def run(self) -> None:
-        """Evaluate until the policy after the last update is evaluated."""
-        while not self.snapshots.is_evaluated(self.spec.learner.updates):
+        """Evaluate until the process is ended."""
+        while True:
             if snapshot := self.snapshots.take():
                 state = checkpoint.load(snapshot)
                 self.actor.load(state["policy"])
                 now = {"update": state["update"], "env_steps": state["env_steps"]}
-                rows = self.suite.evaluate(self.actor, state["update"])
+                rows = self._evaluate(state["update"])
                 self.snapshots.evaluated(snapshot, [now | row for row in rows])
             else:
                 time.sleep(Snapshots.PAUSE)
+
+    def _evaluate(self, update: int) -> list[dict[str, Any]]:
+        """Play, which may take as long as it likes while it goes on from action to action."""
+        doing = f"the evaluation at update {update}"
+        hook = self.actor.model.register_forward_hook(lambda *_: self.heartbeat.renew(doing))
+        try:
+            with self.heartbeat.watch(doing):
+                return self.suite.evaluate(self.actor, update)
+        finally:
+            hook.remove()

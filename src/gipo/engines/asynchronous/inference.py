@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gipo.engines.asynchronous.peers import Peer
+from gipo.engines.asynchronous.peers import NONE, Peer, Version, Weights
+from gipo.engines.asynchronous.processes import INFERENCE, Process
+from gipo.engines.asynchronous.watchdog import Heartbeat
 from gipo.engines.suites import Array, make_suite
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
@@ -40,24 +42,25 @@ class Inference:
     Args:
         spec: the run.
         pretrained: where pretrained models lie.
-        incarnation: a number that no earlier inference of the run had, for its random stream.
         device: where the model lives.
+        process: which process this is; its incarnation is the key of the random stream.
     """
 
-    def __init__(self, spec: RunSpec, pretrained: Path, incarnation: int, device: str) -> None:
+    def __init__(self, spec: RunSpec, pretrained: Path, device: str, process: Process) -> None:
         assert spec.asynchronous
+        self.heartbeat = Heartbeat(process)
         torch.set_num_threads(1)
         self.target = min(spec.asynchronous.inference_batch, spec.replay.environments)
         self.deadline = spec.asynchronous.inference_seconds
         suite = make_suite(spec, pretrained)
         self.actor, self.action_dimensions = suite.make_actor(torch.device(device)), suite.action_dimensions
-        self.version = -1
-        self.newest: tuple[int, dict[str, Array]] = (-1, {})
+        self.loaded: Version = NONE
+        self.newest: Weights = (NONE, {})
         self.learner = Peer("learner")
-        self.random = spec.generator(Stream.ACTIONS, incarnation)
+        self.random = spec.generator(Stream.ACTIONS, process.incarnation)
         self.waiting: list[tuple[Array, asyncio.Future[Acts]]] = []
         self.arrived = asyncio.Event()
-        self.batches, self.rows = 0, 0
+        self.counts = process.count(INFERENCE)
 
     async def act(self, observations: Array) -> Acts:
         """Actions sampled for observations [N, O]."""
@@ -68,8 +71,13 @@ class Inference:
 
     async def run(self) -> None:
         """Serve until the process is ended."""
+        await asyncio.gather(self.heartbeat.attend(), self._work())
+
+    async def _work(self) -> None:
         await self._fetch()
-        asyncio.get_running_loop().create_task(self._follow())
+        await asyncio.gather(self._follow(), self._serve())
+
+    async def _serve(self) -> None:
         while True:
             await self._gather()
             requests, self.waiting = self.waiting, []
@@ -78,10 +86,6 @@ class Inference:
             for rows, answer in requests:
                 answer.set_result(acts.part(slice(first, first + len(rows))))
                 first += len(rows)
-
-    async def statistics(self) -> dict[str, int]:
-        """Forward passes so far, and the observations in them."""
-        return {"inference_batches": self.batches, "inference_rows": self.rows}
 
     async def _gather(self) -> None:
         """Wait until enough observations are there, or for the deadline from the first one on."""
@@ -99,15 +103,16 @@ class Inference:
             await self._fetch()
 
     async def _fetch(self) -> None:
-        """Weights newer than these, as soon as the learner has some."""
+        """Weights newer than these, or those of a learner that was started again, as soon as there are some."""
         self.newest = await asyncio.to_thread(self.learner.ask, "weights", self.newest[0])
 
     def _forward(self, observations: Array) -> Acts:
         version, weights = self.newest
-        if version != self.version:
+        if version != self.loaded:
             self.actor.load({name: torch.from_numpy(array) for name, array in weights.items()})
-            self.version = version
+            self.loaded = version
         uniforms = self.random.random((len(observations), self.action_dimensions), dtype=np.float32)
-        self.batches += 1
-        self.rows += len(observations)
-        return Acts(*self.actor.act(observations, uniforms), version)
+        self.counts["inference_batches"] += 1
+        self.counts["inference_rows"] += len(observations)
+        with self.heartbeat.watch(f"a forward pass of {len(observations)} observations"):
+            return Acts(*self.actor.act(observations, uniforms), version[1])

@@ -14,14 +14,16 @@ import ray
 import torch
 from torch import Tensor
 
-from gipo.engines.asynchronous.peers import Peer, PeerLostError
+from gipo.engines.asynchronous.peers import NONE, Peer, PeerLostError, Version, Weights
+from gipo.engines.asynchronous.processes import LEARNER, Process
 from gipo.engines.asynchronous.ranks import Ranks
 from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.staging import Staging
+from gipo.engines.asynchronous.watchdog import Heartbeat
 from gipo.engines.record import Record
 from gipo.engines.suites import make_suite
 from gipo.runs import checkpoint
-from gipo.runs.code import training_modules
+from gipo.runs.code import code_of
 from gipo.runs.directory import RunDirectory
 from gipo.runs.provenance import origin
 from gipo.runs.spec import RunSpec
@@ -29,9 +31,6 @@ from gipo.runs.spec import RunSpec
 if TYPE_CHECKING:  # costs seconds to import, in every process
     from gipo.learner import Learner
     from gipo.sharded import ShardedLearner
-
-Weights = tuple[int, dict[str, npt.NDArray[np.float32]]]
-"""Updates made, and the state dict of the policy then."""
 
 
 class LearnerProcess:
@@ -46,30 +45,40 @@ class LearnerProcess:
         pretrained: where pretrained models lie.
         ranks: its place among the learner's processes.
         checkpoint_seconds: seconds between checkpoints.
+        process: which process this is.
     """
 
     REQUEST_BYTES = 2**19
     """Size of what is asked of the replay at once: several small updates, or a large one."""
 
     def __init__(
-        self, spec: RunSpec, path: Path, device: str, pretrained: Path, ranks: Ranks, checkpoint_seconds: float
+        self,
+        spec: RunSpec,
+        path: Path,
+        device: str,
+        pretrained: Path,
+        ranks: Ranks,
+        checkpoint_seconds: float,
+        process: Process,
     ) -> None:
+        self.heartbeat, self.process = Heartbeat(process), process
         self.spec, self.directory, self.checkpoint_seconds = spec, RunDirectory(path), checkpoint_seconds
         self.ranks = ranks
         self.staging, self.learner = make_learner(spec, device, pretrained, ranks)
-        self.record = Record(origin(*training_modules(spec)), self.staging.device)
+        self.record = Record(origin(code_of(spec)), self.staging.device)
         self.snapshots = Snapshots(path)
         self.replay = Peer("replay")
         self.env_steps = 0
-        self.d95: float | None = None
         self.offered = threading.Condition()
-        self.offer: Weights = (-1, {})
+        self.offer: Weights = (NONE, {})
         self.wanted = True
         """Somebody waits for newer weights than those on offer."""
 
     def run(self) -> None:
         """Make all updates."""
         self._restore()
+        self.counts = self.process.count(LEARNER)
+        self._count()
         self.replay.ask("rewind", self.learner.updates)
         self._publish()
         if not self.learner.updates:
@@ -83,24 +92,21 @@ class LearnerProcess:
         self._save()
         self.ranks.tell("end")
 
-    def weights(self, newer_than: int) -> Weights:
-        """The policy, as soon as it has seen more than ``newer_than`` updates; called beside `run`."""
+    def weights(self, newer_than: Version) -> Weights:
+        """The policy, as soon as it is newer than ``newer_than``; called beside `run`."""
         with self.offered:
             self.wanted = self.wanted or self.offer[0] <= newer_than
             self.offered.wait_for(lambda: self.offer[0] > newer_than)
             return self.offer
-
-    def statistics(self) -> dict[str, float]:
-        """Updates made, and D0.95 of the latest that was logged."""
-        return {"updates": self.learner.updates} | ({} if self.d95 is None else {"d95": self.d95})
 
     def _learn(self, batches: dict[str, npt.NDArray[Any]]) -> None:
         """As many updates as the batches suffice for."""
         self.env_steps = int(batches.pop("env_steps"))
         for first in range(0, len(batches["versions"]), self.staging.size):
             self.ranks.tell("update")
-            self.staging.fill({name: array[first : first + self.staging.size] for name, array in batches.items()})
-            losses, norms = self.learner.update(self.staging.index)
+            with self.heartbeat.watch(f"update {self.learner.updates + 1}"):
+                self.staging.fill({name: array[first : first + self.staging.size] for name, array in batches.items()})
+                losses, norms = self.learner.update(self.staging.index)
             if self.learner.is_due(self.spec.diagnostics.every):
                 self.record.log(self.learner.updates, self.env_steps, self.learner.metrics(losses, norms))
             if self.learner.is_due(self.spec.evaluation.every):
@@ -108,7 +114,12 @@ class LearnerProcess:
             if self.wanted:
                 self._publish()
         self.learner.check()
-        self.d95 = self.record.latest("d95")
+        self._count()
+
+    def _count(self) -> None:
+        d95 = self.record.latest("d95")
+        self.counts["d95"] = np.nan if d95 is None else d95
+        self.counts["updates"] = self.learner.updates
 
     def _batches(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Batches for all updates to come, one request ahead of the learner."""
@@ -131,7 +142,7 @@ class LearnerProcess:
     def _publish(self) -> None:
         weights = {name: tensor.numpy() for name, tensor in self._weights().items()}
         with self.offered:
-            self.offer, self.wanted = (self.learner.updates, weights), False
+            self.offer, self.wanted = ((self.process.incarnation, self.learner.updates), weights), False
             self.offered.notify_all()
 
     def _leave_snapshot(self) -> None:
@@ -146,7 +157,7 @@ class LearnerProcess:
         checkpoint.save(
             self.directory.checkpoint,
             {
-                "code_digest": self.record.origin["code_digest"],
+                **checkpoint.owner(self.spec, self.record.origin.code_digest),
                 "learner": self.learner.state(),
                 "env_steps": self.env_steps,
                 "record": self.record.state(),
@@ -160,8 +171,8 @@ class LearnerProcess:
             state = checkpoint.load(self.directory.checkpoint)
             self.learner.load_state(state["learner"])
             self.record.load_state(state["record"])
-            self.record.interruptions += 1
             self.env_steps = state["env_steps"]
+        self.record.begin(self.learner.updates)
         self.snapshots.forget_after(self.learner.updates)
 
 
@@ -174,9 +185,13 @@ class Follower:
         device: where its part of the model lives.
         pretrained: where pretrained models lie.
         ranks: its place among the learner's processes.
+        process: which process this is.
     """
 
-    def __init__(self, spec: RunSpec, path: Path, device: str, pretrained: Path, ranks: Ranks) -> None:
+    def __init__(
+        self, spec: RunSpec, path: Path, device: str, pretrained: Path, ranks: Ranks, process: Process
+    ) -> None:
+        self.heartbeat = Heartbeat(process)
         self.directory, self.ranks = RunDirectory(path), ranks
         self.staging, self.learner = make_learner(spec, device, pretrained, ranks)
 
@@ -185,8 +200,9 @@ class Follower:
         while (order := self.ranks.hear()) != "end":
             match order:
                 case "update":
-                    self.staging.fill(None)
-                    self.learner.update(self.staging.index)
+                    with self.heartbeat.watch(f"update {self.learner.updates + 1}"):
+                        self.staging.fill(None)
+                        self.learner.update(self.staging.index)
                 case "weights":
                     self.learner.weights()
                 case "save":

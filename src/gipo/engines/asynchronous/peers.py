@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import ray
 from ray.exceptions import RayActorError
+
+Version = tuple[int, int]
+"""Of a policy: incarnation of its learner, and updates made. A learner that starts again has made fewer than before."""
+Weights = tuple[Version, dict[str, npt.NDArray[np.float32]]]
+"""A version, and the state dict of the policy then."""
+NONE: Version = (-1, -1)
+"""Older than every policy."""
 
 
 class PeerLostError(Exception):
     """The called actor died; whether it did what was asked is unknown."""
 
 
-def actor_name(role: str, incarnation: int) -> str:
-    """Name of an actor: Ray does not always forget that of a dead one, so each has its own."""
-    return f"{role}#{incarnation}"
-
-
 class Peer:
-    """Another actor of this run, by its role."""
+    """The newest actor of a role in this run.
+
+    A handle is kept until a call to it fails, and then looked for again: a dead actor answers no call, and one that
+    hangs is killed by the supervisor.
+    """
 
     PAUSE = 0.2  # seconds between looks for an actor that is being restarted
 
     def __init__(self, role: str) -> None:
         self.role = role
         self._handle: ray.actor.ActorHandle | None = None
-        self._told: ray.ObjectRef | None = None
 
     def submit(self, method: str, *arguments: Any) -> ray.ObjectRef:
         """Call without waiting, once the actor is there."""
@@ -52,13 +58,6 @@ class Peer:
                 return self.result(self.submit(method, *arguments))
             except PeerLostError:
                 time.sleep(self.PAUSE)
-
-    def tell(self, method: str, *arguments: Any) -> None:
-        """Call without an answer; what an actor was told and not yet done when it died is lost."""
-        if self._told is not None and ray.wait([self._told], timeout=0)[0]:
-            with suppress(PeerLostError):
-                self.result(self._told)
-        self._told = self.submit(method, *arguments)
 
     def _find(self) -> ray.actor.ActorHandle:
         while self._handle is None:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 import torch
 
 from gipo import targets
+from gipo.engines.asynchronous.ledger import Episode, Ledger, Stamp
+from gipo.engines.asynchronous.processes import Process
+from gipo.engines.asynchronous.watchdog import Heartbeat
 from gipo.engines.suites import Arrays, make_suite
 from gipo.replay import Pace, Replay, Segments
 from gipo.runs.spec import RunSpec
@@ -26,13 +29,15 @@ class ReplayServer:
         spec: the run.
         pretrained: where pretrained models lie.
         directory: where the files lie.
+        process: which process this is.
     """
 
     SLACK = 2
     """Segments per environment that may be collected before the learner needs them: collection never idles for long."""
 
-    def __init__(self, spec: RunSpec, pretrained: Path, directory: Path) -> None:
+    def __init__(self, spec: RunSpec, pretrained: Path, directory: Path, process: Process) -> None:
         assert spec.asynchronous
+        self.heartbeat = Heartbeat(process)
         torch.set_num_threads(1)
         settings = spec.replay
         self.spec, self.limited = spec, settings.lifetime is not None
@@ -46,13 +51,18 @@ class ReplayServer:
             observation_dtype=suite.observation_dtype,
             directory=directory,
         )
+        self.ledger = Ledger(directory, spec)
+        self.ledger.check(self.store.appended)
         self.random = spec.generator(Stream.SAMPLING, self.store.appended)
         self.promised = 0
         """Updates that the learner has asked batches for."""
         self.changed = asyncio.Condition()
 
-    async def append(self, collected: Arrays) -> None:
-        """Store segments [S, T] once they are due, with targets from the values that they were played with."""
+    async def append(self, collected: Arrays, episodes: list[Episode], stamp: Stamp) -> None:
+        """Store segments [S, T] once they are due, with targets from the values that they were played with.
+
+        Nothing happens if they are stored already, so a worker that got no answer may send them again.
+        """
         tensors = {name: torch.from_numpy(array.copy()) for name, array in collected.items()}
         versions, values, successors = (tensors.pop(name) for name in ("versions", "values", "successors"))
         segments = Segments(**tensors)
@@ -60,6 +70,10 @@ class ReplayServer:
         advantages, value_targets = targets.estimate(segments.rewards, values, successors, *ends, self.spec.learner)
         async with self.changed:
             await self.changed.wait_for(self._may_append)
+            appended = self.store.appended
+            if self.ledger.has(appended, stamp):
+                return
+            self.ledger.write(appended, len(versions), episodes, stamp)
             self.store.append(segments, advantages, value_targets, versions)
             self.changed.notify_all()
 
@@ -84,6 +98,7 @@ class ReplayServer:
             number = self.random.integers(segments.start, segments.stop, count)
             position = number % self.store.slots * steps + self.random.integers(steps, size=count)
             batch = self.store.gather(torch.from_numpy(position))
+            batch.versions.clamp_(max=update)  # of a learner that died after it had made more updates
         return {name: tensor.numpy() for name, tensor in vars(batch).items()} | {"env_steps": np.array(self._env_steps)}
 
     async def rewind(self, update: int) -> None:
@@ -93,11 +108,7 @@ class ReplayServer:
 
     async def run(self) -> None:
         """Wait until the process is ended."""
-        await asyncio.Event().wait()
-
-    async def statistics(self) -> dict[str, int]:
-        """Env steps so far, and transitions in store."""
-        return {"env_steps": self._env_steps, "replay_transitions": len(self.store)}
+        await self.heartbeat.attend()
 
     @property
     def _env_steps(self) -> int:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from gipo.engines.asynchronous.inference import Acts
-from gipo.engines.asynchronous.peers import Peer, PeerLostError
-from gipo.engines.asynchronous.watchdog import Watchdog
+from gipo.engines.asynchronous.peers import Peer
+from gipo.engines.asynchronous.processes import ROLLOUT, Process
+from gipo.engines.asynchronous.watchdog import Heartbeat
 from gipo.engines.suites import Array, Arrays, make_suite, numpy_dtype
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
@@ -22,40 +23,43 @@ class Rollout:
         spec: the run.
         pretrained: where pretrained models lie; their statistics say what actions mean.
         group: which group.
-        incarnation: a number that no earlier worker of this group had, for its episodes.
-        watchdog: file for what the simulator is doing.
         timeout: seconds after which a simulator call counts as hung.
+        process: which process this is; its incarnation is the key of its episodes.
     """
 
-    def __init__(
-        self, spec: RunSpec, pretrained: Path, group: int, incarnation: int, watchdog: Path, timeout: float
-    ) -> None:
+    def __init__(self, spec: RunSpec, pretrained: Path, group: int, timeout: float, process: Process) -> None:
+        self.heartbeat, self.timeout = Heartbeat(process), timeout
         torch.set_num_threads(1)
         assert spec.asynchronous
         self.spec, self.recompute = spec, spec.asynchronous.recompute_values
-        self.watchdog = Watchdog(watchdog, timeout)
-        self.inference, self.replay, self.counters = Peer("inference"), Peer("replay"), Peer("counters")
-        self.seeds = spec.generator(Stream.EPISODES, group, incarnation)
+        self.inference, self.replay = Peer("inference"), Peer("replay")
+        self.group, self.incarnation, self.segments = group, process.incarnation, 0
+        self.counts = process.count(ROLLOUT)
+        self.seeds = spec.generator(Stream.EPISODES, group, process.incarnation)
         suite = make_suite(spec, pretrained)
         members = spec.replay.members(group)
-        with self.watchdog.watch(f"{spec.task}, construction"):
+        with self.heartbeat.watch(f"{spec.task}, construction", timeout):
             self.environments = [suite.make_environment() for _ in members]
         self.dtype = numpy_dtype(suite.observation_dtype)
         self.returns, self.steps = np.zeros(len(members)), [0] * len(members)
         self.cuts: list[tuple[int, int, Array]] = []
         """Environment, step and last observation of the episodes that ended in the latest segment."""
+        self.episodes: list[tuple[float, bool]] = []
+        """Their returns, and whether they succeeded."""
 
     def run(self) -> None:
-        """Collect until the process is ended; a segment that the replay dies over is lost, and counted."""
+        """Collect until the process is ended."""
         self.begin()
         while True:
             collected = self.collect()
             if self.recompute:
                 self._recompute(collected)
-            try:
-                self.replay.result(self.replay.submit("append", collected))
-            except PeerLostError:
-                self.counters.tell("count", "segments_lost")
+            self.hand_over(collected)
+
+    def hand_over(self, collected: Arrays) -> None:
+        """Give a segment to the replay; to the next one if it dies over it, which knows whether it has it already."""
+        self.segments += 1
+        self.replay.ask("append", collected, self.episodes, (self.group, self.incarnation, self.segments))
 
     def begin(self) -> None:
         """Begin the first episodes."""
@@ -80,7 +84,7 @@ class Rollout:
             "values": np.empty(shape, np.float32),
             "successors": np.empty(shape, np.float32),
         }
-        self.cuts = []
+        self.cuts, self.episodes = [], []
         for t in range(shape[1]):
             self._step(segment, t)
         return segment
@@ -91,14 +95,16 @@ class Rollout:
         segment["values"][:, t], segment["versions"][:, t] = self.acts.values, self.acts.version
         successors = segment["final_observation"]
         for i, environment in enumerate(self.environments):
-            with self.watchdog.watch(f"{environment.task}, step {self.steps[i]} of an episode"):
+            with self.heartbeat.watch(f"{environment.task}, step {self.steps[i]} of an episode", self.timeout):
                 successors[i], reward, terminated, truncated, info = environment.step(self.acts.tokens[i])
             segment["rewards"][i, t] = reward
             segment["terminated"][i, t], segment["truncated"][i, t] = terminated, truncated
             self.returns[i] += reward
             self.steps[i] += 1
+            self.counts["env_steps"] += 1
             if terminated or truncated:
-                self.counters.tell("episode", self.returns[i], info["success_any"])
+                self.counts["episodes"] += 1
+                self.episodes.append((float(self.returns[i]), bool(info["success_any"])))
         self.observations = successors.copy()
         cut = np.flatnonzero(np.logical_or(segment["terminated"][:, t], segment["truncated"][:, t]))
         for i in cut.tolist():
@@ -126,6 +132,6 @@ class Rollout:
     def _begin_episode(self, i: int) -> Array:
         self.returns[i], self.steps[i] = 0.0, 0
         environment = self.environments[i]
-        with self.watchdog.watch(f"{environment.task}, reset"):
+        with self.heartbeat.watch(f"{environment.task or self.spec.task}, reset", self.timeout):
             observation, _ = environment.reset(seed=int(self.seeds.integers(2**63)))
         return observation

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import secrets
+import math
 import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 import torch
 from ray.exceptions import RayActorError, RayTaskError
 
-from gipo.engines.asynchronous.counters import Counters
+from gipo.engines.asynchronous.cluster import cluster
 from gipo.engines.asynchronous.evaluator import EvaluatorProcess
 from gipo.engines.asynchronous.inference import Inference
 from gipo.engines.asynchronous.learner import Follower, LearnerProcess
-from gipo.engines.asynchronous.peers import actor_name
+from gipo.engines.asynchronous.ledger import Ledger
+from gipo.engines.asynchronous.processes import INFERENCE, LEARNER, ROLLOUT, Process, read_counts
 from gipo.engines.asynchronous.ranks import Ranks
-from gipo.engines.asynchronous.ray_folder import ray_folder
 from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
 from gipo.engines.asynchronous.snapshots import Snapshots
-from gipo.engines.asynchronous.watchdog import hung, last_words
+from gipo.engines.asynchronous.watchdog import Watch, kill, last_words
 from gipo.engines.attempt import attempt, check_device, unfinished
 from gipo.engines.record import Record
 from gipo.errors import GipoError
-from gipo.files import write_json
+from gipo.files import read_json, write_json
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
 from gipo.runs.progress import ProgressLog
+from gipo.runs.provenance import Origin
 from gipo.runs.spec import RunSpec
 
 
@@ -77,20 +77,31 @@ def train(
 
 
 def _train(
-    spec: RunSpec, machine: Machine, directory: RunDirectory, origin: dict[str, Any], tell: Callable[[str], None]
+    spec: RunSpec, machine: Machine, directory: RunDirectory, origin: Origin, tell: Callable[[str], None]
 ) -> None:
-    if unfinished(spec, directory, origin["code_digest"], tell) is None:
+    if unfinished(spec, directory, origin.code_digest, tell) is None:
         shutil.rmtree(directory.scratch, ignore_errors=True)
-    with _cluster(spec):
+    elif not Ledger.path_in(directory.scratch / "replay").exists():
+        tell(f"{spec.run_id}: {directory.scratch} is gone, which its checkpoint needs; starting from update 0")
+        directory.checkpoint.unlink()
+        shutil.rmtree(directory.scratch, ignore_errors=True)
+    with cluster(spec):
         supervisor = Supervisor(spec, directory, machine, tell)
         supervisor.run()
         summary = supervisor.summary()
-    state = checkpoint.load(directory.checkpoint)
+    state = checkpoint.load_of(directory.checkpoint, spec)
     record = Record(origin, torch.device(machine.device))
     record.load_state(state["record"])
     record.evaluations = Snapshots(directory.path).evaluations()
+    played = {row["update"] for row in record.evaluations}
+    if missing := {*range(0, spec.learner.updates, spec.evaluation.every), spec.learner.updates} - played:
+        raise GipoError(
+            f"{directory.scratch} has lost the evaluation at update {min(missing)} of run {spec.run_id}; "
+            f"delete {directory.checkpoint} to make it from update 0 on"
+        )
     write_json(directory.engine, summary)
-    record.write(directory, state["learner"]["model"], state["env_steps"], spec.learner.updates)
+    policy, env_steps = state["learner"]["model"], int(summary["env_steps"])
+    record.write(spec, directory, policy, env_steps, others=[directory.engine])
 
 
 @dataclass(frozen=True)
@@ -118,54 +129,70 @@ class Supervisor:
     DEATHS = 5
     """Deaths of one role within `WINDOW` after which the run is given up."""
     WINDOW = 600.0  # seconds
-    PATIENCE = 10.0  # seconds for a process to say what it counted
 
     def __init__(self, spec: RunSpec, directory: RunDirectory, machine: Machine, tell: Callable[[str], None]) -> None:
         self.spec, self.directory, self.machine, self.tell = spec, directory, machine, tell
         self.rollouts = [f"rollout-{group}" for group in spec.replay.groups]
-        self.followers = [f"learner-{rank}" for rank in range(1, machine.learners)]
+        self.learners = ["learner", *(f"learner-{rank}" for rank in range(1, machine.learners))]
         self.meeting = self._new_meeting()
         self.handles: dict[str, ray.actor.ActorHandle] = {}
+        self.processes: dict[str, Process] = {}
         self.running: dict[ray.ObjectRef, str] = {}
         self.deaths: dict[str, list[float]] = {}
-        self.restarts: Counter[str] = Counter()
-        self.started = time.monotonic()
+        self.hung: set[Process] = set()
+        self.folder = directory.scratch / "processes"
+        self.watch = Watch(self.folder)
+        self.restarts_file = directory.scratch / "restarts.json"
+        self.restarts = Counter(read_json(self.restarts_file) if self.restarts_file.exists() else {})
         self.progress, self.snapshots = ProgressLog(spec, directory, tell), Snapshots(directory.path)
 
     def run(self) -> None:
-        """Until learner and evaluator are done."""
-        services = ("counters", "replay", "learner", *self.followers, "inference", "evaluator")
-        for role in (*services, *self.rollouts):
+        """Until all updates are made and evaluated; nothing is collected any more once they are made."""
+        collecting = ["inference", *self.rollouts, "replay"]
+        for role in ("replay", *self.learners, "inference", "evaluator", *self.rollouts):
             self._start(role)
-        waiting = {"learner", "evaluator"}
-        while waiting:
+        while not self._done(self.learners) or not self.snapshots.is_evaluated(self.spec.learner.updates):
             ended, _ = ray.wait(list(self.running), timeout=1.0)
-            waiting -= {self._ended(run) for run in ended}
+            for run in ended:
+                self._ended(run)
+            for process in self.watch.silent():
+                self._hangs(process)
+            if self._done(self.learners) and not self._done(collecting):
+                self._end(collecting)
             if self.progress.is_due:
                 self._log()
+        self._end(["evaluator"])
         self._log()
 
     def summary(self) -> dict[str, float]:
-        """Counts of all processes that answer, restarts by role, and rates."""
-        asked = [self.handles[role].statistics.remote() for role in ("learner", "replay", "inference", "counters")]
-        counts: dict[str, float] = {}
-        for answer in asked:
-            try:
-                counts |= ray.get(answer, timeout=self.PATIENCE)
-            except (RayActorError, ray.exceptions.GetTimeoutError):
-                continue
-        seconds = time.monotonic() - self.started
-        restarts = {f"restarts_{role}": number for role, number in self.restarts.items()}
-        return counts | restarts | {"seconds": seconds}
+        """Counts of all attempts at the run, from update 0 on, once nothing is collected any more.
+
+        What counts is what is in the replay: ``env_steps`` are those of the segments that it stored, and ``episodes``
+        those that ended in them, so both agree with it however often and whenever a process was killed. Each of these
+        is a multiple of the segment length, and each segment is stored once or not at all. ``env_steps_lost`` and
+        ``episodes_lost`` are what the rollout workers took and ended besides: the unfinished or unsent segments of
+        those that were killed, and of all when the last update was made.
+        ``inference_batches`` and ``inference_rows`` are forward passes for the workers and the observations in them,
+        ``restarts_ROLE`` how often a process took the place of one that had died or hung.
+        """
+        directory = self.directory.scratch / "replay"
+        segments = Ledger.segments_in(directory)
+        counts = Ledger(directory, self.spec).counts(segments)
+        counts["env_steps"] = segments * self.spec.replay.segment_length
+        taken = np.concatenate([read_counts(self.folder, role, ROLLOUT) for role in self.rollouts])
+        for name in ("env_steps", "episodes"):
+            counts[f"{name}_lost"] = int(taken[name].sum() - counts[name])
+        served = read_counts(self.folder, "inference", INFERENCE)
+        counts |= {name: int(served[name].sum()) for name in INFERENCE.fields or ()}
+        return counts | {f"restarts_{role}": number for role, number in self.restarts.items()}
 
     def _start(self, role: str) -> None:
         """Start a process, or another one in the place of a dead one."""
-        spec, path, machine, incarnation = self.spec, self.directory.path, self.machine, time.time_ns()
+        spec, path, machine = self.spec, self.directory.path, self.machine
+        process = Process(self.folder, role, time.time_ns())
         actor: type[Any]
         arguments: tuple[Any, ...]
         match role.split("-"):
-            case ["counters"]:
-                actor, arguments = Counters, ()
             case ["replay"]:
                 actor, arguments = ReplayServer, (spec, machine.pretrained, self.directory.scratch / "replay")
             case ["learner"]:
@@ -176,111 +203,103 @@ class Supervisor:
                 ranks = Ranks(int(rank), machine.learners, self.meeting)
                 actor, arguments = Follower, (spec, path, machine.device, machine.pretrained, ranks)
             case ["inference"]:
-                actor, arguments = Inference, (spec, machine.pretrained, incarnation, machine.device)
+                actor, arguments = Inference, (spec, machine.pretrained, machine.device)
             case ["evaluator"]:
                 actor, arguments = EvaluatorProcess, (spec, path, machine.pretrained, machine.device)
             case ["rollout", group]:
-                watchdog = (self._watched(role), machine.simulator_seconds)
-                actor, arguments = Rollout, (spec, machine.pretrained, int(group), incarnation, *watchdog)
-        options: dict[str, Any] = {"name": actor_name(role, incarnation), "num_cpus": 0, "num_gpus": machine.gpus(role)}
+                actor, arguments = Rollout, (spec, machine.pretrained, int(group), machine.simulator_seconds)
+        options: dict[str, Any] = {"name": process.name, "num_cpus": 0, "num_gpus": machine.gpus(role)}
         if role == "learner":
             options["max_concurrency"] = 8
-        self.handles[role] = ray.remote(actor).options(**options).remote(*arguments)
+        self.processes[role] = process
+        self.handles[role] = ray.remote(actor).options(**options).remote(*arguments, process)
         self.running[self.handles[role].run.remote()] = role
+        simulates = role == "evaluator" or role in self.rollouts
+        self.watch.begin(process, machine.simulator_seconds if simulates else 0.0)
 
-    def _ended(self, run: ray.ObjectRef) -> str:
-        """Role of a process whose work has ended; a dead one is started again.
+    def _end(self, roles: Iterable[str]) -> None:
+        """End processes for certain: one that only hangs would write into the files of its successor one day."""
+        together = set(roles)
+        self.running = {run: role for run, role in self.running.items() if role not in together}
+        for role in together:
+            self.watch.end(self.processes[role])
+            kill(self.processes[role])
+            ray.kill(self.handles[role])
+
+    def _done(self, roles: Iterable[str]) -> bool:
+        """Whether none of these has work left."""
+        return set(roles).isdisjoint(self.running.values())
+
+    def _hangs(self, process: Process) -> None:
+        """End a process that gives no signs of life; its end is noticed as that of one that dies by itself."""
+        self.watch.end(process)
+        self.hung.add(process)
+        kill(process)
+        ray.kill(self.handles[process.role])
+
+    def _ended(self, run: ray.ObjectRef) -> None:
+        """Note that the work of a process has ended; start a dead one again.
 
         Raises:
             GipoError: it failed by an error of its own, or died too often.
         """
         role = self.running.pop(run, "")
-        if not role:  # a learner that `_start_learners` ended because another one had died
-            return ""
+        if not role:  # ended together with another one
+            return
+        self.watch.end(self.processes[role])
         try:
             ray.get(run)
         except RayActorError as error:
-            if error.actor_init_failed:
+            if error.actor_init_failed and not self._together(role):
                 reason = str(error).strip().splitlines()[-1].removeprefix(f"{GipoError.__module__}.GipoError: ")
                 raise GipoError(f"{role} of run {self.spec.run_id} cannot start: {reason}") from error
             self._died(role, str(error))
-            return ""
         except RayTaskError as error:
             if isinstance(error.cause, GipoError):
                 raise error.cause from None
-            if role.startswith("learner") and self.followers:  # perhaps it failed because another of them had died
-                self._died(role, str(error))
-                return ""
-            raise GipoError(f"{role} of run {self.spec.run_id} failed:\n{error}") from error
-        return role
+            if not self._together(role):
+                raise GipoError(f"{role} of run {self.spec.run_id} failed:\n{error}") from error
+            self._died(role, str(error))
+
+    def _together(self, role: str) -> bool:
+        """Whether it is one of several learners: perhaps it failed because another of them had died."""
+        return role in self.learners and len(self.learners) > 1
 
     def _died(self, role: str, error: str) -> None:
         now = time.monotonic()
         recent = [then for then in self.deaths.get(role, []) if now - then < self.WINDOW]
         self.deaths[role] = [*recent, now]
-        story = self._story(role)
+        story = self._story(self.processes[role])
         if len(self.deaths[role]) > self.DEATHS:
             story += f", as it did {self.DEATHS} times before"
             raise GipoError(f"{story}; giving up run {self.spec.run_id}:\n{error}")
         self.tell(f"{story}; starting it again")
         self.restarts[role] += 1
-        if role.startswith("learner"):
-            self._start_learners()
-        else:
-            self._start(role)
-
-    def _start_learners(self) -> None:
-        """Start all processes of the learner anew: they hold parts of one model."""
-        self.meeting = self._new_meeting()
-        together = ("learner", *self.followers)
-        for role in together:
-            ray.kill(self.handles[role])
-        self.running = {run: role for run, role in self.running.items() if role not in together}
-        for role in together:
-            self._start(role)
+        write_json(self.restarts_file, self.restarts)
+        if role in self.learners:  # they hold parts of one model
+            self.meeting = self._new_meeting()
+        together = self.learners if role in self.learners else [role]
+        self._end(together)
+        for each in together:
+            self._start(each)
 
     def _new_meeting(self) -> Path:
         self.directory.scratch.mkdir(parents=True, exist_ok=True)
         return self.directory.scratch / f"meeting-{uuid.uuid4().hex}"
 
-    def _story(self, role: str) -> str:
-        """One sentence on the end of a process, with the simulator call in which it ended if its watchdog knows one."""
-        doing = last_words(self._watched(role))
-        if not doing:
-            return f"{role} died"
-        if hung(self._watched(role)):
-            return f"{role} hung for {self.machine.simulator_seconds:g} s in {doing}"
-        return f"{role} died in {doing}"
-
-    def _watched(self, role: str) -> Path:
-        """File of a rollout worker's watchdog."""
-        return self.directory.scratch / "watchdogs" / role
+    def _story(self, process: Process) -> str:
+        """One sentence on the end of a process, with what it was doing if that is known."""
+        doing = last_words(process)
+        during = f" in {doing}" if doing else ""
+        if process in self.hung:
+            return f"{process.role} gave no sign of life for {self.watch.patience(process):g} s{during}"
+        return f"{process.role} died{during}"
 
     def _log(self) -> None:
-        now = self.summary()
-        if "updates" in now:  # a learner that is starting does not answer
-            episodes = self.snapshots.latest_evaluation()
-            self.progress.log(int(now["updates"]), int(now.get("env_steps", 0)), episodes, now.get("d95"))
-
-
-@contextmanager
-def _cluster(spec: RunSpec) -> Iterator[None]:
-    """Ray, with names of this run's own."""
-    own: dict[str, Any] = {}
-    if "RAY_ADDRESS" not in os.environ:
-        own = {"include_dashboard": False, "num_cpus": 1}  # as many idle processes are started beforehand
-        own["_temp_dir"] = str(ray_folder())
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray would keep one in the user's home
-    try:
-        ray.init(
-            namespace=spec.digest(),
-            log_to_driver=False,
-            configure_logging=False,
-            **own,
-        )
-    except Exception as error:  # a node that does not come up in time raises nothing more specific
-        raise GipoError(f"Ray did not start for run {spec.run_id}: {error}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+        learned = read_counts(self.folder, "learner", LEARNER)[-1:]
+        if not len(learned):  # it is starting
+            return
+        d95 = float(learned["d95"][0])
+        env_steps = Ledger.segments_in(self.directory.scratch / "replay") * self.spec.replay.segment_length
+        episodes = self.snapshots.latest_evaluation()
+        self.progress.log(int(learned["updates"][0]), env_steps, episodes, None if math.isnan(d95) else d95)
