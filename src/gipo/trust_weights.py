@@ -14,6 +14,7 @@ from gipo.objectives.gipo import GIPO
 from gipo.objectives.no_clip import NoClip
 from gipo.objectives.ppo_clip import PPOClip
 from gipo.objectives.sapo import SAPO
+from gipo.stages import StudyFolder, csv_bytes
 
 METHODS: dict[str, Objective] = {
     "no-clip": NoClip(),
@@ -28,6 +29,11 @@ METHODS: dict[str, Objective] = {
 
 LOG_RHO = np.linspace(-4, 4, 161)
 """Log-ratios of the table: contains log rho = sigma^2, where each GIPO multiplier is largest."""
+
+
+def write(study: StudyFolder) -> None:
+    """Write weights.csv, with its manifest."""
+    study.write_stage("weights", {"weights.csv": csv_bytes(trust_weights(), 10)})
 
 
 def trust_weights() -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """Results of made-up studies, as claims read them."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
 from factories import METHODS, Study, write_study
 from gipo.analysis.collect import collect
+from gipo.stages import StudyFolder
 from scales import write_scale
 
 RANKED = (*METHODS, "gipo-0.5-0.5", "gipo-2-2", "gipo-0.5-0.25", "gipo-1-0.5", "gipo-2-1", "gipo-1-2")
@@ -19,19 +19,17 @@ SWEPT = {
 
 
 @pytest.fixture(scope="session")
-def scale(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scale(study: Study, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """2 tasks x 2 regimes x 4 methods x 3 seeds, no sweeps; read only."""
-    root = write_scale(study, tmp_path_factory.mktemp("scale"))
-    shutil.rmtree(root / "sweeps")
-    return root
+    return write_scale(study, tmp_path_factory.mktemp("scale"), sweeps=False)
 
 
 @pytest.fixture(scope="session")
-def swept_scale(scale: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def swept_scale(scale: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """The same with the sweeps of `SWEPT`, 2 seeds each; read only."""
     root = tmp_path_factory.mktemp("swept") / "scale"
-    shutil.copytree(scale, root)
+    folder = StudyFolder(shutil.copytree(scale.path, root))
     for name, (task, regime, methods) in SWEPT.items():
         runs = write_study(root.parent / name, tasks=(task,), regimes=(regime,), methods=methods, seeds=2)
-        collect(runs.runs, runs.baselines, root / "sweeps" / name)
-    return root
+        collect(runs.runs, runs.baselines, folder, f"sweeps/{name}")
+    return folder

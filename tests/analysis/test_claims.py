@@ -18,6 +18,7 @@ from gipo.analysis.collect import Tables
 from gipo.analysis.results import Results
 from gipo.analysis.statistics import Estimate
 from gipo.errors import GipoError
+from gipo.stages import StudyFolder
 
 ORDERING = {"reproduced": [{"low": {"above": 0}}], "not_reproduced": [{"value": {"at_most": 0}}], "why": "because"}
 GIPO = {"name": "gipo", "parameters": {"sigma_pos": 1, "sigma_neg": 1}}
@@ -578,9 +579,9 @@ def test_unknown_quantity_lists_the_known() -> None:
         Cell(quantity="luck", regime="stale")
 
 
-def test_scorecard_of_a_study_judges_every_claim_and_is_the_same_twice(scale: Path, tmp_path: Path) -> None:
+def test_scorecard_of_a_study_judges_every_claim_and_is_the_same_twice(scale: StudyFolder, tmp_path: Path) -> None:
     for name in ("one.csv", "two.csv"):
-        claims.write_scorecard(scale, tmp_path / name, resamples=50)
+        claims.write_scorecard(scale, 50, tmp_path / name)
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
     rows = pd.read_csv(tmp_path / "one.csv")
     assert list(rows.columns) == list(COLUMNS)
@@ -594,23 +595,33 @@ def test_scorecard_of_a_study_judges_every_claim_and_is_the_same_twice(scale: Pa
     assert by_id.loc["grid-ppo-variance", "verdict"] == REPRODUCED
 
 
-def test_with_the_sweeps_every_claim_but_those_on_libero_is_tested(swept_scale: Path) -> None:
+def test_with_the_sweeps_every_claim_but_those_on_libero_is_tested(swept_scale: StudyFolder) -> None:
     rows = claims.scorecard(Results.read(swept_scale, resamples=50), claims.load())
     untested = rows[rows["verdict"] == NOT_TESTED]
     assert (untested["note"] == "Needs runs of LIBERO.").all()
     assert "LIBERO" not in "".join(set(rows["section"]) - set(untested["section"]))
 
 
-def test_a_damaged_sweep_is_no_missing_sweep(swept_scale: Path, tmp_path: Path) -> None:
-    shutil.copytree(swept_scale, tmp_path / "scale")
-    (tmp_path / "scale/sweeps/ranking/metrics.parquet").unlink()
-    with pytest.raises(GipoError, match=r"cannot read .*ranking/metrics\.parquet"):
-        Results.read(tmp_path / "scale", resamples=50)
+def test_a_damaged_sweep_is_no_missing_sweep(swept_scale: StudyFolder, tmp_path: Path) -> None:
+    copy = StudyFolder(shutil.copytree(swept_scale.path, tmp_path / "scale"))
+    (copy.path / "sweeps/ranking/metrics.parquet").unlink()
+    with pytest.raises(GipoError, match=r"ranking/metrics\.parquet is missing"):
+        Results.read(copy, resamples=50)
 
 
-def test_missing_files_are_named(scale: Path, tmp_path: Path) -> None:
-    with pytest.raises(GipoError, match="missing tables directory"):
-        claims.write_scorecard(tmp_path, tmp_path / "scorecard.csv", resamples=50)
-    (tmp_path / "tables").symlink_to(scale / "tables")
-    with pytest.raises(GipoError, match=r"cannot read .*weights\.csv"):
-        claims.write_scorecard(tmp_path, tmp_path / "scorecard.csv", resamples=50)
+@pytest.mark.parametrize("gone", ["sweeps/ranking", "manifests/sweeps/ranking.json"])
+def test_half_a_sweep_is_no_missing_sweep(swept_scale: StudyFolder, tmp_path: Path, gone: str) -> None:
+    copy = StudyFolder(shutil.copytree(swept_scale.path, tmp_path / "scale"))
+    path = copy.path / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(GipoError, match=r"sweeps/ranking/runs\.parquet (is missing|stands in no manifest)"):
+        Results.read(copy, resamples=50)
+
+
+def test_missing_files_are_named(scale: StudyFolder, tmp_path: Path) -> None:
+    with pytest.raises(GipoError, match=r"tables/runs\.parquet is missing"):
+        claims.write_scorecard(StudyFolder(tmp_path), 50)
+    copy = StudyFolder(shutil.copytree(scale.path, tmp_path / "scale"))
+    (copy.path / "weights.csv").unlink()
+    with pytest.raises(GipoError, match=r"weights\.csv is missing"):
+        claims.write_scorecard(copy, 50)

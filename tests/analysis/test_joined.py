@@ -8,6 +8,7 @@ import pytest
 from gipo.analysis.claims import NOT_TESTED, REPRODUCED, load, read_scorecard
 from gipo.analysis.joined import join, write_joined
 from gipo.errors import GipoError
+from gipo.stages import StudyFolder, csv_bytes
 
 CLAIMS = load()
 SUITES = {"first": "metaworld", "second": "metaworld", "libero": "libero"}
@@ -64,10 +65,14 @@ def test_a_scorecard_that_lacks_a_claim_is_named():
 
 
 def test_the_file_holds_what_was_joined(tmp_path: Path):
-    folders = {name: tmp_path / name for name in ("first", "libero")}
+    folders = {name: StudyFolder(tmp_path / name) for name in ("first", "libero")}
     for name, folder in folders.items():
-        folder.mkdir()
-        card(name).to_csv(folder / "scorecard.csv", index=False)
-    write_joined(folders, SUITES, tmp_path / "whole" / "scorecard.csv")
-    rows = read_scorecard(tmp_path / "whole").set_index("id")
+        folder.write_stage("scorecard", {"scorecard.csv": csv_bytes(card(name), 8)})
+    whole = StudyFolder(tmp_path / "whole")
+    write_joined(folders, SUITES, whole)
+    rows = read_scorecard(whole).set_index("id")
     assert (rows.loc[STALE, "note"], rows.loc[STEPS, "note"]) == ("first", "libero")
+    made_from = whole.manifest_of("scorecard").inputs
+    assert made_from == {
+        f"{name}/scorecard": folder.manifest_of("scorecard").digest() for name, folder in folders.items()
+    }

@@ -12,6 +12,7 @@ from gipo.analysis.claims import NOT_REPRODUCED, NOT_TESTED, PARTLY, REPRODUCED
 from gipo.analysis.collect import Tables, collect
 from gipo.analysis.measures import StepsToSame, _steps_ratio
 from gipo.analysis.results import Results
+from gipo.stages import StudyFolder
 
 LIBERO = [one for one in claims.load() if one.section.startswith(("Figure 3", "AcceRL", "Article: LIBERO"))]
 NOTHING = pd.DataFrame()
@@ -19,8 +20,8 @@ NOTHING = pd.DataFrame()
 
 def score(root: Path, **grid: object) -> pd.DataFrame:
     study: Study = write_libero_study(root / "study", **grid)  # type: ignore[arg-type]
-    collect(study.runs, study.baselines, root / "tables")
-    results = Results(Tables.read(root / "tables"), NOTHING, NOTHING, resamples=200)
+    collect(study.runs, study.baselines, StudyFolder(root))
+    results = Results(Tables.read(StudyFolder(root)), NOTHING, NOTHING, resamples=200)
     return claims.scorecard(results, [one for one in claims.load() if one.measure.name not in EXACT]).set_index("id")
 
 

@@ -11,6 +11,7 @@ from factories import make_spec, write_baseline, write_run
 from gipo.analysis import methods
 from gipo.analysis.collect import Tables, collect
 from gipo.errors import GipoError
+from gipo.stages import StudyFolder
 
 
 def runs(**specs: dict) -> pd.DataFrame:
@@ -90,7 +91,7 @@ def test_tables_have_names_where_their_files_have_labels(tmp_path: Path):
     run = write_run(tmp_path / "runs", method="gipo-01-1")
     spec = json.loads((run / "spec.json").read_text())
     assert spec["objective"]["parameters"] == {"sigma_pos": 1.0, "sigma_neg": 1.0}
-    collect([run], [write_baseline(tmp_path / "baselines", "door-open-v3")], tmp_path / "tables")
-    tables = Tables.read(tmp_path / "tables")
+    collect([run], [write_baseline(tmp_path / "baselines", "door-open-v3")], StudyFolder(tmp_path))
+    tables = Tables.read(StudyFolder(tmp_path))
     for table in (tables.runs, tables.metrics, tables.evaluations):
         assert set(table["method"]) == {"gipo-01-1: gipo-1-1"}

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,19 +8,21 @@ import pytest
 from gipo import figures, gridworld
 from gipo.errors import GipoError
 from gipo.figures import fig4, style
+from gipo.stages import StudyFolder, csv_bytes
+from scales import put
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sources(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """``results/<scale>`` with a gridworld study of 12 random pairs."""
-    folder = tmp_path_factory.mktemp("results")
-    gridworld.write(folder / "gridworld", pairs=12, seed=0)
+    folder = StudyFolder(tmp_path_factory.mktemp("results"))
+    gridworld.write(folder, pairs=12, seed=0)
     return folder
 
 
-def test_table_holds_what_the_study_wrote(sources: Path) -> None:
+def test_table_holds_what_the_study_wrote(sources: StudyFolder) -> None:
     table = fig4.table(sources)
-    study = pd.read_csv(sources / "gridworld" / "case_study.csv")
+    study = pd.read_csv(sources.path / "gridworld" / "case_study.csv")
     shown = table[table["panel"] == "case_study"]
     assert len(shown) == (study["pareto"] | study["default"]).sum()
     assert (table["panel"] == "policies").sum() == 16
@@ -28,7 +31,7 @@ def test_table_holds_what_the_study_wrote(sources: Path) -> None:
     np.testing.assert_allclose(claims["share"].astype(float), claims["holds"].astype(float) / 12, rtol=1e-6)
 
 
-def test_every_case_shows_every_method_at_its_default(sources: Path) -> None:
+def test_every_case_shows_every_method_at_its_default(sources: StudyFolder) -> None:
     style.apply()
     figure = fig4.draw(fig4.table(sources))
     panels = {ax.get_title(loc="left"): ax for ax in figure.axes}
@@ -40,14 +43,14 @@ def test_every_case_shows_every_method_at_its_default(sources: Path) -> None:
     assert ppo.get_xdata() == [0]
 
 
-def test_caption_carries_n_and_interval(sources: Path) -> None:
+def test_caption_carries_n_and_interval(sources: StudyFolder) -> None:
     caption = fig4.caption(fig4.table(sources))
     assert "n = 12 random pairs" in caption
     assert "95 % Wilson" in caption
 
 
 @pytest.mark.slow
-def test_same_bytes_on_every_run(sources: Path, tmp_path: Path) -> None:
+def test_same_bytes_on_every_run(sources: StudyFolder, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         figures.build("fig4", sources, tmp_path / folder)
     for suffix in ("csv", "svg", "png"):
@@ -55,12 +58,11 @@ def test_same_bytes_on_every_run(sources: Path, tmp_path: Path) -> None:
         assert one.read_bytes() == two.read_bytes()
 
 
-def test_a_missing_study_and_a_missing_column_are_named(sources: Path, tmp_path: Path) -> None:
-    with pytest.raises(GipoError, match=r"policies\.csv"):
-        fig4.table(tmp_path)
-    (tmp_path / "gridworld").mkdir()
-    for path in (sources / "gridworld").iterdir():
-        table = pd.read_csv(path).drop(columns="variance", errors="ignore")
-        table.to_csv(tmp_path / "gridworld" / path.name, index=False)
+def test_a_missing_study_and_a_missing_column_are_named(sources: StudyFolder, tmp_path: Path) -> None:
+    with pytest.raises(GipoError, match=r"policies\.csv is missing"):
+        fig4.table(StudyFolder(tmp_path))
+    older = StudyFolder(shutil.copytree(sources.path, tmp_path / "older"))
+    table = older.read_csv("gridworld/case_study.csv").drop(columns="variance")
+    put(older, "gridworld/case_study.csv", csv_bytes(table, 8))
     with pytest.raises(GipoError, match=r"case_study\.csv: column 'variance' is missing"):
-        fig4.table(tmp_path)
+        fig4.table(older)

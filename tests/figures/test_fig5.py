@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,11 +8,12 @@ from factories import LIFETIMES
 from gipo.analysis.collect import Tables
 from gipo.errors import GipoError
 from gipo.figures import fig5, style
+from gipo.stages import StudyFolder
 from pictures import overhang
 
 
 @pytest.fixture(scope="module")
-def table(results: Path) -> pd.DataFrame:
+def table(results: StudyFolder) -> pd.DataFrame:
     return fig5.table(results, resamples=20)
 
 
@@ -22,8 +22,8 @@ def one(table: pd.DataFrame, statistic: str, regime: str, method: str = "all") -
     return table[(table[["statistic", "regime", "method"]] == keys).all(axis=1)]
 
 
-def test_curves_are_means_over_runs_and_stretches(table: pd.DataFrame, results: Path):
-    metrics = Tables.read(results / "tables").metrics  # 100 logged points of 5000 updates, so two a stretch
+def test_curves_are_means_over_runs_and_stretches(table: pd.DataFrame, results: StudyFolder):
+    metrics = Tables.read(results).metrics  # 100 logged points of 5000 updates, so two a stretch
     metrics["stretch"] = (metrics["update"] - 1) // 100
     stale = metrics[metrics["regime"] == "stale"]
     d95 = one(table, "d95", "stale", "sapo")
@@ -54,7 +54,7 @@ def test_the_interval_surrounds_the_mean_of_all_tasks(table: pd.DataFrame):
     assert set(rows["tasks"]) == {2}
 
 
-def test_a_method_that_lacks_a_seed_is_named(results_of: Callable[..., Path]):
+def test_a_method_that_lacks_a_seed_is_named(results_of: Callable[..., StudyFolder]):
     sources = results_of(tasks=["door-open-v3"], methods=["sapo", "gipo-1-1"], seeds=2, drop="stale/sapo/seed1")
     with pytest.raises(GipoError, match="'stale': expected the same seeds and points of every method, got sapo 1, gi"):
         fig5.table(sources, resamples=20)
@@ -72,7 +72,7 @@ def test_caption_carries_n_interval_and_sources(table: pd.DataFrame):
         assert part in caption
 
 
-def test_one_seed_of_one_regime_draws(results_of: Callable[..., Path]):
+def test_one_seed_of_one_regime_draws(results_of: Callable[..., StudyFolder]):
     style.apply()
     sources = results_of(tasks=["push-v3"], regimes=["stale"], methods=["ppo-clip"], seeds=1)
     table = fig5.table(sources, resamples=20)

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,13 +6,14 @@ import pytest
 
 from gipo.analysis.collect import Tables
 from gipo.figures import fig6, style
+from gipo.stages import StudyFolder
 from pictures import overhang
 
 SHARES = ("dead", "suppressed", "near_zero", "near_zero_old")
 
 
 @pytest.fixture(scope="module")
-def table(results: Path) -> pd.DataFrame:
+def table(results: StudyFolder) -> pd.DataFrame:
     return fig6.table(results, resamples=20)
 
 
@@ -21,8 +21,8 @@ def windows(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["panel"] == "window"].set_index(["statistic", "method"])
 
 
-def test_windowed_shares_are_those_of_the_last_fifth_of_door_open_stale(table: pd.DataFrame, results: Path):
-    metrics = Tables.read(results / "tables").metrics
+def test_windowed_shares_are_those_of_the_last_fifth_of_door_open_stale(table: pd.DataFrame, results: StudyFolder):
+    metrics = Tables.read(results).metrics
     runs = metrics[(metrics["task"] == "door-open-v3") & (metrics["regime"] == "stale")]
     late = runs[runs["env_steps"] >= 0.8 * runs.groupby("run_id")["env_steps"].transform("max")]
     expected = late.groupby(["method", "seed"])[list(SHARES)].mean().groupby("method").mean()
@@ -39,8 +39,8 @@ def test_authors_values_stand_at_near_zero_of_old_alone(table: pd.DataFrame):
     assert paper.to_dict() == {("near_zero_old", method): value for method, value in expected.items()}
 
 
-def test_curves_are_means_over_stretches(table: pd.DataFrame, results: Path):
-    metrics = Tables.read(results / "tables").metrics
+def test_curves_are_means_over_stretches(table: pd.DataFrame, results: StudyFolder):
+    metrics = Tables.read(results).metrics
     metrics = metrics[(metrics["task"] == "door-open-v3") & (metrics["regime"] == "stale")]
     sapo = metrics[metrics["method"] == "sapo"]  # 100 logged points of 5000 updates, so two a stretch
     rows = table[(table["panel"] == "curve") & (table["method"] == "sapo") & (table["statistic"] == "near_zero")]
@@ -48,13 +48,13 @@ def test_curves_are_means_over_stretches(table: pd.DataFrame, results: Path):
     np.testing.assert_allclose(rows["progress"], np.arange(75, 5000, 100) / 5000)
 
 
-def test_zero_and_the_largest_share_are_on_the_axis(results_of: Callable[..., Path]):
+def test_zero_and_the_largest_share_are_on_the_axis(results_of: Callable[..., StudyFolder]):
     sources = results_of(tasks=["door-open-v3"], regimes=["stale"], methods=["ppo-clip", "gipo-1-1"], seeds=2)
-    tables = Tables.read(sources / "tables")
+    tables = Tables.read(sources)
     ppo = tables.metrics["method"] == "ppo-clip"
     for name in ("dead", "suppressed", "near_zero", "near_zero_old"):
         tables.metrics[name] = np.where(ppo, 0.5, 0.0)
-    tables.write(sources / "tables")
+    tables.write(sources, "tables", {})
     table = fig6.table(sources, resamples=20)
     assert windows(table).loc[("dead", "gipo-1-1"), ["value", "low", "high"]].tolist() == [0, 0, 0]
     figure = fig6.draw(table)
@@ -67,7 +67,7 @@ def test_zero_and_the_largest_share_are_on_the_axis(results_of: Callable[..., Pa
         assert half > small > zero
 
 
-def test_without_door_open_and_stale_the_first_task_and_regime_stand_in(results_of: Callable[..., Path]):
+def test_without_door_open_and_stale_the_first_task_and_regime_stand_in(results_of: Callable[..., StudyFolder]):
     style.apply()
     sources = results_of(tasks=["push-v3", "reach-v3"], regimes=["fresh"], methods=["ppo-clip", "gipo-1-1"], seeds=1)
     table = fig6.table(sources, resamples=20)

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,11 +7,12 @@ from scipy.stats import t
 
 from gipo.analysis.collect import Tables
 from gipo.figures import fig8, style
+from gipo.stages import StudyFolder
 from pictures import overhang
 
 
 @pytest.fixture(scope="module")
-def table(results: Path) -> pd.DataFrame:
+def table(results: StudyFolder) -> pd.DataFrame:
     return fig8.table(results, resamples=20)
 
 
@@ -20,19 +20,21 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["panel"] == "correlation"].set_index("regime")
 
 
-def with_lags(sources: Path, gaps: dict[tuple[str, str], float], tails: dict[tuple[str, str], float]) -> Path:
+def with_lags(
+    sources: StudyFolder, gaps: dict[tuple[str, str], float], tails: dict[tuple[str, str], float]
+) -> StudyFolder:
     """Give every (regime, method) a mean gap in updates and a D0.95; seeds lie evenly around both."""
-    tables = Tables.read(sources / "tables")
+    tables = Tables.read(sources)
     keys = list(zip(tables.metrics["regime"], tables.metrics["method"], strict=True))
     seeds = tables.metrics["seed"] - tables.metrics["seed"].mean()
     tables.metrics["gap_mean"] = [gaps[key] for key in keys] + seeds
     tables.metrics["d95"] = [tails[key] for key in keys] + 0.01 * seeds
-    tables.write(sources / "tables")
+    tables.write(sources, "tables", {})
     return sources
 
 
-def test_points_are_the_windowed_values_of_runs_and_their_means(table: pd.DataFrame, results: Path):
-    metrics = Tables.read(results / "tables").metrics
+def test_points_are_the_windowed_values_of_runs_and_their_means(table: pd.DataFrame, results: StudyFolder):
+    metrics = Tables.read(results).metrics
     door = metrics[metrics["task"] == "door-open-v3"]
     late = door[door["env_steps"] >= 0.8 * door.groupby("run_id")["env_steps"].transform("max")]
     key = ["regime", "method"]
@@ -45,7 +47,7 @@ def test_points_are_the_windowed_values_of_runs_and_their_means(table: pd.DataFr
     assert len(means) == 2 * 4
 
 
-def test_r_and_p_are_those_of_the_configurations(results_of: Callable[..., Path]):
+def test_r_and_p_are_those_of_the_configurations(results_of: Callable[..., StudyFolder]):
     cells = [(regime, method) for regime in ("fresh", "stale") for method in ("no-clip", "sapo", "gipo-1-1")]
     x, y = [200, 300, 500, 1500, 2000, 2600], [0.1, 0.4, 0.2, 1.0, 2.5, 0.9]
     sources = results_of(tasks=["door-open-v3"], methods=["no-clip", "sapo", "gipo-1-1"], seeds=3)
@@ -79,7 +81,7 @@ def test_the_picture_says_r_beside_the_authors(table: pd.DataFrame):
     assert "paper: r = 0.793, p = 0.002" in words
 
 
-def test_without_door_open_and_with_one_regime_it_draws_and_quotes_nothing(results_of: Callable[..., Path]):
+def test_without_door_open_and_with_one_regime_it_draws_and_quotes_nothing(results_of: Callable[..., StudyFolder]):
     style.apply()
     sources = results_of(tasks=["push-v3"], regimes=["fresh"], methods=["ppo-clip", "sapo", "gipo-1-1"], seeds=1)
     table = fig8.table(sources, resamples=20)

@@ -1,7 +1,6 @@
 """Sigma sensitivity, and the model's choice of sigma beside it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,14 +10,15 @@ from gipo import theory
 from gipo.analysis.collect import Tables
 from gipo.errors import GipoError
 from gipo.figures import fig9, style
+from gipo.stages import StudyFolder
 from pictures import overhang
 
 MANY = ("no-clip", "ppo-clip", "sapo", "gipo-0.25-0.25", "gipo-4-4", "gipo-2-1", "gipo-1-2")
 
 
-def test_the_table_has_windowed_means_and_the_sigmas_of_every_configuration(results: Path):
+def test_the_table_has_windowed_means_and_the_sigmas_of_every_configuration(results: StudyFolder):
     table = fig9.table(results, resamples=50).set_index(["statistic", "regime", "method"]).sort_index()
-    tables = Tables.read(results / "sweeps" / "sigma")
+    tables = Tables.read(results, "sweeps/sigma")
     run = ["regime", "method", "seed"]
     for statistic, logged in (("d95", tables.metrics), ("score", tables.evaluations)):
         late = logged[logged["env_steps"] >= 0.8 * logged.groupby(run)["env_steps"].transform("max")]
@@ -34,7 +34,7 @@ def test_the_table_has_windowed_means_and_the_sigmas_of_every_configuration(resu
     }
 
 
-def test_the_model_uses_d95_of_gipo_1_1_and_the_batch(results: Path):
+def test_the_model_uses_d95_of_gipo_1_1_and_the_batch(results: StudyFolder):
     table = fig9.table(results, resamples=50).set_index(["statistic", "regime", "method"])
     for regime in ("fresh", "stale"):
         row = table.loc["best_sigma", regime, "gipo-1-1"]
@@ -52,7 +52,7 @@ def test_the_best_measured_sigma_is_that_of_the_highest_symmetric_score():
     assert fig9.best_measured(rows[rows["value"].isna()]).empty
 
 
-def test_the_caption_tells_honestly_what_the_model_says(results: Path):
+def test_the_caption_tells_honestly_what_the_model_says(results: StudyFolder):
     table = fig9.table(results, resamples=50)
     words = fig9.caption(table)
     for part in ("handle-press-v3, 1 task x 2 seeds", "ours and not the paper's [R]", "N = 256 samples", "95 %, perc"):
@@ -72,7 +72,7 @@ def test_the_caption_tells_honestly_what_the_model_says(results: Path):
     ],
     ids=["one seed", "many methods on another task"],
 )
-def test_any_sweep_can_be_drawn(task: str, grid: dict, sweep_of: Callable[..., Path]):
+def test_any_sweep_can_be_drawn(task: str, grid: dict, sweep_of: Callable[..., StudyFolder]):
     style.apply()
     table = fig9.table(sweep_of("sigma", **grid), resamples=20)
     assert overhang(fig9.draw(table)) < 0.01
@@ -80,6 +80,6 @@ def test_any_sweep_can_be_drawn(task: str, grid: dict, sweep_of: Callable[..., P
     assert fig9.caption(table)
 
 
-def test_a_sweep_without_gipo_is_an_error(sweep_of: Callable[..., Path]):
+def test_a_sweep_without_gipo_is_an_error(sweep_of: Callable[..., StudyFolder]):
     with pytest.raises(GipoError, match="no GIPO run"):
         fig9.table(sweep_of("sigma", methods=["sapo"], seeds=1), resamples=20)

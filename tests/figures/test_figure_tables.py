@@ -1,7 +1,6 @@
 """The numbers behind the figures, against plain pandas."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from factories import EXPERT_RETURN, RANDOM_RETURN
 from gipo.analysis.collect import Tables
 from gipo.errors import GipoError
 from gipo.figures import fig2, iqm, table1
+from gipo.stages import StudyFolder
 
 
 def final(table: pd.DataFrame, column: str) -> pd.Series:
@@ -21,10 +21,10 @@ def final(table: pd.DataFrame, column: str) -> pd.Series:
     return late.groupby([*run, "update"])[column].mean().groupby(run).mean()
 
 
-def test_fig2_has_the_mean_over_seeds_at_every_evaluation(results: Path):
+def test_fig2_has_the_mean_over_seeds_at_every_evaluation(results: StudyFolder):
     table = fig2.table(results, resamples=20)
     cell = ["task", "regime", "method", "update"]
-    evaluations = Tables.read(results / "tables").evaluations
+    evaluations = Tables.read(results).evaluations
     expected = evaluations.groupby([*cell, "seed"])["return"].mean().groupby(cell).mean()
     pd.testing.assert_series_equal(table.set_index(cell)["mean_return"].sort_index(), expected, check_names=False)
     assert (table["low"] <= table["mean_return"]).all()
@@ -33,9 +33,9 @@ def test_fig2_has_the_mean_over_seeds_at_every_evaluation(results: Path):
     np.testing.assert_allclose(table["expert"], EXPERT_RETURN)
 
 
-def test_table1_averages_runs_then_tasks_and_spreads_over_tasks(results: Path):
+def test_table1_averages_runs_then_tasks_and_spreads_over_tasks(results: StudyFolder):
     table = table1.table(results, resamples=50).set_index(["statistic", "regime", "method"])
-    metrics = Tables.read(results / "tables").metrics
+    metrics = Tables.read(results).metrics
     for statistic in ("old_frac", "gap_mean", "d95"):
         by_task = final(metrics, statistic).groupby(["regime", "task"]).mean()
         for regime in ("fresh", "stale"):
@@ -48,15 +48,15 @@ def test_table1_averages_runs_then_tasks_and_spreads_over_tasks(results: Path):
     assert share == pytest.approx(table.loc["gap_mean", "stale", "all"]["value"] / 5000)
 
 
-def test_table1_wants_the_same_seeds_for_every_method(results_of: Callable[..., Path]):
+def test_table1_wants_the_same_seeds_for_every_method(results_of: Callable[..., StudyFolder]):
     results = results_of(tasks=["door-open-v3"], methods=["sapo", "gipo-1-1"], seeds=2, drop="sapo/seed1")
     with pytest.raises(GipoError, match="same number of seeds for every method, got sapo 1, gipo-1-1 2"):
         table1.table(results, resamples=20)
 
 
-def test_iqm_panels_hold_the_estimates_of_the_windowed_scores(results: Path):
+def test_iqm_panels_hold_the_estimates_of_the_windowed_scores(results: StudyFolder):
     table = iqm.table(results, resamples=20).set_index(["panel", "regime", "method"]).sort_index()
-    scores = final(Tables.read(results / "tables").evaluations, "score")
+    scores = final(Tables.read(results).evaluations, "score")
     for regime in ("fresh", "stale"):
         for method in ("ppo-clip", "gipo-1-1"):
             values = scores[regime, method].to_numpy()
@@ -69,7 +69,7 @@ def test_iqm_panels_hold_the_estimates_of_the_windowed_scores(results: Path):
             assert table.loc["efficiency", regime, method]["x"].is_monotonic_increasing
 
 
-def test_every_other_method_is_compared_with_the_named_gipo(results_of: Callable[..., Path]):
+def test_every_other_method_is_compared_with_the_named_gipo(results_of: Callable[..., StudyFolder]):
     methods = ["sapo", "gipo-0.5-0.5", "gipo-1-1"]
     rows = iqm.table(results_of(methods=methods, regimes=["stale"], seeds=2), resamples=20)
     improvement = rows[rows["panel"] == "improvement"]
@@ -77,13 +77,15 @@ def test_every_other_method_is_compared_with_the_named_gipo(results_of: Callable
     assert set(improvement["method"]) == {"gipo-1-1"}
 
 
-def test_without_the_named_gipo_the_first_in_order_stands_for_it(results_of: Callable[..., Path]):
+def test_without_the_named_gipo_the_first_in_order_stands_for_it(results_of: Callable[..., StudyFolder]):
     methods = ["gipo-2-2", "sapo", "gipo-0.5-0.5"]
     rows = iqm.table(results_of(methods=methods, regimes=["stale"], seeds=2), resamples=20)
     assert set(rows.loc[rows["panel"] == "improvement", "method"]) == {"gipo-0.5-0.5"}
 
 
-def test_estimates_of_a_method_do_not_depend_on_the_others(results: Path, results_of: Callable[..., Path]):
+def test_estimates_of_a_method_do_not_depend_on_the_others(
+    results: StudyFolder, results_of: Callable[..., StudyFolder]
+):
     fewer = results_of(methods=["gipo-1-1"])
     columns = ["value", "low", "high"]
     for module, keys in ((fig2, {}), (table1, {"statistic": "d95"}), (iqm, {"panel": "iqm"})):

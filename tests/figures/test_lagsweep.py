@@ -1,7 +1,6 @@
 """Results against the replay lifetime."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ from scipy.stats import trim_mean
 
 from gipo.analysis.collect import Tables
 from gipo.figures import lagsweep, style
+from gipo.stages import StudyFolder
 from pictures import overhang
 
 
@@ -20,9 +20,9 @@ def windowed(table: pd.DataFrame, column: str) -> pd.Series:
     return late.groupby([*run, "update"])[column].mean().groupby(run).mean()
 
 
-def test_the_table_has_windowed_values_by_lifetime(results: Path):
+def test_the_table_has_windowed_values_by_lifetime(results: StudyFolder):
     table = lagsweep.table(results, resamples=50)
-    tables = Tables.read(results / "sweeps" / "lag")
+    tables = Tables.read(results, "sweeps/lag")
     cells = table.set_index(["statistic", "regime", "method"])
     assert list(table["lifetime"].unique()) == [0.02, 0.2, 0.874]
     score = windowed(tables.evaluations, "score")
@@ -38,7 +38,7 @@ def test_the_table_has_windowed_values_by_lifetime(results: Path):
     assert (old[0.2] > 0).all()
 
 
-def test_the_caption_says_what_was_kept_equal(results: Path):
+def test_the_caption_says_what_was_kept_equal(results: StudyFolder):
     words = lagsweep.caption(lagsweep.table(results, resamples=50))
     for part in (
         *("1 task x 2 seeds per method and lifetime", "237,312 to 237,326 env steps and 5,000 updates"),
@@ -57,7 +57,9 @@ def test_the_caption_says_what_was_kept_equal(results: Path):
     ],
     ids=["four lifetimes", "all below K, one seed", "one lifetime"],
 )
-def test_any_sweep_can_be_drawn(regimes: list[str], methods: list[str], seeds: int, sweep_of: Callable[..., Path]):
+def test_any_sweep_can_be_drawn(
+    regimes: list[str], methods: list[str], seeds: int, sweep_of: Callable[..., StudyFolder]
+):
     style.apply()
     grid = {"tasks": ["door-open-v3"], "regimes": regimes, "methods": methods, "seeds": seeds}
     table = lagsweep.table(sweep_of("lag", **grid), resamples=20)

@@ -9,17 +9,19 @@ from factories import LIBERO_METHODS, SUITES, write_libero_study
 from gipo import figures
 from gipo.analysis.collect import collect
 from gipo.figures import fig3, fig5, iqm, style, success
+from gipo.stages import StudyFolder
 from pictures import overhang
 
 
-def write(root: Path, **grid: object) -> Path:
+def write(root: Path, **grid: object) -> StudyFolder:
     study = write_libero_study(root / "study", **grid)  # type: ignore[arg-type]
-    collect(study.runs, study.baselines, root / "results" / "tables")
-    return root / "results"
+    results = StudyFolder(root / "results")
+    collect(study.runs, study.baselines, results)
+    return results
 
 
 @pytest.fixture(scope="module")
-def libero(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def libero(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """4 suites x 2 regimes x 3 methods x 3 seeds; PPO-Clip learns at half the pace."""
     return write(tmp_path_factory.mktemp("libero"), pace={"ppo-clip": 0.5})
 
@@ -41,7 +43,7 @@ def test_the_rule_says_which_figures_a_study_has():
     assert set(figures.of_study("metaworld", ["lag"])) - set(plain) == {"lagsweep"}
 
 
-def test_figure_3_has_24_curves_of_success_rates(libero: Path):
+def test_figure_3_has_24_curves_of_success_rates(libero: StudyFolder):
     table = fig3.table(libero, resamples=20)
     curves = table.groupby(["task", "regime", "method"])
     assert len(curves) == 4 * 2 * 3
@@ -56,7 +58,7 @@ def test_figure_3_has_24_curves_of_success_rates(libero: Path):
     assert sum(len(ax.get_lines()) for ax in axes) == 2 * 24
 
 
-def test_the_published_rates_stand_beside_the_measured_ones(libero: Path):
+def test_the_published_rates_stand_beside_the_measured_ones(libero: StudyFolder):
     table = success.table(libero, resamples=20)
     rows = table.set_index(["kind", "method", "regime", "task"])["value"]
     assert rows["published", "AcceRL + GIPO", "", "libero_object"] == 1.0
@@ -69,7 +71,7 @@ def test_the_published_rates_stand_beside_the_measured_ones(libero: Path):
     assert "3 seeds" in success.caption(table)
 
 
-def test_scores_are_success_rates_without_the_papers_marks(libero: Path):
+def test_scores_are_success_rates_without_the_papers_marks(libero: StudyFolder):
     table = iqm.table(libero, resamples=20)
     assert set(table["suite"]) == {"libero"}
     assert iqm.caption(table).startswith("Success rate, 4 tasks x 3 seeds")

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from scipy.stats import rankdata, trim_mean
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import rank_probabilities
 from gipo.figures import ranking, style
+from gipo.stages import StudyFolder
 from pictures import overhang
 
 TEN = (
@@ -71,9 +71,9 @@ def test_probabilities_sum_to_one_both_ways_and_do_not_depend_on_the_order_or_on
         np.testing.assert_array_equal(again[name], [*found[name], 0])
 
 
-def test_the_table_has_windowed_iqms_best_first_and_a_probability_for_every_rank(results: Path):
+def test_the_table_has_windowed_iqms_best_first_and_a_probability_for_every_rank(results: StudyFolder):
     table = ranking.table(results, resamples=50)
-    evaluations = Tables.read(results / "sweeps" / "ranking").evaluations
+    evaluations = Tables.read(results, "sweeps/ranking").evaluations
     late = evaluations[evaluations["env_steps"] >= 0.8 * evaluations["env_steps"].max()]
     scores = late.groupby(["method", "seed", "update"])["score"].mean().groupby(["method", "seed"]).mean()
     expected = scores.groupby("method").agg(trim_mean, 0.25).sort_values(ascending=False)
@@ -87,7 +87,7 @@ def test_the_table_has_windowed_iqms_best_first_and_a_probability_for_every_rank
 
 
 @pytest.mark.slow
-def test_ten_configurations_on_three_tasks(sweep_of: Callable[..., Path]):
+def test_ten_configurations_on_three_tasks(sweep_of: Callable[..., StudyFolder]):
     style.apply()
     tasks = ["door-open-v3", "handle-press-v3", "push-v3"]
     table = ranking.table(sweep_of("ranking", tasks=tasks, regimes=["stale"], methods=TEN, seeds=2), resamples=50)
@@ -104,7 +104,7 @@ def test_ten_configurations_on_three_tasks(sweep_of: Callable[..., Path]):
     assert overhang(ranking.draw(table)) < 0.01
 
 
-def test_a_single_seed_has_no_probabilities(sweep_of: Callable[..., Path]):
+def test_a_single_seed_has_no_probabilities(sweep_of: Callable[..., StudyFolder]):
     style.apply()
     grid = {"tasks": ["door-open-v3"], "regimes": ["stale"], "methods": ["ppo-clip", "gipo-1-1"], "seeds": 1}
     table = ranking.table(sweep_of("ranking", **grid), resamples=50)

@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 from gipo.analysis.claims import COLUMNS, NOT_TESTED, VERDICTS
 from gipo.errors import GipoError
 from gipo.figures import build, scorecard
+from gipo.stages import StudyFolder, csv_bytes
 
 
 def rows(*changes: dict[str, object]) -> pd.DataFrame:
@@ -24,11 +25,17 @@ def untested() -> dict[str, object]:
     return {"verdict": NOT_TESTED, "measured": np.nan, "low": np.nan, "high": np.nan, "n": None, "unit": ""}
 
 
+def written(scorecard: pd.DataFrame, root: Path) -> StudyFolder:
+    """A study with that scorecard."""
+    folder = StudyFolder(root)
+    folder.write_stage("scorecard", {"scorecard.csv": csv_bytes(scorecard, 8)})
+    return folder
+
+
 @pytest.fixture
-def sources(tmp_path: Path) -> Path:
+def sources(tmp_path: Path) -> StudyFolder:
     changes = [{"verdict": verdict, "section": f"Figure {i}"} for i, verdict in enumerate(VERDICTS[:3])]
-    rows(*changes, untested()).to_csv(tmp_path / "scorecard.csv", index=False)
-    return tmp_path
+    return written(rows(*changes, untested()), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +69,7 @@ def test_what_was_not_tested_has_no_number() -> None:
     assert scorecard.measured_words(row) == ""
 
 
-def test_picture_has_a_row_and_the_word_for_each_verdict_and_counts_the_rest(sources: Path) -> None:
+def test_picture_has_a_row_and_the_word_for_each_verdict_and_counts_the_rest(sources: StudyFolder) -> None:
     [ax] = scorecard.draw(scorecard.table(sources)).axes
     texts = [text.get_text() for text in ax.texts]
     assert texts[0] == "1 reproduced · 1 partly · 1 not reproduced"
@@ -100,31 +107,31 @@ def test_a_study_in_which_nothing_was_tested_draws() -> None:
     assert ax.texts[0].get_text() == "0 reproduced · 0 partly · 0 not reproduced"
 
 
-def test_build_writes_picture_and_data_the_same_twice(sources: Path, tmp_path: Path) -> None:
+def test_build_writes_picture_and_data_the_same_twice(sources: StudyFolder, tmp_path: Path) -> None:
     for out in ("one", "two"):
         build("scorecard", sources, tmp_path / out)
     for suffix in ("svg", "png", "csv"):
         one, two = ((tmp_path / out / f"scorecard.{suffix}").read_bytes() for out in ("one", "two"))
         assert one == two
     read = pd.read_csv(tmp_path / "one" / "scorecard.csv")
-    pd.testing.assert_frame_equal(read, pd.read_csv(sources / "scorecard.csv"))
+    pd.testing.assert_frame_equal(read, sources.read_csv("scorecard.csv"))
 
 
-def test_caption_says_how_to_read_it(sources: Path) -> None:
+def test_caption_says_how_to_read_it(sources: StudyFolder) -> None:
     caption = scorecard.caption(scorecard.table(sources))
     assert caption.startswith("1 reproduced · 1 partly · 1 not reproduced · 1 not tested at this scale.")
     assert "before any number existed" in caption
 
 
 def test_unknown_verdict(tmp_path: Path) -> None:
-    rows({"verdict": "maybe"}).to_csv(tmp_path / "scorecard.csv", index=False)
+    sources = written(rows({"verdict": "maybe"}), tmp_path)
     with pytest.raises(GipoError, match=r"scorecard\.csv: verdict 'maybe', expected one of reproduced"):
-        scorecard.table(tmp_path)
+        scorecard.table(sources)
 
 
 def test_missing_file_and_column(tmp_path: Path) -> None:
-    with pytest.raises(GipoError, match=r"cannot read .*scorecard\.csv"):
-        scorecard.table(tmp_path)
-    rows({}).drop(columns="rule").to_csv(tmp_path / "scorecard.csv", index=False)
+    with pytest.raises(GipoError, match=r"scorecard\.csv is missing"):
+        scorecard.table(StudyFolder(tmp_path))
+    sources = written(rows({}).drop(columns="rule"), tmp_path)
     with pytest.raises(GipoError, match="column 'rule' is missing"):
-        scorecard.table(tmp_path)
+        scorecard.table(sources)

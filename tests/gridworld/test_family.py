@@ -8,6 +8,7 @@ import pytest
 from gipo import gridworld
 from gipo.errors import GipoError
 from gipo.gridworld import case_study, family
+from gipo.stages import StudyFolder
 from gipo.theory import kl
 
 
@@ -68,17 +69,18 @@ def test_shares_carry_wilson_intervals() -> None:
 
 def test_write_is_complete_and_repeatable(tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        gridworld.write(tmp_path / folder, pairs=5, seed=7)
-    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+        gridworld.write(StudyFolder(tmp_path / folder), pairs=5, seed=7)
+    files = sorted(path.name for path in (tmp_path / "one" / "gridworld").iterdir())
     assert files == ["case_study.csv", "family.csv", "family_claims.csv", "policies.csv"]
     for name in files:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    members = pd.read_csv(tmp_path / "one" / "family.csv")
+        one, two = (tmp_path / folder / "gridworld" / name for folder in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+    members = StudyFolder(tmp_path / "one").read_csv("gridworld/family.csv")
     assert len(members) == 5
     assert set(family.CLAIMS) < set(members.columns)
 
 
 def test_an_empty_family_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GipoError, match="pairs = 0"):
-        gridworld.write(tmp_path, pairs=0, seed=0)
+        gridworld.write(StudyFolder(tmp_path), pairs=0, seed=0)
     assert not list(tmp_path.iterdir())

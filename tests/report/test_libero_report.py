@@ -5,25 +5,22 @@ from pathlib import Path
 import pytest
 
 from factories import write_libero_study
-from gipo import figures, gridworld
+from gipo import figures
 from gipo.analysis.claims import write_scorecard
-from gipo.analysis.collect import collect
 from gipo.report import Part, assemble
-from gipo.trust_weights import trust_weights
+from scales import write_scale
 
 pytestmark = pytest.mark.slow  # builds every figure once
 
 
 def report(root: Path, **study: object) -> str:
     runs = write_libero_study(root / "study", **study)  # type: ignore[arg-type]
-    collect(runs.runs, runs.baselines, root / "tables")
-    trust_weights().to_csv(root / "weights.csv", index=False)
-    gridworld.write(root / "gridworld", pairs=10, seed=0)
-    write_scorecard(root, root / "scorecard.csv", resamples=20)
+    folder = write_scale(runs, root, sweeps=False)
+    write_scorecard(folder, resamples=20)
     for name in figures.of_study("libero", ()):
-        figures.build(name, root, root / "figures", resamples=20)
-    part = Part("some-libero", "A LIBERO study", "libero", root, figures.of_study("libero", ()), [])
-    assemble("A LIBERO study", [part], "snakemake {target}", root / "report.html")
+        figures.build(name, folder, resamples=20)
+    part = Part("some-libero", "A LIBERO study", "libero", folder, figures.of_study("libero", ()), [])
+    assemble("A LIBERO study", [part], "snakemake {target}", folder)
     return " ".join((root / "report.html").read_text(encoding="utf-8").split())
 
 

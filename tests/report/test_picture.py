@@ -1,43 +1,44 @@
 """The README's picture: small, and drawn from a study's scores and verdicts."""
 
+import io
 import shutil
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
-import pandas as pd
 import pytest
 
 from checkout import ROOT
 from gipo.errors import GipoError
 from gipo.report import picture
+from gipo.stages import StudyFolder
 
-STUDY = ROOT / "reports" / "metaworld-mini"
-
-
-def copied(to: Path) -> Path:
-    (to / "figures").mkdir(parents=True)
-    for name in ("scorecard.csv", "figures/iqm.csv"):
-        shutil.copy2(STUDY / name, to / name)
-    return to
+STUDY = StudyFolder(ROOT / "reports" / "metaworld-mini")
 
 
-def test_it_is_small_and_fits_a_page(tmp_path: Path) -> None:
-    picture.write(STUDY, tmp_path / "picture.png")
-    height, width, _ = matplotlib.image.imread(tmp_path / "picture.png").shape
+@pytest.fixture
+def study(tmp_path: Path) -> StudyFolder:
+    """A copy of a published study, to be edited."""
+    return StudyFolder(shutil.copytree(STUDY.path, tmp_path / "study"))
+
+
+def test_it_is_small_and_fits_a_page(study: StudyFolder) -> None:
+    picture.write(study)
+    height, width, _ = matplotlib.image.imread(io.BytesIO(study.read_bytes("picture.png"))).shape
     assert (width, height) == (900, 400)
+    assert set(study.manifest_of("picture").inputs) == {"figures/iqm", "scorecard"}
 
 
-def test_nothing_touches_its_edge(tmp_path: Path) -> None:
-    picture.write(STUDY, tmp_path / "picture.png")
-    pixels = matplotlib.image.imread(tmp_path / "picture.png")[..., :3]
+def test_nothing_touches_its_edge(study: StudyFolder) -> None:
+    picture.write(study)
+    pixels = matplotlib.image.imread(study.path / "picture.png")[..., :3]
     edges = [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
     assert all(np.all(edge == 1) for edge in edges)
 
 
 def test_bars_are_as_long_as_a_part_has_claims_of_a_verdict() -> None:
-    claims = pd.read_csv(STUDY / "scorecard.csv")
-    scores = pd.read_csv(STUDY / "figures" / "iqm.csv").query("panel == 'iqm'")
+    claims = STUDY.read_csv("scorecard.csv")
+    scores = STUDY.read_csv("figures/iqm.csv").query("panel == 'iqm'")
     _, right = picture.draw(scores, claims).axes
     tested = claims[claims["verdict"] != "not tested at this scale"]
     for bars, verdict in zip(right.containers, ("reproduced", "partly", "not reproduced"), strict=True):
@@ -45,8 +46,7 @@ def test_bars_are_as_long_as_a_part_has_claims_of_a_verdict() -> None:
 
 
 @pytest.mark.parametrize("name", ["scorecard.csv", "figures/iqm.csv"])
-def test_a_missing_source_is_named(tmp_path: Path, name: str) -> None:
-    sources = copied(tmp_path / "study")
-    (sources / name).unlink()
+def test_a_missing_source_is_named(study: StudyFolder, name: str) -> None:
+    (study.path / name).unlink()
     with pytest.raises(GipoError, match=name):
-        picture.write(sources, tmp_path / "picture.png")
+        picture.write(study)

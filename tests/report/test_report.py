@@ -9,10 +9,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from factories import make_spec
 from gipo import figures
 from gipo.analysis.claims import NOT_TESTED
 from gipo.errors import GipoError
 from gipo.report import Part, assemble, details
+from gipo.runs.code import code_of
+from gipo.stages import StudyFolder, csv_bytes
+from scales import put
 
 pytestmark = pytest.mark.slow  # builds every figure once
 
@@ -47,22 +51,22 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def part(root: Path, name: str = "small", title: str = "A small study", suite: str = "metaworld") -> Part:
+def part(folder: StudyFolder, name: str = "small", title: str = "A small study", suite: str = "metaworld") -> Part:
     """A part of the runs in its tables, or of two runs where there are none."""
     sweeps = figures.SWEEPS.values() if suite == "metaworld" else ()
-    tables = [pd.read_parquet(path) for path in root.glob("**/runs.parquet")]
+    tables = [pd.read_parquet(path) for path in folder.path.glob("**/runs.parquet")]
     runs = sorted(pd.concat(tables)["run_id"].unique()) if tables else ["one/run", "another/run"]
-    return Part(name, title, suite, root, figures.of_study(suite, sweeps), runs)
+    return Part(name, title, suite, folder, figures.of_study(suite, sweeps), runs)
 
 
-def write(root: Path, out: Path, title: str = "A small study") -> str:
-    assemble(title, [part(root)], COMMAND, out)
-    return out.read_text(encoding="utf-8")
+def write(folder: StudyFolder, out: Path, title: str = "A small study") -> str:
+    assemble(title, [part(folder)], COMMAND, StudyFolder(out))
+    return (out / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def html(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write(finished, tmp_path_factory.mktemp("report") / "report.html")
+def html(finished: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write(finished, tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +75,8 @@ def page(html: str) -> Page:
 
 
 @pytest.fixture
-def editable(finished: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(finished, tmp_path / "editable")
+def editable(finished: StudyFolder, tmp_path: Path) -> StudyFolder:
+    return StudyFolder(shutil.copytree(finished.path, tmp_path / "editable"))
 
 
 def test_nothing_is_loaded_from_elsewhere(page: Page, html: str) -> None:
@@ -89,10 +93,10 @@ def test_it_stays_small(html: str) -> None:
     assert len(html.encode()) < 2_500_000
 
 
-def test_the_scorecard_comes_first_and_has_every_claim(page: Page, finished: Path) -> None:
+def test_the_scorecard_comes_first_and_has_every_claim(page: Page, finished: StudyFolder) -> None:
     sections = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
     assert sections == ["scorecard", "run", "figures", "details", "limits", "provenance"]
-    rows = pd.read_csv(finished / "scorecard.csv")
+    rows = finished.read_csv("scorecard.csv")
     tested = [f"claim-{name}" for name in rows.loc[rows["verdict"] != NOT_TESTED, "id"]]
     assert [a["id"] for a in page.all("tr") if (a.get("id") or "").startswith("claim-")] == tested
     for row in rows.itertuples():
@@ -100,17 +104,17 @@ def test_the_scorecard_comes_first_and_has_every_claim(page: Page, finished: Pat
         assert row.verdict in page.text
 
 
-def test_every_figure_is_there_with_words_command_and_data(page: Page, finished: Path) -> None:
+def test_every_figure_is_there_with_words_command_and_data(page: Page, finished: StudyFolder) -> None:
     names = [name for name in figures.of_study("metaworld", figures.SWEEPS.values()) if name != "scorecard"]
     assert [attributes["id"] for attributes in page.all("figure")] == names
     assert len(page.all("img")) == len(names)
     assert all(attributes["alt"] for attributes in page.all("img"))
     for name in names:
-        assert figures.module(name).caption(pd.read_csv(finished / "figures" / f"{name}.csv")) in page.text
+        assert figures.module(name).caption(finished.read_csv(f"figures/{name}.csv")) in page.text
         assert f"snakemake {name} --config scale=small" in page.text
     [table] = [a["href"] for a in page.all("a") if a.get("download") == "table1.csv"]
     assert table
-    assert base64.b64decode(table.partition(",")[2]) == (finished / "figures" / "table1.csv").read_bytes()
+    assert base64.b64decode(table.partition(",")[2]) == finished.read_bytes("figures/table1.csv")
 
 
 def test_every_implementation_detail_is_there(page: Page) -> None:
@@ -144,7 +148,7 @@ def test_what_was_run_and_where_it_came_from(page: Page) -> None:
         "door-open-v3, handle-press-v3",
         "No-Clip, PPO-Clip, SAPO, GIPO (1, 1)",
         "0123456789abcdef0123456789abcdef01234567",
-        "c0de" * 16,
+        code_of(make_spec("door-open-v3", "stale", "gipo-1-1", 0)),
         "10c4" * 16,
         "torch 2.13.0",
         "A run here has 5 % of the paper's learner updates",
@@ -152,69 +156,75 @@ def test_what_was_run_and_where_it_came_from(page: Page) -> None:
         assert words in page.text
 
 
-def test_the_same_inputs_give_the_same_bytes(finished: Path, html: str, tmp_path: Path) -> None:
-    assert write(finished, tmp_path / "again.html") == html
+def test_the_same_inputs_give_the_same_bytes(finished: StudyFolder, html: str, tmp_path: Path) -> None:
+    assert write(finished, tmp_path / "again") == html
 
 
-def test_text_of_the_user_is_escaped(editable: Path, tmp_path: Path) -> None:
+def test_text_of_the_user_is_escaped(editable: StudyFolder, tmp_path: Path) -> None:
     evil = "<script>alert('x')</script> & <b>co</b>"
-    rows = pd.read_csv(editable / "scorecard.csv")
+    rows = editable.read_csv("scorecard.csv")
     rows.loc[[0, len(rows) - 1], ["claim", "note", "reference"]] = evil
-    rows.to_csv(editable / "scorecard.csv", index=False)
-    html = write(editable, tmp_path / "report.html", title=evil)
+    put(editable, "scorecard.csv", csv_bytes(rows, 8))
+    html = write(editable, tmp_path / "page", title=evil)
     assert "<script" not in html
     assert "<b>co" not in html
     assert Page(html).text.count(evil) >= 8
 
 
-def test_a_study_without_verdicts(editable: Path, tmp_path: Path) -> None:
-    rows = pd.read_csv(editable / "scorecard.csv").assign(verdict=NOT_TESTED, measured=float("nan"))
-    rows.to_csv(editable / "scorecard.csv", index=False)
-    assert "no value" in Page(write(editable, tmp_path / "report.html")).text
+def test_a_study_without_verdicts(editable: StudyFolder, tmp_path: Path) -> None:
+    rows = editable.read_csv("scorecard.csv").assign(verdict=NOT_TESTED, measured=float("nan"))
+    put(editable, "scorecard.csv", csv_bytes(rows, 8))
+    assert "no value" in Page(write(editable, tmp_path / "page")).text
 
 
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("scorecard.csv", r"cannot read .*scorecard\.csv"),
-        ("figures/fig2.svg", r"cannot read .*fig2\.svg"),
-        ("figures/iqm.csv", r"cannot read .*iqm\.csv"),
-        ("tables/runs.parquet", r"cannot read .*runs\.parquet"),
+        ("scorecard.csv", r"scorecard\.csv is missing"),
+        ("figures/fig2.svg", r"fig2\.svg is missing"),
+        ("figures/iqm.csv", r"iqm\.csv is missing"),
+        ("tables/runs.parquet", r"runs\.parquet is missing"),
+        ("manifests/figures/fig2.json", r"fig2\.csv stands in no manifest"),
     ],
 )
 def test_a_missing_input_is_named_and_no_report_is_written(
-    missing: str, message: str, editable: Path, tmp_path: Path
+    missing: str, message: str, editable: StudyFolder, tmp_path: Path
 ) -> None:
-    (editable / missing).unlink()
+    of_study = part(editable)
+    (editable.path / missing).unlink()
     with pytest.raises(GipoError, match=message):
-        write(editable, tmp_path / "report.html")
-    assert not (tmp_path / "report.html").exists()
+        assemble("A small study", [of_study], COMMAND, StudyFolder(tmp_path / "page"))
+    assert not (tmp_path / "page").exists()
 
 
 def test_large_pictures_are_embedded_as_png_and_large_tables_compressed(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    finished: StudyFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("gipo.report.embed.LARGEST_SVG", 0)
     monkeypatch.setattr("gipo.report.embed.LARGEST_CSV", 0)
-    page = Page(write(finished, tmp_path / "report.html"))
+    page = Page(write(finished, tmp_path / "page"))
     assert all((image["src"] or "").startswith("data:image/png;base64,iVBORw0KGgo") for image in page.all("img"))
     assert {a["download"] for a in page.all("a") if "download" in a} >= {"fig1.csv.gz", "table1.csv.gz"}
 
 
 @pytest.fixture
-def half(finished: Path, tmp_path: Path) -> list[Part]:
+def half(finished: StudyFolder, tmp_path: Path) -> list[Part]:
     """A study that has finished but for a picture, and one of another suite of which one run of two has finished."""
-    root = shutil.copytree(finished, tmp_path / "results" / "small")
+    root = shutil.copytree(finished.path, tmp_path / "results" / "small")
     (root / "figures" / "fig7.svg").unlink()
     done = tmp_path / "results" / "runs" / "one" / "run"
     done.mkdir(parents=True)
-    (done / "provenance.json").touch()
-    return [part(root), part(tmp_path / "results" / "vla", "vla", "A study to come", "libero")]
+    (done / "manifest.json").touch()
+    return [
+        part(StudyFolder(root)),
+        part(StudyFolder(tmp_path / "results" / "vla"), "vla", "A study to come", "libero"),
+    ]
 
 
 def test_what_is_finished_makes_a_page_that_says_what_is_not(half: list[Part], tmp_path: Path) -> None:
-    assemble("Both", half, COMMAND, tmp_path / "report.html", so_far=True)
-    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    both = StudyFolder(tmp_path / "results" / "both")
+    assemble("Both", half, COMMAND, both, so_far=True)
+    page = Page((both.path / "report-so-far.html").read_text(encoding="utf-8"))
     assert "LIBERO, scale vla: not finished yet, 1 of 2 training runs are there." in page.text
     assert "MetaWorld, scale small: not drawn yet: fig7." in page.text
     assert "Not run yet: scale vla." in page.text
@@ -236,11 +246,11 @@ def test_results_of_runs_that_the_study_no_longer_has_are_not_what_is_finished(h
 
 
 def test_without_being_asked_for_so_far_a_page_is_whole_or_not_there(half: list[Part], tmp_path: Path) -> None:
-    with pytest.raises(GipoError, match=r"cannot read .*vla/scorecard\.csv"):
-        assemble("Both", half, COMMAND, tmp_path / "report.html")
-    assert not (tmp_path / "report.html").exists()
+    with pytest.raises(GipoError, match=r"vla/scorecard\.csv is missing: `make reproduce SCALE=vla` makes it again"):
+        assemble("Both", half, COMMAND, StudyFolder(tmp_path / "both"))
+    assert not (tmp_path / "both").exists()
 
 
 def test_there_is_no_page_of_nothing(half: list[Part], tmp_path: Path) -> None:
     with pytest.raises(GipoError, match="nothing is finished yet of vla"):
-        assemble("Both", half[1:], COMMAND, tmp_path / "report.html", so_far=True)
+        assemble("Both", half[1:], COMMAND, StudyFolder(tmp_path / "both"), so_far=True)

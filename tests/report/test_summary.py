@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from factories import make_spec, provenance
+from factories import attempt, make_spec, provenance
 from gipo.report import summary
 
 
@@ -14,7 +14,8 @@ def runs(*changes: dict[str, object]) -> pd.DataFrame:
     for seed, change in enumerate(changes):
         for regime in ("fresh", "stale"):
             spec = make_spec("door-open-v3", regime, "sapo", seed)
-            row = spec.model_dump(include={"task", "regime", "method", "seed"}) | provenance(spec)
+            row = spec.model_dump(include={"task", "regime", "method", "seed"})
+            row |= attempt(spec).model_dump() | provenance(spec) | {"numeric_classes": '["made up"]'}
             row |= {"run_id": spec.run_id, "lifetime": spec.replay.lifetime, "spec": spec.model_dump_json()}
             rows.append(row | {"libraries": json.dumps(row["libraries"])} | change)
     return pd.DataFrame(rows)
@@ -74,6 +75,16 @@ def test_origin_names_every_commit_and_dirty_trees() -> None:
     assert origin["git commit"] == "0123456789abcdef0123456789abcdef01234567, unknown"
     assert origin["working tree"] == "clean, with uncommitted changes"
     assert origin["libraries"] == "numpy 2.4.6 · torch 2.13.0"
+
+
+def test_origin_counts_the_runs_of_a_numeric_class_and_names_those_that_changed_it() -> None:
+    table = runs({"numeric_classes": '["a"]'}, {"numeric_classes": '["a", "b"]'})
+    rows = summary.origin(table)
+    assert [value for name, value in rows if name == "numeric class"] == ["a (4 runs)", "b (2 runs)"]
+    (changed,) = (value for name, value in rows if name == "changed class")
+    assert changed.startswith("2 runs were made on more than one numeric class")
+    assert all(name in changed for name in table["run_id"][2:])
+    assert "changed class" not in dict(summary.origin(runs({})))
 
 
 def test_scale_counts_in_words() -> None:

@@ -11,18 +11,20 @@ from pydantic import Field, ValidationError, model_validator
 
 from gipo import paper
 from gipo.analysis.measures import Measure
-from gipo.analysis.reading import read_csv
 from gipo.analysis.results import NotTestedError, Results
 from gipo.analysis.statistics import Estimate
 from gipo.config import Section, read_yaml
 from gipo.errors import GipoError
 from gipo.files import atomic_path
+from gipo.stages import StudyFolder, csv_bytes
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
 
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
 NOT_TESTED = "not tested at this scale"
 VERDICTS = (REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TESTED)
+
+FILE = "scorecard.csv"
 
 COLUMNS = (
     *("id", "section", "claim", "reference", "source", "measured", "low", "high", "n", "unit", "rule"),
@@ -164,34 +166,36 @@ def _parse(entry: Any, path: Path) -> Claim:
         raise GipoError(f"{path}: claim {name!r}, {key}: {first['msg']}, found {first['input']!r}") from error
 
 
-def write_scorecard(sources: Path, out: Path, resamples: int, claims: Path = CLAIMS) -> None:
+def write_scorecard(sources: StudyFolder, resamples: int, out: Path | None = None, claims: Path = CLAIMS) -> None:
     """Write scorecard.csv.
 
     Args:
         sources: ``results/<scale>``.
-        out: the file to write.
         resamples: bootstrap resamples of every interval.
+        out: the file to write; by default that of the sources, with its manifest.
         claims: the claims with their rules.
 
     Raises:
         GipoError: The claims are malformed, or a file of the study is missing or damaged.
     """
-    table = scorecard(Results.read(sources, resamples), load(claims))
+    content = csv_bytes(scorecard(Results.read(sources, resamples), load(claims)), 8)
+    if out is None:
+        sources.write_stage("scorecard", {FILE: content}, sources.inputs_from([sources]))
+        return
     with atomic_path(out) as path:
-        table.to_csv(path, index=False, float_format="%.8g")
+        path.write_bytes(content)
 
 
-def read_scorecard(sources: Path) -> pd.DataFrame:
+def read_scorecard(sources: StudyFolder) -> pd.DataFrame:
     """``scorecard.csv`` as `write_scorecard` wrote it.
 
     Raises:
         GipoError: the file is missing, lacks a column or holds an unknown verdict.
     """
-    path = sources / "scorecard.csv"
     numbers = {column: [""] for column in ("measured", "low", "high", "n")}
-    rows = read_csv(path, COLUMNS, keep_default_na=False, na_values=numbers)
+    rows = sources.read_csv(FILE, COLUMNS, keep_default_na=False, na_values=numbers)
     if unknown := sorted(set(rows["verdict"]) - set(VERDICTS)):
-        raise GipoError(f"{path}: verdict {unknown[0]!r}, expected one of {', '.join(VERDICTS)}")
+        raise GipoError(f"{sources.path / FILE}: verdict {unknown[0]!r}, expected one of {', '.join(VERDICTS)}")
     return rows.astype({"n": "Int64"})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -13,9 +13,12 @@ import pandas as pd
 from gipo import suites
 from gipo.analysis import methods
 from gipo.errors import GipoError
+from gipo.manifest import Sha256
+from gipo.runs.baseline import Baseline
 from gipo.runs.finished import FinishedRun
 from gipo.runs.spec import RunSpec
-from gipo.tables import BASELINES, PROVENANCE, RUN_EVALUATION, RUN_METRICS, Schema, read_table, write_table
+from gipo.stages import StudyFolder
+from gipo.tables import BASELINES, PROVENANCE, RUN_EVALUATION, RUN_METRICS, Schema, table_bytes
 
 _RUN = {"run_id": "string", "task": "string", "regime": "string", "method": "string", "seed": "int64"}
 
@@ -45,16 +48,14 @@ class Tables:
     baselines: pd.DataFrame
 
     @classmethod
-    def read(cls, directory: Path) -> Tables:
-        """Read the four tables of `directory`.
+    def read(cls, study: StudyFolder, grid: str = "tables") -> Tables:
+        """Read the four tables of a study's main grid, or of a sweep, ``sweeps/<name>``.
 
         Raises:
-            GipoError: The directory or a table is missing, a table is not as declared, or a label stands for more than
-                one method.
+            GipoError: A table is missing, is not the one that was made, or not as declared, or a label stands for more
+                than one method.
         """
-        if not directory.is_dir():
-            raise GipoError(f"missing tables directory {directory}")
-        tables = {f.name: read_table(directory / f"{f.name}.parquet", SCHEMAS[f.name]) for f in fields(cls)}
+        tables = {f.name: study.read_table(f"{grid}/{f.name}.parquet", SCHEMAS[f.name]) for f in fields(cls)}
         names = methods.names(tables["runs"])
         return cls(
             **{
@@ -63,14 +64,20 @@ class Tables:
             }
         )
 
-    def write(self, directory: Path) -> None:
-        """Write each table as ``<name>.parquet``."""
-        for name, table in vars(self).items():
-            write_table(directory / f"{name}.parquet", table, SCHEMAS[name])
+    def write(self, study: StudyFolder, grid: str, inputs: Mapping[str, Sha256]) -> None:
+        """Write each table as ``<grid>/<name>.parquet``, with their manifest; `inputs` are what they were made from."""
+        files = {f"{grid}/{name}.parquet": table_bytes(table, SCHEMAS[name]) for name, table in vars(self).items()}
+        study.write_stage(grid, files, inputs)
 
 
-def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], out: Path) -> None:
-    """Write the tidy tables of finished runs to `out`; equal runs give equal bytes, in whatever order they are named.
+def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], study: StudyFolder, grid: str = "tables") -> None:
+    """Write the tidy tables of finished runs; equal runs give equal bytes, in whatever order they are named.
+
+    Args:
+        run_dirs: of the grid.
+        baseline_dirs: of its tasks.
+        study: folder of the study.
+        grid: ``tables``, or ``sweeps/<name>``.
 
     Raises:
         GipoError: A run is missing, unfinished, unreadable or there twice, a task has not exactly one baseline, or
@@ -82,17 +89,20 @@ def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], out: Path) 
     for one, other in pairwise(runs):
         if _cell(one) == _cell(other):
             raise GipoError(f"two runs of one seed, expected one: {one.directory.path} and {other.directory.path}")
-    baselines = _baselines(baseline_dirs)
+    measured = [Baseline.read(directory) for directory in sorted(set(baseline_dirs))]
+    baselines = _baselines(measured)
     tasks = sorted({run.spec.task for run in runs if suites.get(run.spec.suite).score == "baselines"})
     if tasks and baselines.empty:
         raise GipoError("no baselines to collect: expected one baseline directory for each task")
     references = {task: _reference(baselines, task) for task in tasks}
+    inputs = {run.spec.run_id: run.manifest.digest() for run in runs}
+    inputs |= {f"baselines/{baseline.path.name}": baseline.manifest.digest() for baseline in measured}
     Tables(
         runs=pd.DataFrame([_summary(run) for run in runs]),
         metrics=pd.concat([run.metrics().assign(**_identity(run.spec)) for run in runs]),
         evaluations=pd.concat([_scored(run, references.get(run.spec.task)) for run in runs]),
         baselines=baselines,
-    ).write(out)
+    ).write(study, grid, inputs)
 
 
 def _cell(run: FinishedRun) -> tuple[str, str, str, int]:
@@ -106,15 +116,17 @@ def _identity(spec: RunSpec) -> dict[str, str | int]:
 
 def _summary(run: FinishedRun) -> dict[str, object]:
     """The row of runs.parquet: what was run, where it came from and what it cost."""
-    spec = run.spec
+    spec, latest = run.spec, run.manifest.attempts[-1]
+    made = latest.model_dump() | run.provenance.model_dump()
     return {
         **_identity(spec),
         "lifetime": spec.replay.lifetime,
         "objective": spec.objective.name,
         "parameters": json.dumps(spec.objective.parameters, sort_keys=True),
         "spec": json.dumps(spec.model_dump(mode="json"), sort_keys=True),
-        **{name: run.provenance[name] for name in PROVENANCE},
-        "libraries": json.dumps(run.provenance["libraries"], sort_keys=True),
+        **{name: value for name, value in made.items() if name in PROVENANCE},
+        "libraries": json.dumps(latest.libraries, sort_keys=True),
+        "numeric_classes": json.dumps(run.manifest.numeric_classes),
     }
 
 
@@ -127,16 +139,15 @@ def _scored(run: FinishedRun, reference: tuple[float, float] | None) -> pd.DataF
     return episodes.assign(score=(episodes["return"] - random) / (expert - random))
 
 
-def _baselines(directories: Iterable[Path]) -> pd.DataFrame:
+def _baselines(measured: Iterable[Baseline]) -> pd.DataFrame:
     """The baseline episodes of all tasks, in order of task."""
     tables: dict[str, pd.DataFrame] = {}
     origins: dict[str, Path] = {}
-    for directory in sorted(set(directories)):
-        episodes = read_table(directory / "episodes.parquet", BASELINES)
-        for task in episodes["task"].unique():
-            if task in tables:
-                raise GipoError(f"two baselines of task {task}, expected one: {origins[task]} and {directory}")
-            tables[task], origins[task] = episodes[episodes["task"] == task], directory
+    for baseline in measured:
+        task = baseline.manifest.task
+        if task in tables:
+            raise GipoError(f"two baselines of task {task}, expected one: {origins[task]} and {baseline.path}")
+        tables[task], origins[task] = baseline.episodes(), baseline.path
     return pd.concat([tables[task] for task in sorted(tables)]) if tables else pd.DataFrame(columns=list(BASELINES))
 
 

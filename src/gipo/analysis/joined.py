@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 
-from gipo.analysis.claims import COLUMNS, NOT_TESTED, Claim, load, read_scorecard
+from gipo.analysis.claims import COLUMNS, FILE, NOT_TESTED, Claim, load, read_scorecard
 from gipo.errors import GipoError
-from gipo.files import atomic_path
+from gipo.stages import StudyFolder, csv_bytes
 
 
 def join(scorecards: Mapping[str, pd.DataFrame | None], suites: Mapping[str, str], claims: list[Claim]) -> pd.DataFrame:
@@ -45,12 +44,11 @@ def join(scorecards: Mapping[str, pd.DataFrame | None], suites: Mapping[str, str
     return pd.DataFrame(rows, columns=list(COLUMNS)).reset_index(drop=True).astype({"n": "Int64"})
 
 
-def write_joined(folders: Mapping[str, Path], suites: Mapping[str, str], out: Path) -> None:
-    """Write the scorecard of several studies, all of which have run.
+def write_joined(folders: Mapping[str, StudyFolder], suites: Mapping[str, str], out: StudyFolder) -> None:
+    """Write the scorecard of several studies, all of which have run, into a folder of its own.
 
     Raises:
         GipoError: a scorecard is missing or damaged.
     """
     table = join({name: read_scorecard(folder) for name, folder in folders.items()}, suites, load())
-    with atomic_path(out) as path:
-        table.to_csv(path, index=False, float_format="%.8g")
+    out.write_stage("scorecard", {FILE: csv_bytes(table, 8)}, out.inputs_from(folders.values()))

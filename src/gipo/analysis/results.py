@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -14,9 +13,9 @@ from pydantic import AfterValidator
 from gipo import suites
 from gipo.analysis import design
 from gipo.analysis.collect import Tables
-from gipo.analysis.reading import read_csv
 from gipo.analysis.statistics import Estimate
 from gipo.config import Section
+from gipo.stages import StudyFolder
 
 SWEEPS = tuple(sorted({sweep for name in suites.names() for sweep in suites.get(name).sweeps}))
 
@@ -50,18 +49,18 @@ class Results:
     sweeps: dict[str, Tables] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, sources: Path, resamples: int) -> Results:
-        """Read ``results/<scale>``; a sweep without a directory there is one that the scale does not have.
+    def read(cls, sources: StudyFolder, resamples: int) -> Results:
+        """Read ``results/<scale>``; a sweep of which nothing is there is one that the scale does not have.
 
         Raises:
             GipoError: A file is missing or damaged.
         """
         return cls(
-            Tables.read(sources / "tables"),
-            read_csv(sources / "weights.csv"),
-            read_csv(sources / "gridworld" / "family_claims.csv"),
+            Tables.read(sources),
+            sources.read_csv("weights.csv"),
+            sources.read_csv("gridworld/family_claims.csv"),
             resamples,
-            {name: Tables.read(path) for name in SWEEPS if (path := sources / "sweeps" / name).is_dir()},
+            {name: Tables.read(sources, f"sweeps/{name}") for name in SWEEPS if sources.has_sweep(name)},
         )
 
     @cached_property

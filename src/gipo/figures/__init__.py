@@ -2,7 +2,7 @@
 
 A figure module ``gipo.figures.<name>`` has three functions::
 
-    table(sources: Path) -> pd.DataFrame          data behind the figure; takes ``resamples`` too if it bootstraps
+    table(sources: StudyFolder) -> pd.DataFrame   data behind the figure; takes ``resamples`` too if it bootstraps
     draw(table: pd.DataFrame) -> Figure           the picture, from that table alone
     caption(table: pd.DataFrame) -> str           what is shown, n, interval method, the paper's value
 
@@ -16,13 +16,20 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
 
 from gipo import suites
 from gipo.errors import GipoError
 from gipo.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gipo.stages import StudyFolder
 
 ORDER = (
     *("fig1", "fig2", "fig3", "success", "table1", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"),
@@ -64,28 +71,41 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"gipo.figures.{name}")
 
 
-def build(name: str, sources: Path, out: Path, resamples: int = 2000) -> None:
-    """Write ``out/<name>.csv``, ``.svg`` and ``.png``, the same bytes on every run.
+def build(name: str, sources: StudyFolder, out: Path | None = None, resamples: int = 2000) -> None:
+    """Write ``<name>.csv``, ``.svg`` and ``.png``, the same bytes on every run.
 
     Args:
         name: one of `NAMES`.
         sources: ``results/<scale>``, with ``tables/`` and ``gridworld/`` beneath it.
-        out: folder to write to; made if missing.
+        out: folder to write to, made if missing; by default the ``figures`` of the sources, with their manifest.
         resamples: bootstrap resamples, for figures with bootstrap intervals.
 
     Raises:
         GipoError: no figure of that name, or its source tables are missing or damaged.
     """
     from gipo.figures import style
+    from gipo.stages import csv_bytes
 
     style.apply()
     figure = module(name)
     settings = {"resamples": resamples} if "resamples" in inspect.signature(figure.table).parameters else {}
     table = figure.table(sources, **settings)
     picture = figure.draw(table)
-    with atomic_path(out / f"{name}.csv") as path:
-        table.to_csv(path, index=False, float_format="%.10g")
-    with atomic_path(out / f"{name}.svg") as path:
-        picture.savefig(path, metadata={"Date": None})
-    with atomic_path(out / f"{name}.png") as path:
-        picture.savefig(path)
+    files = {
+        f"figures/{name}.csv": csv_bytes(table, 10),
+        f"figures/{name}.svg": picture_bytes(picture, "svg", metadata={"Date": None}),
+        f"figures/{name}.png": picture_bytes(picture, "png"),
+    }
+    if out is None:
+        sources.write_stage(f"figures/{name}", files, sources.inputs_from([sources]))
+        return
+    for file, content in files.items():
+        with atomic_path(out / Path(file).name) as path:
+            path.write_bytes(content)
+
+
+def picture_bytes(picture: Figure, kind: Literal["svg", "png"], **options: Any) -> bytes:
+    """A picture as the content of a file; `options` are passed on to ``savefig``."""
+    file = io.BytesIO()
+    picture.savefig(file, format=kind, **options)
+    return file.getvalue()

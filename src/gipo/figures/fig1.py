@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from gipo.analysis.reading import read_csv
 from gipo.figures import style
 from gipo.figures.style import Look
+from gipo.stages import StudyFolder
 
 TITLE = "Figure 1"
 SUBTITLE = "How far each objective trusts a sample, against its importance ratio, for either sign of the advantage"
@@ -22,13 +20,13 @@ TOP = 4.0
 """Upper end of the multiplier's axis; No-Clip and wide GIPO leave through it."""
 
 
-def table(sources: Path) -> pd.DataFrame:
+def table(sources: StudyFolder) -> pd.DataFrame:
     """Trust weights as `gipo.trust_weights` computed them from the objectives.
 
     Raises:
         GipoError: ``weights.csv`` is missing, or lacks a column.
     """
-    return read_csv(sources / "weights.csv", COLUMNS)
+    return sources.read_csv("weights.csv", COLUMNS)
 
 
 def draw(table: pd.DataFrame) -> Figure:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,12 +10,13 @@ from matplotlib.ticker import EngFormatter
 from gipo.analysis.collect import Tables
 from gipo.figures import panels, style, words
 from gipo.figures.learning import learning, panel
+from gipo.stages import StudyFolder
 
 TITLE = "Figure 2"
 SUBTITLE = "Learning curves on every task, fresh and stale"
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """Mean evaluation return over seeds at every evaluation, with its interval and the two reference policies.
 
     Args:
@@ -27,7 +26,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources / "tables")
+    tables = Tables.read(sources)
     curve = learning(tables.evaluations, "return", "mean_return", resamples)
     references = tables.baselines.pivot_table(index="task", columns="policy", values="return", aggfunc="mean")
     return curve.merge(references.reset_index(), on="task", how="left")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -12,6 +10,7 @@ from gipo import suites
 from gipo.analysis.collect import Tables
 from gipo.figures import panels, style, words
 from gipo.figures.learning import learning, panel
+from gipo.stages import StudyFolder
 
 TITLE = "Figure 3"
 SUBTITLE = "LIBERO, success rate on every suite over training, fresh and stale"
@@ -24,7 +23,7 @@ MOST_TASKS = 4
 """Panels side by side that can be read."""
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """Mean success rate over seeds at every evaluation, with its interval.
 
     Args:
@@ -34,7 +33,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    return learning(Tables.read(sources / "tables").evaluations, "success_any", "success", resamples)
+    return learning(Tables.read(sources).evaluations, "success_any", "success", resamples)
 
 
 def draw(table: pd.DataFrame) -> Figure:

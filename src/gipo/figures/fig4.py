@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from gipo.analysis.reading import read_csv
 from gipo.figures import style
 from gipo.figures.looks import GIPO
+from gipo.stages import StudyFolder
 
 TITLE = "Figure 4"
 SUBTITLE = "The gridworld, bias and variance of every method in cases A, B, C, and how general their order is"
@@ -36,14 +34,14 @@ PARTS = ("bias_falls_", "variance_rises_")
 """Claims that repeat the claim before them for one method."""
 
 
-def table(sources: Path) -> pd.DataFrame:
+def table(sources: StudyFolder) -> pd.DataFrame:
     """The gridworld study, stacked: column ``panel`` tells policies, fronts (with the default settings) and claims.
 
     Raises:
         GipoError: a table of the study is missing, or lacks a column.
     """
     tables = {
-        name: read_csv(sources / "gridworld" / f"{name}.csv", columns, keep_default_na=False)
+        name: sources.read_csv(f"gridworld/{name}.csv", columns, keep_default_na=False)
         for name, columns in COLUMNS.items()
     }
     study = tables["case_study"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,6 +15,7 @@ from gipo.errors import GipoError
 from gipo.figures import panels, style, table1, words
 from gipo.figures.style import Look
 from gipo.figures.windowed import POINTS, binned, metrics_with_gap_share
+from gipo.stages import StudyFolder
 
 TITLE = "Figure 5"
 SUBTITLE = "Staleness over training, version gaps of the sampled batches, OldFrac and the tail of the ratios D0.95"
@@ -30,7 +29,7 @@ SHARED = ("gap_share", "gap_q05_share", "gap_q95_share", "old_frac")
 PANELS = {"gap_share": "version gap\n(% of all updates)", "old_frac": "OldFrac", "d95": "D0.95"}
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """Means over runs at up to `POINTS` points of training, with their intervals.
 
     Args:
@@ -45,7 +44,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or runs differ in their number of seeds or logged updates.
     """
-    tables = Tables.read(sources / "tables")
+    tables = Tables.read(sources)
     metrics = metrics_with_gap_share(tables)
     regimes = style.order_regimes(metrics["regime"])
     rows = pd.concat([frame for regime in regimes for frame in _regime(metrics, regime, resamples)])

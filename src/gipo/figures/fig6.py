@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from gipo.figures.windowed import (
     shown_task,
     windowed,
 )
+from gipo.stages import StudyFolder
 
 TITLE = "Figure 6"
 SUBTITLE = "Dead, suppressed and near-zero samples on one task with stale data, by method and over training"
@@ -44,7 +44,7 @@ LINEAR = 1e-3
 """Below it the axis is linear, so that zero has a place on it."""
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """Shares by method over the last 20 % of training and over its course, with their intervals.
 
     Args:
@@ -58,7 +58,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    metrics = metrics_with_gap_share(Tables.read(sources / "tables"))
+    metrics = metrics_with_gap_share(Tables.read(sources))
     task = shown_task(metrics["task"])
     metrics = metrics[metrics["task"] == task]
     regime = shown_regime(metrics["regime"])

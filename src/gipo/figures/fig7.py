@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,13 @@ from gipo.analysis.statistics import mean
 from gipo.figures import panels, style, words
 from gipo.figures.style import Look
 from gipo.figures.windowed import REGIME, TASK, one_run, shown_regime, shown_task, windowed
+from gipo.stages import StudyFolder
 
 TITLE = "Figure 7"
 SUBTITLE = "How far the policy moves (KL) against how evenly it uses old samples (ESS_Eff_Old), and the return"
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """KL, ESS_Eff_Old and return of every run over the last 20 % of training, and ESS_Eff_Old by method.
 
     Args:
@@ -35,7 +35,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources / "tables")
+    tables = Tables.read(sources)
     task = shown_task(tables.metrics["task"])
     regime = shown_regime(tables.metrics.loc[tables.metrics["task"] == task, "regime"])
     metrics, evaluations = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, estimate, mean
 from gipo.figures import panels, style, words
 from gipo.figures.windowed import REGIME, TASK, metrics_with_gap_share, shown_task, windowed
+from gipo.stages import StudyFolder
 
 TITLE = "Figure 8"
 SUBTITLE = "The tail of the ratios (D0.95) against the lag of the data, across methods and regimes on one task"
@@ -35,7 +35,7 @@ ONE_LAG = 0.05
 """Lags that differ by no more than this share of their mean are one lag: within it there is nothing to correlate."""
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """Mean version gap and D0.95 over the last 20 % of training, and their correlation over configurations.
 
     Args:
@@ -51,7 +51,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    metrics = metrics_with_gap_share(Tables.read(sources / "tables"))
+    metrics = metrics_with_gap_share(Tables.read(sources))
     task = shown_task(metrics["task"])
     metrics = metrics[metrics["task"] == task]
     regimes = style.order_regimes(metrics["regime"])

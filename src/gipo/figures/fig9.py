@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from gipo.errors import GipoError
 from gipo.figures import style, words
 from gipo.figures.looks import GIPO
 from gipo.figures.style import Look
+from gipo.stages import StudyFolder
 
 TITLE = "Figure 9"
 SUBTITLE = "How sensitive GIPO is to sigma, and which sigma a cheap model would choose"
@@ -41,7 +41,7 @@ MODEL: dict[str, Any] = {"color": style.INK, "ls": (0, (3, 2)), "lw": 1.4, "zord
 RANGE: dict[str, Any] = {"color": style.INK, "alpha": 0.08, "lw": 0, "zorder": 0}
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """Means over the last 20 % of training for every configuration, and the sigma that the model would choose.
 
     Args:
@@ -56,7 +56,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, the runs of a method are not comparable, or none is of GIPO.
     """
-    tables = Tables.read(sources / "sweeps" / "sigma")
+    tables = Tables.read(sources, "sweeps/sigma")
     present = sorted(set(tables.runs["task"]))
     task = TASK if TASK in present else present[0]
     runs = tables.runs[tables.runs["task"] == task]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,6 +14,7 @@ from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, Band, Curves, Estimate
 from gipo.figures import panels, style, words
 from gipo.figures.style import Look
+from gipo.stages import StudyFolder
 
 TITLE = "The study in one figure"
 SUBTITLE = "IQM of the normalised score, every run, profiles, probability of improvement, sample efficiency"
@@ -38,7 +37,7 @@ COLUMNS = (
 )
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """All estimates of the figure in long form.
 
     Args:
@@ -53,7 +52,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources / "tables")
+    tables = Tables.read(sources)
     evaluations = tables.evaluations
     runs = {
         regime: {

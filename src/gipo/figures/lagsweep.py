@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,6 +15,7 @@ from gipo.analysis import statistics
 from gipo.analysis.collect import Tables
 from gipo.figures import panels, style, words
 from gipo.figures.style import Look
+from gipo.stages import StudyFolder
 
 TITLE = "Lag sweep"
 SUBTITLE = "From nearly fresh data to a replay that is never replaced, at equal env steps and updates"
@@ -32,7 +32,7 @@ REGIME_WORDS: dict[str, Any] = {"color": style.MUTED, "fontsize": 8.5, "va": "to
 TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """Values over the last 20 % of training by replay lifetime and method: IQM of the score, means of the others.
 
     Args:
@@ -46,7 +46,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources / "sweeps" / "lag")
+    tables = Tables.read(sources, "sweeps/lag")
     runs = tables.runs.assign(capacity=[json.loads(spec)["replay"]["capacity"] for spec in tables.runs["spec"]])
     means = dict.fromkeys(("env_steps", "updates", "capacity"), "mean")
     cells = runs.groupby(["regime", "method"], as_index=False).agg({"lifetime": "first", **means})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, Estimate, curves
 from gipo.figures import panels, style, words
 from gipo.figures.iqm import PAPER_WORDS, PUBLISHED, published_iqms
+from gipo.stages import StudyFolder
 
 TITLE = "Ranking"
 SUBTITLE = "Configurations by IQM of the final score on stale data, and how certain each rank is"
@@ -29,7 +29,7 @@ TOP = int(paper.number("top_ranks/ranks").value)
 SHADES = sns.blend_palette(["#FFFFFF", "#4A4A4A"], as_cmap=True)
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """IQM, probability of each rank, and how many of the top ranks the GIPO variants take.
 
     Args:
@@ -43,7 +43,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    evaluations = Tables.read(sources / "sweeps" / "ranking").evaluations
+    evaluations = Tables.read(sources, "sweeps/ranking").evaluations
     names = style.order(evaluations.loc[evaluations["regime"] == REGIME, "method"])
     scores = {method: curves(evaluations, REGIME, method, "score").window() for method in names}
     estimates = {method: statistics.iqm(score, method, resamples) for method, score in scores.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,6 +12,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from gipo.analysis.claims import NOT_TESTED, VERDICTS, read_scorecard
 from gipo.figures import style
+from gipo.stages import StudyFolder
 
 TITLE = "Scorecard"
 SUBTITLE = "What the paper claims, what this study measured, and the verdict of a rule written before"
@@ -31,7 +31,7 @@ WRAP = {"claim": 56, "reference": 29}
 """Characters that a line of a column holds."""
 
 
-def table(sources: Path) -> pd.DataFrame:
+def table(sources: StudyFolder) -> pd.DataFrame:
     """``scorecard.csv`` as `gipo.analysis.claims` wrote it.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import curves, mean
 from gipo.figures import style, words
 from gipo.figures.style import Look
+from gipo.stages import StudyFolder
 
 TITLE = "Success rates"
 SUBTITLE = "LIBERO by suite, method and regime, beside the published ones"
@@ -36,7 +36,7 @@ START = "before training"
 KINDS = ("start", "measured", "published")
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """Mean success rate over the last 20 % of training, that of the checkpoint before it, and the published ones.
 
     Args:
@@ -49,7 +49,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    evaluations = Tables.read(sources / "tables").evaluations
+    evaluations = Tables.read(sources).evaluations
     runs = evaluations[["regime", "method"]].drop_duplicates()
     cells = [
         (regime, method)

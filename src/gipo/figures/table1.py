@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from gipo.errors import GipoError
 from gipo.figures import style, words
 from gipo.figures.style import Look
 from gipo.figures.windowed import TASK, one_run
+from gipo.stages import StudyFolder
 
 TITLE = "Table 1"
 SUBTITLE = "How stale the data of each regime are, beside the paper's values"
@@ -56,7 +56,7 @@ def published(statistic: str, method: str, regime: str) -> dict[str, Any]:
     return {"paper": found.value / unit, "paper_std": found.spread / unit, "source": found.source}
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """Means over the last 20 % of training: each statistic over all methods, D0.95 by method too.
 
     Args:
@@ -66,7 +66,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or runs differ in their number of seeds or logged updates.
     """
-    tables = Tables.read(sources / "tables")
+    tables = Tables.read(sources)
     updates = tables.metrics["run_id"].map(tables.runs.set_index("run_id")["updates"])
     metrics = tables.metrics.assign(gap_share=tables.metrics["gap_mean"] / updates)
     rows = [row for regime in style.order_regimes(metrics["regime"]) for row in _rows(metrics, regime, resamples)]

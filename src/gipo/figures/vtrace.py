@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Band, Estimate
 from gipo.figures import panels, style, words
 from gipo.figures.style import Look
+from gipo.stages import StudyFolder
 
 TITLE = "Appendix C.1"
 SUBTITLE = "V-trace targets and a smooth trust weight, each alone and together, on stale data"
@@ -25,7 +25,7 @@ BOTH = "vtrace-gipo-1-1"
 """Id of V-trace with a smooth trust weight, which the paper says beats either alone."""
 
 
-def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     """Final score, its course over training, and how often a run of `BOTH` beats one of each other method.
 
     Args:
@@ -39,7 +39,7 @@ def table(sources: Path, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources / "sweeps" / "vtrace")
+    tables = Tables.read(sources, "sweeps/vtrace")
     evaluations = tables.evaluations
     specs = tables.runs.groupby("method")["spec"].first()
     (regime,) = set(evaluations["regime"])

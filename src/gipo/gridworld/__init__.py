@@ -1,17 +1,15 @@
 """The gridworld of figure 4: an exact bias-variance study of the objectives, and of the claims drawn from it."""
 
-from pathlib import Path
-
 from gipo.errors import GipoError
-from gipo.files import atomic_path
 from gipo.gridworld import case_study, family
+from gipo.stages import StudyFolder, csv_bytes
 
 
-def write(out: Path, pairs: int = 1000, seed: int = 0) -> None:
-    """Write policies.csv, case_study.csv, family.csv and family_claims.csv, each atomically.
+def write(study: StudyFolder, pairs: int = 1000, seed: int = 0) -> None:
+    """Write policies.csv, case_study.csv, family.csv and family_claims.csv below ``gridworld``, with their manifest.
 
     Args:
-        out: folder, made if missing.
+        study: folder, made if missing.
         pairs: size of the random family.
         seed: seed of the random family.
 
@@ -27,6 +25,4 @@ def write(out: Path, pairs: int = 1000, seed: int = 0) -> None:
         "family": outcomes,
         "family_claims": family.shares(outcomes),
     }
-    for name, table in tables.items():
-        with atomic_path(out / f"{name}.csv") as path:
-            table.to_csv(path, index=False, float_format="%.8g")
+    study.write_stage("gridworld", {f"gridworld/{name}.csv": csv_bytes(table, 8) for name, table in tables.items()})

@@ -18,21 +18,24 @@ from gipo.figures import scorecard
 from gipo.files import atomic_path
 from gipo.report import details, embed, summary
 from gipo.report.part import Part
+from gipo.stages import StudyFolder
 
 __all__ = ["Part", "assemble"]
 
 TEMPLATE = "report.html"
+SO_FAR = "report-so-far.html"
 
 
-def assemble(title: str, parts: Sequence[Part], command: str, out: Path, so_far: bool = False) -> None:
+def assemble(title: str, parts: Sequence[Part], command: str, out: StudyFolder, so_far: bool = False) -> None:
     """Write the report; equal inputs give equal bytes.
 
     Args:
         title: of the page.
         parts: the studies, in order of precedence.
         command: what re-makes a target, with ``{target}`` for its name: ``snakemake {target} --config scale=laptop``.
-        out: the HTML file.
-        so_far: leave out parts that have not run and figures that are not drawn, and say so.
+        out: folder of the scale, for ``report.html`` with its manifest.
+        so_far: leave out parts that have not run and figures that are not drawn, and say so; the page is
+            ``report-so-far.html``, without a manifest, as nothing of it stays.
 
     Raises:
         GipoError: an input is missing or damaged; with `so_far`: no part has run.
@@ -54,28 +57,31 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: Path, so_far:
         headlines=_headlines(judged, parts),
         totals=summary.totals(every_run),
         unseen=[suites.get(name).title for name in suites.names() if name not in {part.suite for part in parts}],
-        slurm=summary.slurm(parts[0].folder.parent / "slurm"),
+        slurm=summary.slurm(out.path.parent / "slurm"),
         details=details.by_topic(),
         origin=summary.origin(every_run),
         runs=summary.run_rows(every_run),
     )
-    with atomic_path(out) as path:
+    if not so_far:
+        out.write_stage("report", {"report.html": page.encode()}, out.inputs_from(part.folder for part in parts))
+        return
+    with atomic_path(out.path / SO_FAR) as path:
         path.write_text(page, encoding="utf-8")
 
 
 def _view(part: Part, so_far: bool) -> dict[str, Any]:
     """A part that has run, for the template."""
-    runs, sweeps = Tables.read(part.folder / "tables").runs, part.sweeps()
+    runs, sweeps = Tables.read(part.folder).runs, part.sweeps()
     every_run = pd.concat([runs, *sweeps.values()]).drop_duplicates("run_id")
     suite = suites.get(part.suite)
     shown = [name for name in part.figures if name != "scorecard"]
-    drawn = [name for name in shown if not so_far or embed.is_drawn(name, part.folder / "figures")]
+    drawn = [name for name in shown if not so_far or part.folder.has(f"figures/{name}")]
     return {
         "name": part.name,
         "title": part.title,
         "suite": suite,
         "every_run": every_run,
-        "figures": [embed.figure(name, part.folder / "figures") for name in drawn],
+        "figures": [embed.figure(name, part.folder) for name in drawn],
         "not_drawn": [name for name in shown if name not in drawn],
         "scale": summary.scale(runs, every_run),
         "sweeps": [(suite.sweeps[name].words, summary.design(sweep)) for name, sweep in sweeps.items()],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from gipo import suites
 from gipo.analysis.collect import Tables
+from gipo.runs.directory import RunDirectory
+from gipo.stages import StudyFolder
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Part:
     name: str
     title: str
     suite: str
-    folder: Path
+    folder: StudyFolder
     figures: Sequence[str]
     run_ids: Sequence[str]
 
@@ -41,9 +42,9 @@ class Part:
         Raises:
             GipoError: a table is damaged.
         """
-        if not all((self.folder / name).exists() for name in ("scorecard.csv", "tables/runs.parquet")):
+        if not (self.folder.has("scorecard") and self.folder.has("tables")):
             return False
-        tables = [Tables.read(self.folder / "tables").runs, *self.sweeps().values()]
+        tables = [Tables.read(self.folder).runs, *self.sweeps().values()]
         return {run_id for runs in tables for run_id in runs["run_id"]} == set(self.run_ids)
 
     def sweeps(self) -> dict[str, pd.DataFrame]:
@@ -52,13 +53,13 @@ class Part:
         Raises:
             GipoError: a table is missing or damaged.
         """
-        paths = {name: self.folder / "sweeps" / name for name in suites.get(self.suite).sweeps}
-        return {name: Tables.read(path).runs for name, path in paths.items() if path.is_dir()}
+        names = [name for name in suites.get(self.suite).sweeps if self.folder.has_sweep(name)]
+        return {name: Tables.read(self.folder, f"sweeps/{name}").runs for name in names}
 
     def progress(self) -> dict[str, str]:
         """How far a study is that has not finished, in words."""
-        runs = self.folder.parent / "runs"
-        finished = sum((runs / run_id / "provenance.json").exists() for run_id in self.run_ids)
+        runs = self.folder.path.parent / "runs"
+        finished = sum(RunDirectory(runs / run_id).finished for run_id in self.run_ids)
         state = "not finished yet" if finished else "not run yet"
         state += f", {finished:,} of {len(self.run_ids):,} training runs are there"
         return {"name": self.name, "title": self.title, "suite": suites.get(self.suite).title, "state": state}

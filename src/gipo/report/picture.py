@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gipo.analysis.claims import NOT_TESTED, VERDICTS
-from gipo.errors import GipoError
-from gipo.figures import panels, scorecard, style
-from gipo.files import atomic_path
+from gipo.figures import panels, picture_bytes, scorecard, style
+from gipo.stages import StudyFolder
+
+COLUMNS = ("panel", "regime", "method", "value", "low", "high")
+"""Columns of figures/iqm.csv that are shown."""
 
 JUDGED = [verdict for verdict in VERDICTS if verdict != NOT_TESTED]
 
 
-def write(sources: Path, out: Path) -> None:
-    """Draw a study's picture as a PNG of 900 x 400 pixels.
+def write(study: StudyFolder) -> None:
+    """Draw a study's ``picture.png``, of 900 x 400 pixels, with its manifest.
 
     Args:
-        sources: ``results/<scale>`` or ``reports/<scale>``, with ``scorecard.csv`` and ``figures/iqm.csv``.
-        out: the PNG file.
+        study: ``results/<scale>`` or ``reports/<scale>``, with ``scorecard.csv`` and ``figures/iqm.csv``.
 
     Raises:
         GipoError: One of the two is missing or damaged.
     """
-    path = sources / "figures" / "iqm.csv"
-    try:
-        rows = pd.read_csv(path)
-        scores = rows[rows["panel"] == "iqm"]
-    except (OSError, KeyError, ValueError) as error:
-        raise GipoError(f"cannot read {path}: {error}") from error
+    rows = study.read_csv("figures/iqm.csv", COLUMNS)
     style.apply()
-    figure = draw(scores, scorecard.table(sources))
-    with atomic_path(out) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+    figure = draw(rows[rows["panel"] == "iqm"], scorecard.table(study))
+    content = picture_bytes(figure, "png", dpi=100)
+    study.write_stage("picture", {"picture.png": content}, study.inputs_from([study]))
 
 
 def draw(scores: pd.DataFrame, claims: pd.DataFrame) -> Figure:

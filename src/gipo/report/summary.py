@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 from gipo import paper
 from gipo.analysis import design as designs
 from gipo.config import Section
+from gipo.errors import GipoError, shortened
 from gipo.figures import style
 from gipo.runs.spec import (
     AsynchronousSpec,
@@ -81,6 +83,12 @@ SETTINGS = {
     },
 }
 """Key in the specification of a run to its name in the table of settings, by suite."""
+
+
+EFFICIENCY = {"MainJobID": "string"} | dict.fromkeys(
+    ("Elapsed_sec", "NCPUS", "MaxRSS_MB", "RequestedMem_MB", "TotalCPU_sec"), "float64"
+)
+"""Columns of Snakemake's efficiency reports, with their types."""
 
 
 def scale(runs: pd.DataFrame, every_run: pd.DataFrame) -> dict[str, Any]:
@@ -178,10 +186,10 @@ def _paper_cost(suite: str) -> str:
 
 def slurm(folder: Path) -> dict[str, str] | None:
     """Resources that SLURM jobs asked for and used, from Snakemake's efficiency reports; None where there are none."""
-    found = [pd.read_csv(path) for path in sorted(folder.glob("efficiency_report_*.csv"))]
-    if not found:
+    paths = sorted(folder.glob("efficiency_report_*.csv"))
+    if not paths:
         return None
-    steps = pd.concat(found)
+    steps = pd.concat(map(_efficiency, paths))
     asked = (steps["Elapsed_sec"] * steps["NCPUS"]).sum()
     memory = (steps["MaxRSS_MB"] / steps["RequestedMem_MB"]).max()
     return {
@@ -190,6 +198,15 @@ def slurm(folder: Path) -> dict[str, str] | None:
         "used": f"{100 * steps['TotalCPU_sec'].sum() / max(asked, 1):.0f} %",
         "memory": f"{100 * memory:.0f} %",
     }
+
+
+def _efficiency(path: Path) -> pd.DataFrame:
+    """The columns of an efficiency report that are summed up."""
+    try:
+        return pd.read_csv(path, usecols=list(EFFICIENCY)).astype(EFFICIENCY)
+    except (OSError, ValueError) as error:
+        reason = shortened(str(error))
+        raise GipoError(f"cannot read {path}: {reason}; it only tells what SLURM's jobs used: remove it") from error
 
 
 def _cpu_hours(runs: pd.DataFrame) -> float:
@@ -277,8 +294,22 @@ def origin(runs: pd.DataFrame) -> list[tuple[str, str]]:
         ("code digest", _distinct(runs["code_digest"])),
         ("lock digest", _distinct(runs["lock_digest"])),
         ("Python", _distinct(runs["python"])),
+        *_numeric_classes(runs),
         *(("libraries", " · ".join(f"{name} {version}" for name, version in each)) for each in libraries),
     ]
+
+
+def _numeric_classes(runs: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Every class and how many runs are of it; runs that went on under another one are named."""
+    classes = runs["numeric_classes"].map(json.loads)
+    for name, number in classes.explode().value_counts().sort_index().items():
+        yield "numeric class", f"{name} ({number} runs)"
+    if not (changed := runs["run_id"][classes.map(len) > 1]).empty:
+        yield (
+            "changed class",
+            f"{len(changed)} runs were made on more than one numeric class, so that nothing gives their bytes again: "
+            + ", ".join(sorted(changed)),
+        )
 
 
 def _distinct(column: pd.Series) -> str:
