@@ -53,7 +53,9 @@ onerror:
 rule all:
     default_target: True
     input:
-        f"results/{SCALE}/report.html",
+        bound(SCALE, "report", "report.html"),
+        derived,
+        all_finished(),
         f"results/{SCALE}/tracked.json",
         "results/mlflow.db",
 

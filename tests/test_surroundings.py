@@ -72,10 +72,40 @@ def test_the_lock_of_a_living_process_stays_though_another_was_killed(tmp_path: 
 
 def test_a_lock_of_another_machine_stays_and_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     end(work_in(tmp_path), signal.SIGKILL)
-    monkeypatch.setattr("gipo.runs.lock._machine", lambda: "another")
+    monkeypatch.setattr("gipo.processes.machine", lambda: "another")
+    monkeypatch.setattr("platform.node", lambda: "another")
     (line,) = said(tmp_path)
     assert line.endswith("if it is gone, `make unlock`")
     assert (tmp_path / "locks" / "0.output.lock").exists()
+
+
+def test_a_lock_from_before_this_machine_was_started_anew_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """After a power cut, say."""
+    killed = work_in(tmp_path)
+    end(killed, signal.SIGKILL)
+    monkeypatch.setattr("gipo.processes.machine", lambda: "this machine, started anew")
+    monkeypatch.setattr("gipo.processes.booted", lambda: time.time() + 1)
+    (line,) = said(tmp_path)
+    assert f"removed the lock of process {killed.pid} on" in line
+    assert not (tmp_path / "locks").exists()
+
+
+def test_a_lock_of_another_machine_of_this_name_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It was made after this one was started."""
+    end(work_in(tmp_path), signal.SIGKILL)
+    monkeypatch.setattr("gipo.processes.machine", lambda: "another")
+    (line,) = said(tmp_path)
+    assert line.endswith("if it is gone, `make unlock`")
+
+
+def test_whoever_works_alone_is_told_so_and_no_other(tmp_path: Path):
+    state = tmp_path / "state"
+    assert surroundings.take_turn(state, print) is True
+    other = work_in(state)
+    try:
+        assert surroundings.take_turn(state, print) is False
+    finally:
+        end(other, signal.SIGKILL)
 
 
 def test_a_lock_of_nobody_known_stays(tmp_path: Path):

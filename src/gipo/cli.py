@@ -12,6 +12,7 @@ import typer
 
 from gipo.errors import GipoError
 from gipo.surroundings import check_package
+from gipo.unforeseen import line_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -23,7 +24,11 @@ Digest = Annotated[
 Out = Annotated[Path, typer.Argument(help="Where to write.")]
 Sources = Annotated[Path, typer.Argument(help="Results of a scale, e.g. results/laptop.")]
 Results = Annotated[Path, typer.Argument(help="Results of all scales, e.g. results.")]
-Resamples = Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")]
+Resamples = Annotated[int, typer.Option(min=1, max=10**6, help="Bootstrap resamples.")]
+
+Workers = Annotated[int, typer.Option(min=0, max=1024, help="Processes that collect; 0 collects in the learner's.")]
+Learners = Annotated[int, typer.Option(min=1, max=1024, help="Processes of the asynchronous learner, a GPU each.")]
+Patience = Annotated[float, typer.Option(min=1, max=1e6, help="Seconds that the test jobs may wait in the queue.")]
 
 
 @cli.command()
@@ -35,10 +40,10 @@ def train(
     method: Annotated[str, typer.Option(help="Method of the study.")],
     seed: Annotated[int, typer.Option(help="Seed of the study.")],
     digest: Digest = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that collect; 0 collects in the learner's.")] = 0,
+    workers: Workers = 0,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where replay and learner live.")] = "cpu",
-    checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
-    learners: Annotated[int, typer.Option(min=1, help="Processes of the asynchronous learner, a GPU each.")] = 1,
+    checkpoint_seconds: Annotated[float, typer.Option(min=0, max=1e6, help="Seconds between checkpoints.")] = 60.0,
+    learners: Learners = 1,
     pretrained: Annotated[Path, typer.Option(help="Where pretrained models lie.")] = Path("results/pretrained"),
     quiet: Annotated[bool, typer.Option("--quiet", help="Say how far it is in the run's log alone.")] = False,
 ) -> None:
@@ -67,27 +72,35 @@ def train(
 
 
 @cli.command()
-def baseline(config: Config, task: str, out: Out, digest: Digest = None) -> None:
+def baseline(
+    config: Config,
+    task: str,
+    directory: Annotated[Path, typer.Argument(help="Where to write episodes.parquet and its manifest.")],
+    digest: Digest = None,
+) -> None:
     """Play the random policy and the expert."""
     import warnings
 
     from gipo.envs import baselines
+    from gipo.runs.baseline import Baseline
+    from gipo.runs.code import baseline_modules, code_digest
     from gipo.scale import Scale
-    from gipo.tables import BASELINES, write_table
 
     scale = Scale.load(config)
     spec = scale.baseline(task, digest)
     # MetaWorld's experts warn of actions beyond [-1, 1], which are clipped here.
     warnings.filterwarnings("ignore", r"Constant\(s\) may be too high")
-    episodes = baselines.measure(
-        scale.suite_of(task),
+    suite = scale.suite_of(task)
+    code = code_digest(*baseline_modules(suite))  # before the episodes: the sources may be edited meanwhile
+    table = baselines.measure(
+        suite,
         task,
         bins=spec.environment.bins,
         episode_steps=spec.environment.episode_steps,
         episodes=spec.episodes,
         seed=spec.seed,
     )
-    write_table(out, episodes, BASELINES)
+    Baseline.write(directory, table, task=task, episodes=spec.episodes, spec_digest=spec.digest(), code_digest=code)
 
 
 @cli.command()
@@ -104,39 +117,43 @@ def libero_assets(
 
 
 @cli.command()
-def gridworld(config: StudyConfig, out: Out) -> None:
+def gridworld(config: StudyConfig, sources: Sources) -> None:
     """The exact bias-variance study of figure 4."""
     from gipo import gridworld
+    from gipo.stages import StudyFolder
     from gipo.study import Study
 
     settings = Study.load(config).gridworld
-    gridworld.write(out, pairs=settings.pairs, seed=settings.seed)
+    gridworld.write(StudyFolder(sources), pairs=settings.pairs, seed=settings.seed)
 
 
 @cli.command()
-def weights(out: Out) -> None:
+def weights(sources: Sources) -> None:
     """Trust weights of every objective over the ratio (figure 1)."""
-    from gipo.files import atomic_path
-    from gipo.trust_weights import trust_weights
+    from gipo import trust_weights
+    from gipo.stages import StudyFolder
 
-    with atomic_path(out) as path:
-        trust_weights().to_csv(path, index=False, float_format="%.10g")
+    trust_weights.write(StudyFolder(sources))
 
 
 @cli.command()
 def collect(
     config: StudyConfig,
     results: Results,
-    out: Out,
+    sources: Sources,
     sweep: Annotated[str | None, typer.Option(help="Sweep of the study; default: its main grid.")] = None,
 ) -> None:
     """Gather all runs of a study's grid into tidy tables."""
     from gipo.analysis import collect
+    from gipo.runs.current import check_code
+    from gipo.stages import StudyFolder
     from gipo.study import Study
 
     study = Study.load(config)
-    study = study.sweep(sweep) if sweep else study
-    collect.collect(study.run_directories(results), study.baseline_directories(results), out)
+    study, grid = (study.sweep(sweep), f"sweeps/{sweep}") if sweep else (study, "tables")
+    runs, baselines = study.run_directories(results), study.baseline_directories(results)
+    check_code(runs, baselines, study.suite)
+    collect.collect(runs, baselines, StudyFolder(sources), grid)
 
 
 @cli.command()
@@ -153,11 +170,11 @@ def track(config: Config, results: Results, receipt: Out) -> None:
 
 @cli.command()
 def store(results: Results) -> None:
-    """Make results/mlflow.db from every finished run there is, of whatever scale."""
+    """Make results/mlflow.db from every finished run there is, of whatever scale; say which ones cannot be used."""
     from gipo.runs import tracking
 
-    finished = [path.parent for path in results.glob("runs/*/*/*/*/provenance.json")]
-    tracking.track(finished, results / "mlflow.db")
+    finished = [path.parent for path in results.glob("runs/*/*/*/*/manifest.json")]
+    tracking.track(tracking.usable(finished, _say), results / "mlflow.db")
 
 
 @cli.command()
@@ -166,15 +183,47 @@ def merge(
     results: Results,
 ) -> None:
     """Add the finished runs of other results folders to one."""
+    from gipo.analysis.replicas import compare
     from gipo.runs.merge import merge
 
     merge(folders, results, _say)
+    for line in compare(results):
+        _say(line)
+
+
+@cli.command()
+def verify(
+    study: Annotated[
+        str, typer.Argument(help="A scale, whose results are checked, or a folder such as reports/laptop.")
+    ] = "laptop",
+    as_json: Annotated[bool, typer.Option("--json", help="Counts and problems as JSON.")] = False,
+) -> None:
+    """Check every file of a study: runs, kept copies, tables, figures, page. Fails where one is not as it was made."""
+    import json
+
+    from gipo.scale import Scale
+    from gipo.scale import config as scale_config
+    from gipo.verify import verify
+
+    folder = Path(study) if Path(study).parent != Path() else Path("results", study)
+    scale = Scale.load(scale_config(folder.name))
+    if not folder.is_dir():
+        raise GipoError(f"{folder} is no folder: give a scale that ran here, or where its results are")
+    verdict = verify(scale, folder)
+    if as_json:
+        print(json.dumps(verdict.content(), indent=2))
+    else:
+        for problem in verdict.problems:
+            print(problem)
+        print(verdict)
+    if verdict.problems:
+        raise typer.Exit(1)
 
 
 @cli.command()
 def doctor(
     profile: Annotated[Literal["slurm"], typer.Option(help="Profile to check.")] = "slurm",
-    seconds: Annotated[float, typer.Option(min=1, help="How long the test jobs may wait in the queue.")] = 600.0,
+    seconds: Patience = 600.0,
 ) -> None:
     """Check a cluster before a study: site file, partitions, GPU, shared storage, clocks, free space."""
     from gipo.cluster.doctor import examine
@@ -184,57 +233,72 @@ def doctor(
 
 
 @cli.command()
-def figure(name: str, sources: Sources, out: Out, resamples: Resamples = 2000) -> None:
+def figure(
+    name: str,
+    sources: Sources,
+    out: Annotated[Path | None, typer.Argument(help="Folder to write to; default: figures of the scale.")] = None,
+    resamples: Resamples = 2000,
+) -> None:
     """Draw one figure or table: SVG, PNG and the CSV behind it."""
     from gipo.figures import build
+    from gipo.stages import StudyFolder
 
-    build(name, sources, out, resamples=resamples)
+    build(name, StudyFolder(sources), out, resamples=resamples)
 
 
 @cli.command()
-def scorecard(sources: Sources, out: Out, resamples: Resamples = 2000) -> None:
+def scorecard(
+    sources: Sources,
+    out: Annotated[Path | None, typer.Argument(help="File to write; default: scorecard.csv of the scale.")] = None,
+    resamples: Resamples = 2000,
+) -> None:
     """Judge every claim of the paper by its rule in claims.yaml."""
     from gipo.analysis import claims
+    from gipo.stages import StudyFolder
 
-    claims.write_scorecard(sources, out, resamples)
+    claims.write_scorecard(StudyFolder(sources), resamples, out)
 
 
 @cli.command()
-def picture(sources: Sources, out: Out) -> None:
+def picture(sources: Sources) -> None:
     """Draw a study's small picture: final scores and verdicts (PNG)."""
     from gipo.report.picture import write
+    from gipo.stages import StudyFolder
 
-    write(sources, out)
+    write(StudyFolder(sources))
 
 
 @cli.command()
-def join_scorecards(config: Config, sources: Sources, out: Out) -> None:
+def join_scorecards(config: Config, sources: Sources) -> None:
     """Put the scorecards of a scale's parts into one: each claim as the first part judges it that can."""
     from gipo.analysis import joined
     from gipo.scale import Scale
+    from gipo.stages import StudyFolder
 
     scale = Scale.load(config)
-    joined.write_joined(scale.folders(sources), {name: study.suite for name, study in scale.parts.items()}, out)
+    folders = {name: StudyFolder(path) for name, path in scale.folders(sources).items()}
+    joined.write_joined(folders, {name: study.suite for name, study in scale.parts.items()}, StudyFolder(sources))
 
 
 @cli.command()
 def report(
     config: Config,
     sources: Sources,
-    out: Out,
     so_far: Annotated[bool, typer.Option("--so-far", help="Leave out what is not finished, and say so.")] = False,
 ) -> None:
     """Assemble the page that holds scorecard, figures and provenance, in one file."""
     from gipo.report import Part, assemble
     from gipo.scale import Scale
+    from gipo.stages import StudyFolder
 
     scale = Scale.load(config)
     folders, figures = scale.folders(sources), scale.figures()
-    parts = [
-        Part(name, study.title, study.suite, folders[name], figures[name], [run.run_id for run in study.all_runs()])
-        for name, study in scale.parts.items()
-    ]
-    assemble(scale.title, parts, f"snakemake {{target}} --config scale={scale.name}", out, so_far=so_far)
+    parts = []
+    for name, study in scale.parts.items():
+        run_ids = [run.run_id for run in study.all_runs()]
+        parts.append(Part(name, study.title, study.suite, StudyFolder(folders[name]), figures[name], run_ids))
+    command = f"snakemake {{target}} --config scale={scale.name}"
+    assemble(scale.title, parts, command, StudyFolder(sources), so_far=so_far)
 
 
 @cli.command()
@@ -295,7 +359,7 @@ def pretrained(
 @cli.command()
 def tiny_model(
     directory: Annotated[Path, typer.Argument(help="Where to write it.")],
-    seed: Annotated[int, typer.Option(help="Seed of its weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of its weights.")] = 0,
 ) -> None:
     """Write a tiny random OpenVLA-OFT in the published format, for smoke runs."""
     from gipo.models.openvla_oft.tiny import write_tiny
@@ -333,13 +397,17 @@ def schema(out: Out) -> None:
 
 
 def app() -> None:
-    """Entry point: a `GipoError` is one line on stderr and exit code 1."""
+    """Entry point: a mistake is one line on stderr, and exit code 1; 2 where the command line itself is wrong."""
     try:
         check_package(Path.cwd())
-        cli()
-    except GipoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        code = cli(standalone_mode=False) or 0
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        code = getattr(error, "exit_code", 1)  # of typer's own, which it gives to a wrong command line
+        if line := line_of(error):
+            print(f"error: {line}", file=sys.stderr)
+    sys.exit(code)
 
 
 def _say(line: str) -> None:

@@ -18,11 +18,11 @@ from rich.table import Table
 
 from gipo import paper, suites
 from gipo.cluster import upfront
-from gipo.cluster.requests import LEARNER_MB
-from gipo.files import read_json, write_json
+from gipo.cluster.requests import LEARNER_MB, read_plan
+from gipo.files import write_json
 from gipo.rates import LearnerRate, Rates
 from gipo.replay import Pace
-from gipo.runs.provenance import origin
+from gipo.runs.provenance import machine
 from gipo.runs.spec import RunSpec
 from gipo.scale import Scale
 from gipo.study import BaselineSpec, Study
@@ -186,14 +186,14 @@ def save(path: Path, study: Study, rates: Rates) -> None:
     Raises:
         GipoError: there is a damaged file, or it cannot be written.
     """
-    known = read_json(path)["runs"] if path.exists() else {}
-    machine = {name: origin("gipo")[name] for name in ("host", "cpu")}
-    machine["gpu"] = torch.cuda.get_device_name() if rates.gpu else None
+    known = read_plan(path) if path.exists() else {}
+    measured_on = {name: machine()[name] for name in ("host", "cpu")}
+    measured_on["gpu"] = torch.cuda.get_device_name() if rates.gpu else None
     for run in study.all_runs():
         cost = run_cost(run, rates)
         known[run.run_id] = {
             **{"acting": cost.acting, "learning": cost.learning, "gpu_learning": cost.gpu_learning},
-            **{"memory_mb": memory_mb(run), "measured_on": machine},
+            **{"memory_mb": memory_mb(run), "measured_on": measured_on},
         }
     write_json(path, {"runs": known})
 
@@ -227,7 +227,7 @@ def show(lines: list[Line], scale: Scale, has_gpu: bool) -> None:
     """Print the table and what follows from it."""
     gpus = torch.cuda.device_count() if has_gpu else 0
     notes = ["Env steps include evaluation. Rules with 'minutes' are not predicted."] if measurable(scale) else []
-    notes += measured_sentences(lines, origin("gipo")["cores"], gpus) if measurable(scale) else []
+    notes += measured_sentences(lines, machine()["cores"], gpus) if measurable(scale) else []
     notes += counted_sentences(lines) if len(measurable(scale)) < len(scale.parts) else []
     _print(lines, has_gpu, notes)
 

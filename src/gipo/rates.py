@@ -24,9 +24,10 @@ from gipo.engines.suites import RunSuite, make_suite
 from gipo.gridworld import family
 from gipo.learner import Learner
 from gipo.replay import Replay, Segments
-from gipo.runs.code import training_modules
+from gipo.runs.code import code_of
 from gipo.runs.provenance import origin
 from gipo.runs.spec import LearnerSpec, RunSpec
+from gipo.stages import StudyFolder
 from gipo.study import Study
 
 CPU = torch.device("cpu")
@@ -137,7 +138,7 @@ def start_seconds(run: RunSpec) -> float:
 def begin(run: str) -> None:
     """Import all that a training process needs, digest its code and make a learner, whose optimiser imports more."""
     spec = RunSpec.model_validate_json(run)
-    origin(*training_modules(spec))
+    origin(code_of(spec))
     made_up_learner(spec, CPU)
 
 
@@ -227,7 +228,7 @@ def random_index(learner: Learner) -> torch.Tensor:
 def gridworld_rate(few: int = 20, many: int = 120) -> GridworldRate:
     """Time the gridworld study on a few pairs, and what more of them add."""
     with tempfile.TemporaryDirectory() as directory:
-        whole = seconds(lambda: gridworld.write(Path(directory), pairs=few))
+        whole = seconds(lambda: gridworld.write(StudyFolder(Path(directory)), pairs=few))
     less, more = seconds(lambda: family.outcomes(few, seed=0)), seconds(lambda: family.outcomes(many, seed=0))
     pair = max(0.0, more - less) / (many - few)
     return GridworldRate(fixed=whole - few * pair, pair=pair)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import platform
 import shutil
 import signal
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from gipo import processes
 from gipo.errors import GipoError
 from gipo.runs.lock import Holder
 
@@ -81,16 +83,20 @@ def _interrupt_all(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def take_turn(state: Path, tell: Callable[[str], None]) -> None:
+def take_turn(state: Path, tell: Callable[[str], None]) -> bool:
     """Note that this Snakemake works in a directory, and remove the locks of those that were killed in it.
 
     Every Snakemake has a file with who it is, from before it locks anything until it ends. Where locks are left and all
-    who could have made them are gone, nobody needs them. A process of another machine, or of a machine before it
-    started anew, cannot be seen: then the locks stay, and `tell` says how to remove them.
+    who could have made them are gone, nobody needs them. Gone is a process of this machine that does not exist, or that
+    wrote its file before the machine was started anew. One of another machine cannot be seen: then the locks stay, and
+    `tell` says how to remove them.
 
     Args:
         state: Snakemake's own folder, ``.snakemake`` in the working directory.
         tell: takes a line where locks are left.
+
+    Returns:
+        Whether no other Snakemake works here, as far as can be seen.
     """
     folder = state.resolve() / "processes"  # Snakemake goes elsewhere before it ends
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,20 +105,32 @@ def take_turn(state: Path, tell: Callable[[str], None]) -> None:
     own.write_text(json.dumps(asdict(this)), encoding="utf-8")
     atexit.register(own.unlink, missing_ok=True)
     others = {path: holder for path in folder.glob("*.json") if path != own and (holder := _holder(path))}
-    for path in [path for path, holder in others.items() if holder.alive() is False]:
+    there = [holder for path, holder in others.items() if not _is_gone(path, holder)]
+    for path in [path for path, holder in others.items() if holder not in there]:
         path.unlink(missing_ok=True)
     left = list((state / "locks").glob("*.lock"))
-    there = [holder for holder in others.values() if holder.alive() is not False]
     if not left:
-        return
+        return not any(holder.alive() for holder in there)
     if others and not there:
         shutil.rmtree(state / "locks", ignore_errors=True)
         tell(f"removed the lock of {next(iter(others.values()))}, which was killed while it worked here")
-    elif seen := [holder for holder in there if holder.alive() and holder.pid != os.getppid()]:  # which builds images
+        return True
+    if seen := [holder for holder in there if holder.alive() and holder.pid != os.getppid()]:  # which builds images
         tell(f"{seen[0]} works in this directory as well")
     else:
         who = there[0] if there else "an unknown process"
         tell(f"{who} locked this directory and cannot be seen from here: if it is gone, `make unlock`")
+    return False
+
+
+def _is_gone(path: Path, holder: Holder) -> bool:
+    """Whether the process that wrote a file with who it is is gone, as far as this machine can tell."""
+    alive, booted = holder.alive(), processes.booted()
+    if alive is not None or booted is None or holder.host != platform.node():
+        return alive is False
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime < booted
+    return True
 
 
 def _holder(path: Path) -> Holder | None:

@@ -72,7 +72,7 @@ def start(handler, number, rule, output=(), given=("x",)):
 
 
 def start_run(handler, number, run):
-    start(handler, number, "train", [f"{run}/spec.json", f"{run}/provenance.json"])
+    start(handler, number, "train", [f"{run}/spec.json", f"{run}/manifest.json"])
 
 
 def finish(handler, number):
@@ -87,7 +87,7 @@ def fail(handler, number, run, log, indent=False):
         logging.ERROR,
         event=LogEvent.JOB_ERROR,
         **{"jobid": number, "rule_name": "train", "rule_msg": None, "log": [str(log)], "aux": {}, "indent": indent},
-        **{"shellcmd": "gipo   train x", "output": [f"{run}/provenance.json"]},
+        **{"shellcmd": "gipo   train x", "output": [f"{run}/manifest.json"]},
     )
 
 
@@ -142,6 +142,12 @@ def test_the_last_lines_say_where_report_and_log_are(handler, capfd):
     *_, report, log = capfd.readouterr().err.splitlines()
     assert re.fullmatch(r"results/laptop/report\.html: 24 training runs in \d+ s, none failed", report)
     assert log == "Log: .snakemake/log/x.log"
+
+
+def test_a_job_with_a_manifest_that_trains_nothing_is_no_run(handler, capfd):
+    start(handler, 1, "baseline", ["results/baselines/a-v3-01234567/manifest.json"])
+    finish(handler, 1)
+    assert capfd.readouterr().err == ""
 
 
 def test_the_columns_of_finished_runs_are_named_once_above_them_on_a_terminal_too(handler, capfd, monkeypatch):
@@ -205,7 +211,7 @@ def test_in_a_group_of_jobs_a_run_counts_as_soon_as_it_has_its_results_and_not_w
         start_run(handler, number, run)
     progress(RUNS[0], update=4000)
     progress(RUNS[1], update=4000)
-    (RUNS[0] / "provenance.json").write_text("{}")
+    (RUNS[0] / "manifest.json").write_text("{}")
     assert [job.run for job in handler.session.look()] == [RUNS[0]]
     assert handler.session.look() == []
     assert [job.run for job in handler.session.being_made] == [RUNS[1]]
@@ -296,7 +302,7 @@ def test_runs_and_short_jobs_do_not_count_alike(handler):
 def test_finished_runs_of_an_earlier_call_are_not_to_come_but_tell_how_long_one_takes(handler):
     for run in RUNS[:23]:
         progress(run, update=4000, updates_per_second=100.0)
-        (run / "provenance.json").write_text("{}")
+        (run / "manifest.json").write_text("{}")
     send(handler, "Scale", gipo_runs=RUNS)
     send(handler, event=LogEvent.RUN_INFO, stats={"train": 1, "total": 1})
     assert handler.session.seconds_left() == pytest.approx(40.0)

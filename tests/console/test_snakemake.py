@@ -27,12 +27,12 @@ rule all:
     input: "report.html"
 
 rule train:
-    output: "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json"
+    output: "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/manifest.json"
     log: "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/run.log"
     shell: "{sys.executable} train.py $(dirname {output}) 2>> {log}"
 
 rule figure:
-    input: [f"{run}/provenance.json" for run in RUNS]
+    input: [f"{run}/manifest.json" for run in RUNS]
     output: "figure.svg"
     shell: "echo a warning of the figure >&2; sleep 2; touch {output}"
 
@@ -54,7 +54,7 @@ for update in (0, 50, 100):
     time.sleep(1.1)
 if Path("broken").exists() and "stale" in str(run) and "seed1" in str(run):
     sys.exit("error: update 100: loss_value is nan")
-(run / "provenance.json").write_text("{}")
+(run / "manifest.json").write_text("{}")
 """
 
 

@@ -40,13 +40,16 @@ def studied(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def outputs() -> list[str]:
     """Everything that the study leaves, by name."""
-    run_files = ("spec.json", "metrics.parquet", "evaluation.parquet", "policy.pt", "provenance.json")
+    run_files = ("spec.json", "metrics.parquet", "evaluation.parquet", "policy.pt", "provenance.json", "manifest.json")
     grids = ["tables", *(f"sweeps/{name}" for name in STUDY.sweeps)]
     names = [f"runs/{run.run_id}/{name}" for run in STUDY.all_runs() for name in run_files]
-    names += [f"baselines/{STUDY.baseline(task).baseline_id}/episodes.parquet" for task in STUDY.tasks]
+    baselines = [f"baselines/{STUDY.baseline(task).baseline_id}" for task in STUDY.tasks]
+    names += [f"{baseline}/{name}" for baseline in baselines for name in ("episodes.parquet", "manifest.json")]
     names += [f"paper/{grid}/{t}.parquet" for grid in grids for t in ("runs", "metrics", "evaluations", "baselines")]
     names += [f"paper/gridworld/{name}.csv" for name in ("policies", "case_study", "family", "family_claims")]
     names += [f"paper/figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")]
+    stages = [*grids, "gridworld", "weights", "scorecard", "report", *(f"figures/{name}" for name in FIGURES)]
+    names += [f"paper/manifests/{stage}.json" for stage in stages]
     return [
         *names,
         *(f"paper/{n}" for n in ("weights.csv", "scorecard.csv", "report.html", "tracked.json")),

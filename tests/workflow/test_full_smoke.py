@@ -69,7 +69,8 @@ def test_every_run_leaves_its_results(finished: Checkout):
     for run in STUDY.all_runs():
         directory = finished.root / "results" / "runs" / run.run_id
         assert {path.name for path in directory.iterdir()} >= {
-            *("spec.json", "metrics.parquet", "evaluation.parquet", "policy.pt", "provenance.json", "engine.json"),
+            *("spec.json", "metrics.parquet", "evaluation.parquet", "policy.pt"),
+            *("provenance.json", "engine.json", "manifest.json"),
         }
         evaluation = pd.read_parquet(directory / "evaluation.parquet")
         assert evaluation["update"].unique().tolist() == [0, run.learner.updates]

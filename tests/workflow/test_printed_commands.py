@@ -36,6 +36,8 @@ ONLY_UNDERSTOOD = {
     "parity": "needs what the authors' code computed; test_openvla_parity.py runs it",
     "pretrained": "needs the hub; test_openvla_published.py runs it",
     "libero-assets": "fetches 100 MB; test_libero_assets.py runs it",
+    "verify": "needs a study that ran; test_verify.py runs it",
+    "store": "needs a study that ran; test_smoke.py runs it",
 }
 """Subcommands of gipo whose arguments are checked, and why no more."""
 ON_A_CLUSTER = {"squeue", "scancel"}
@@ -82,7 +84,8 @@ def of_make(words: list[str]) -> None:
 
 def of_python(words: list[str]) -> None:
     if words[1] == "-m":
-        assert not words[2:] or importlib.util.find_spec(words[2])
+        place = ROOT / words[2].replace(".", "/") if words[2:] else ROOT
+        assert not words[2:] or (place / "__main__.py").is_file() or importlib.util.find_spec(words[2])
         return
     assert (ROOT / words[1]).is_file()
     if words[1].startswith("benchmarks/"):

@@ -43,7 +43,14 @@ def test_every_result_is_there(finished: Path):
             assert (results / "smoke" / "figures" / f"{name}.{kind}").stat().st_size > 0
     for run_id in RUN_IDS:
         names = {path.name for path in (results / "runs" / run_id).iterdir()}
-        assert names >= {"spec.json", "metrics.parquet", "evaluation.parquet", "policy.pt", "provenance.json"}
+        assert names >= {
+            "spec.json",
+            "metrics.parquet",
+            "evaluation.parquet",
+            "policy.pt",
+            "provenance.json",
+            "manifest.json",
+        }
         assert "checkpoint.pt" not in names
 
 
@@ -115,7 +122,7 @@ def test_a_deleted_figure_is_drawn_again_alone(checkout: Checkout, again: Path):
     assert checkout.snakemake(again, "fig2").returncode == 0
     after = contents(again)
     assert read_plan(snakemake_logs(again)[-1]).jobs == {"figure": 1, "fig2": 1}
-    assert changed(before, after) == files
+    assert changed(before, after) == files | {"results/smoke/manifests/figures/fig2.json"}
     assert all(after[file][1] == before[file][1] for file in files)
 
 
@@ -132,7 +139,7 @@ def test_a_deleted_report_is_assembled_again_alone(checkout: Checkout, again: Pa
     assert checkout.snakemake(again).returncode == 0
     after = contents(again)
     assert read_plan(snakemake_logs(again)[-1]).jobs == {"report": 1, "all": 1}
-    assert changed(before, after) == {report}
+    assert changed(before, after) == {report, "results/smoke/manifests/report.json"}
     assert after[report][1] == before[report][1]
 
 

@@ -5,13 +5,14 @@ rule tables:
     input:
         lambda wildcards: finished(GRIDS[wildcards.scale][wildcards.grid]),
         lambda wildcards: [
-            f"{baseline}/episodes.parquet"
+            f"{baseline}/{name}"
+            for name in ("episodes.parquet", "manifest.json")
             for baseline in GRIDS[wildcards.scale][
                 wildcards.grid
             ].baseline_directories(Path("results"))
         ],
     output:
-        expand("results/{{scale}}/{{grid}}/{name}.parquet", name=TABLES),
+        tables_of("{scale}", "{grid}"),
     wildcard_constraints:
         scale=any_of(PARTS),
     container:
@@ -22,7 +23,7 @@ rule tables:
             "sweeps/", "--sweep "
         ),
     shell:
-        "gipo collect {CONFIGS:q}/{wildcards.scale}.yaml results results/{wildcards.scale}/{wildcards.grid} {params.sweep}"
+        "gipo collect {CONFIGS:q}/{wildcards.scale}.yaml results results/{wildcards.scale} {params.sweep}"
 
 
 rule store:
@@ -37,14 +38,7 @@ rule store:
 
 rule track:
     input:
-        sorted(
-            {
-                path
-                for grids in GRIDS.values()
-                for grid in grids.values()
-                for path in finished(grid)
-            }
-        ),
+        all_finished(),
         store=ancient(rules.store.output),
     output:
         "results/{scale}/tracked.json",

@@ -15,7 +15,7 @@ from gipo.cluster import upfront
 from gipo.cluster.site import SCALE_OF_SITE
 from gipo.cluster.steps import side_by_side
 from gipo.envs.libero_assets import DEFAULT, VARIABLE
-from gipo.errors import GipoError
+from gipo.errors import GipoError, shortened
 from gipo.figures import NAMES, SWEEPS
 from gipo.models.openvla_oft.published import SUMS
 from gipo.runs.code import baseline_modules, code_digest, training_modules
@@ -25,7 +25,7 @@ side_by_side(workflow)
 
 if unknown := set(config) - {"scale", "base", "torch"}:
     raise WorkflowError(
-        f"unknown config key {min(unknown)!r}; known: scale, and for images base and torch"
+        f"unknown config key {shortened(repr(min(unknown)), 200)}; known: scale, and for images base and torch"
     )
 
 SCALE = config.get("scale", os.environ.get(SCALE_OF_SITE, "laptop"))
@@ -54,6 +54,7 @@ GRIDS = {
 TRAINING = {suites.get(study.suite).train_rule for study in PARTS.values()}
 CATALOGUE = [f"gipo.suites.{name}" for name in suites.names()]  # read by computed names
 TABLES = ["runs", "metrics", "evaluations", "baselines"]
+GRIDWORLD = ["policies", "case_study", "family", "family_claims"]
 PACKAGE = Path(gipo.__file__).parent
 
 
@@ -72,18 +73,57 @@ def finished(grid):
     return [
         f"{run}/{name}"
         for run in grid.run_directories(Path("results"))
-        for name in ("metrics.parquet", "evaluation.parquet", "provenance.json")
+        for name in (
+            "spec.json",
+            "metrics.parquet",
+            "evaluation.parquet",
+            "provenance.json",
+            "manifest.json",
+        )
     ]
 
 
+def all_finished():
+    """The declared results of every run of the scale."""
+    grids = [grid for grids in GRIDS.values() for grid in grids.values()]
+    return sorted({path for grid in grids for path in finished(grid)})
+
+
+def bound(folder, stage, *files):
+    """Files of a stage, by their paths in the folder of a scale, and the manifest that names them."""
+    return [f"results/{folder}/{path}" for path in (*files, f"manifests/{stage}.json")]
+
+
 def tables_of(part, grid):
-    """Tidy tables of a part's main grid (tables) or of a sweep (sweeps/<name>)."""
-    return [f"results/{part}/{grid}/{name}.parquet" for name in TABLES]
+    """Tidy tables of a part's main grid (tables) or of a sweep (sweeps/<name>), with their manifest."""
+    return bound(part, grid, *(f"{grid}/{name}.parquet" for name in TABLES))
+
+
+def figure_of(folder, name):
+    """Files of a figure, with their manifest."""
+    kinds = ("svg", "png", "csv")
+    return bound(
+        folder, f"figures/{name}", *(f"figures/{name}.{kind}" for kind in kinds)
+    )
 
 
 def all_tables(part):
     """Tidy tables of all grids of a part."""
     return [path for grid in GRIDS[part] for path in tables_of(part, grid)]
+
+
+def derived(wildcards):
+    """Every file that is made of runs, or of none: where one is lost, it is made again although the page is there."""
+    found = [path for part in PARTS for path in all_tables(part)]
+    for part in PARTS:
+        found += bound(part, "weights", "weights.csv")
+        found += bound(
+            part, "gridworld", *(f"gridworld/{name}.csv" for name in GRIDWORLD)
+        )
+    for folder, figures in FIGURES.items():
+        found += bound(folder, "scorecard", "scorecard.csv")
+        found += [path for name in figures for path in figure_of(folder, name)]
+    return found
 
 
 def sources(wildcards):
@@ -149,8 +189,4 @@ def pictures(name):
             f"scale {SCALE!r} has no runs that {name} shows; "
             f"scales that have: {having} (snakemake {name} --config scale=...)"
         )
-    return [
-        f"results/{folder}/figures/{name}.{kind}"
-        for folder in folders
-        for kind in ("svg", "png", "csv")
-    ]
+    return [path for folder in folders for path in figure_of(folder, name)]

@@ -1,9 +1,9 @@
 """One rule for every figure, and one target by its name."""
 
 SOURCES = {
-    "fig1": ["results/{scale}/weights.csv"],
+    "fig1": rules.weights.output,
     "fig4": rules.gridworld.output,
-    "scorecard": ["results/{scale}/scorecard.csv"],
+    "scorecard": bound("{scale}", "scorecard", "scorecard.csv"),
 }
 
 
@@ -18,6 +18,7 @@ rule figure:
         ),
         "results/{scale}/figures/{figure}.png",
         "results/{scale}/figures/{figure}.csv",
+        "results/{scale}/manifests/figures/{figure}.json",
     container:
         image("report")
     params:
@@ -29,8 +30,7 @@ rule figure:
         ),
         resamples=resamples_of,
     shell:
-        "gipo figure {wildcards.figure} results/{wildcards.scale} results/{wildcards.scale}/figures"
-        " --resamples {params.resamples}"
+        "gipo figure {wildcards.figure} results/{wildcards.scale} --resamples {params.resamples}"
 
 
 for name in NAMES:

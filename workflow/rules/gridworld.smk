@@ -1,11 +1,9 @@
 """The exact studies that need no training: gridworld (figure 4) and trust weights (figure 1)."""
 
-GRIDWORLD = ["policies", "case_study", "family", "family_claims"]
-
 
 rule gridworld:
     output:
-        expand("results/{{scale}}/gridworld/{name}.csv", name=GRIDWORLD),
+        bound("{scale}", "gridworld", *(f"gridworld/{name}.csv" for name in GRIDWORLD)),
     wildcard_constraints:
         scale=any_of(PARTS),
     container:
@@ -14,12 +12,12 @@ rule gridworld:
         code=code_digest("gipo.gridworld"),
         settings=lambda wildcards: PARTS[wildcards.scale].gridworld.model_dump(),
     shell:
-        "gipo gridworld {CONFIGS:q}/{wildcards.scale}.yaml results/{wildcards.scale}/gridworld"
+        "gipo gridworld {CONFIGS:q}/{wildcards.scale}.yaml results/{wildcards.scale}"
 
 
 rule weights:
     output:
-        "results/{scale}/weights.csv",
+        bound("{scale}", "weights", "weights.csv"),
     wildcard_constraints:
         scale=any_of(PARTS),
     container:
@@ -27,4 +25,4 @@ rule weights:
     params:
         code=code_digest("gipo.trust_weights"),
     shell:
-        "gipo weights {output}"
+        "gipo weights results/{wildcards.scale}"

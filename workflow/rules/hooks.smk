@@ -1,5 +1,16 @@
 """What is said before the first job, and what is left where a workflow ends before its report."""
 
+from gipo.recovery import before_execution, recover
+
+
+def put_in_order(dry):
+    """Restore what was damaged, or take it away to be made again, before Snakemake looks for files."""
+    recover(STUDIES, Path("results", SCALE), logger.warning, dry)
+
+
+if workflow.is_main_process and IS_ALONE:
+    before_execution(workflow, put_in_order)
+
 
 def announce(dag):
     """Say what the training runs that are to do will cost."""
@@ -15,7 +26,7 @@ def report_so_far(dag):
     if not any(job.rule.name == "report" for job in dag.needrun_jobs()):
         return
     page = f"results/{SCALE}/report-so-far.html"
-    command = ["gipo", "report", str(CONFIG), f"results/{SCALE}", page, "--so-far"]
+    command = ["gipo", "report", str(CONFIG), f"results/{SCALE}", "--so-far"]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         print(f"No page of what is finished: {done.stderr.strip()}", file=sys.stderr)

@@ -19,6 +19,8 @@ import sys
 
 from snakemake.settings.types import DeploymentMethod
 
+from gipo.errors import shortened
+
 PARENTS = {
     "base": None,
     "metaworld": "base",
@@ -34,9 +36,13 @@ ON_GPU = "--nv" in workflow.deployment_settings.apptainer_args
 TORCH = config.get("torch", "pypi" if ON_GPU else "cpu")
 
 if TORCH not in ("cpu", "pypi"):
-    raise WorkflowError(f"torch is {TORCH!r}, expected cpu or pypi")
-if BASE and not re.fullmatch(r"(docker|https?)://\S+", BASE):
-    raise WorkflowError(f"base is {BASE!r}, expected docker://... or a Debian mirror")
+    raise WorkflowError(f"torch is {shortened(repr(TORCH), 100)}, expected cpu or pypi")
+if BASE and not re.fullmatch(
+    r"docker://[\w./:-]+@sha256:[0-9a-f]{64}|https?://\S+", BASE
+):
+    raise WorkflowError(
+        f"base is {shortened(repr(BASE), 200)}, expected docker://IMAGE@sha256:DIGEST or a Debian mirror"
+    )
 
 BUILD = shlex.join(
     ["python", str(CONTAINERS / "build.py"), "--torch", TORCH]
@@ -56,7 +62,10 @@ def image_digest(name):
     if PARENTS[name]:
         files += [
             CONTAINERS / "install.sh",
-            Path(workflow.basedir, "envs", f"{name}.lock"),
+            *(
+                Path(workflow.basedir, "envs", f"{lock}.lock")
+                for lock in ("build", "torch", "cuda", name)
+            ),
         ]
         digest.update(f"{image_digest(PARENTS[name])} {TORCH}\n".encode())
     for file in files:

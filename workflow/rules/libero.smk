@@ -37,6 +37,7 @@ rule train_libero:
         policy="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/policy.pt",
         engine="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/engine.json",
         provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
+        manifest="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/manifest.json",
     log:
         "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/errors.log",
     wildcard_constraints:

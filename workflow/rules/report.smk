@@ -9,7 +9,7 @@ rule claims:
         rules.weights.output,
         rules.gridworld.output,
     output:
-        "results/{scale}/scorecard.csv",
+        bound("{scale}", "scorecard", "scorecard.csv"),
     wildcard_constraints:
         scale=any_of(PARTS),
     container:
@@ -22,14 +22,14 @@ rule claims:
         ),
         resamples=resamples_of,
     shell:
-        "gipo scorecard results/{wildcards.scale} {output} --resamples {params.resamples}"
+        "gipo scorecard results/{wildcards.scale} --resamples {params.resamples}"
 
 
 rule join_scorecards:
     input:
-        [f"results/{part}/scorecard.csv" for part in PARTS],
+        [bound(part, "scorecard", "scorecard.csv") for part in PARTS],
     output:
-        "results/{scale}/scorecard.csv",
+        bound("{scale}", "scorecard", "scorecard.csv"),
     wildcard_constraints:
         scale=any_of({SCALE} - set(PARTS)),
     container:
@@ -37,21 +37,20 @@ rule join_scorecards:
     params:
         code=code_digest("gipo.analysis.joined", *CATALOGUE),
     shell:
-        "gipo join-scorecards {CONFIG:q} results/{wildcards.scale} {output}"
+        "gipo join-scorecards {CONFIG:q} results/{wildcards.scale}"
 
 
 rule report:
     input:
-        [f"results/{part}/scorecard.csv" for part in PARTS],
+        [bound(part, "scorecard", "scorecard.csv") for part in PARTS],
         [all_tables(part) for part in PARTS],
         [
-            f"results/{folder}/figures/{figure}.{kind}"
+            figure_of(folder, figure)
             for folder, figures in FIGURES.items()
             for figure in figures
-            for kind in ("svg", "png", "csv")
         ],
     output:
-        "results/{scale}/report.html",
+        bound("{scale}", "report", "report.html"),
     wildcard_constraints:
         scale=re.escape(SCALE),
     container:
@@ -71,5 +70,5 @@ rule report:
         ),
         titles=[STUDIES.title, *(study.title for study in PARTS.values())],
     shell:
-        "gipo report {CONFIG:q} results/{wildcards.scale} {output}"
+        "gipo report {CONFIG:q} results/{wildcards.scale}"
         " && rm -f results/{wildcards.scale}/report-so-far.html"

@@ -36,4 +36,4 @@ os.environ["PATH"] = os.pathsep.join(
 if workflow.is_main_process:
     quote_python()
     surroundings.end_with_the_terminal()
-    surroundings.take_turn(Path(".snakemake"), logger.warning)
+    IS_ALONE = surroundings.take_turn(Path(".snakemake"), logger.warning)

@@ -3,8 +3,8 @@
 A run learns in one thread; with more (`snakemake --set-threads train=3`) the others collect meanwhile, to the same result.
 With a GPU (--set-resources train:device=cuda) it learns there. Where and how fast it is made is no parameter of a run:
 what a cluster made is not made again on a laptop.
-Checkpoints lie in the run directory but are no outputs: Snakemake deletes those before every attempt, and an interrupted
-run must find its checkpoint.
+Checkpoints and the kept copy lie in the run directory but are no outputs: Snakemake deletes those before every attempt,
+and an interrupted run must find its checkpoint, a finished one its results.
 """
 
 
@@ -15,6 +15,7 @@ rule train:
         evaluation="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/evaluation.parquet",
         policy="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/policy.pt",
         provenance="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/provenance.json",
+        manifest="results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/manifest.json",
     log:
         "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/errors.log",
     wildcard_constraints:
@@ -36,7 +37,8 @@ rule train:
 
 rule baseline:
     output:
-        "results/baselines/{task}-{digest}/episodes.parquet",
+        episodes="results/baselines/{task}-{digest}/episodes.parquet",
+        manifest="results/baselines/{task}-{digest}/manifest.json",
     container:
         image("metaworld")
     params:
@@ -44,4 +46,4 @@ rule baseline:
             *baseline_modules(STUDIES.suite_of(wildcards.task))
         ),
     shell:
-        "gipo baseline {CONFIG:q} {wildcards.task} {output} --digest {wildcards.digest}"
+        "gipo baseline {CONFIG:q} {wildcards.task} $(dirname {output.episodes}) --digest {wildcards.digest}"
