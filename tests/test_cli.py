@@ -15,9 +15,8 @@ import yaml
 import factories
 from checkout import ROOT
 from gipo import suites
-from gipo.files import write_json
+from gipo.runs.baseline import Baseline
 from gipo.study import Study
-from gipo.tables import RUN_EVALUATION, RUN_METRICS, write_table
 
 CONFIGS = ROOT / "workflow" / "config"
 SMOKE = str(CONFIGS / "smoke.yaml")
@@ -155,12 +154,14 @@ def test_train_names_what_the_study_does_not_have(
 
 
 def test_baseline_names_an_unknown_task(fails: Callable[..., None], tmp_path: Path):
-    fails(["baseline", SMOKE, "door-opn-v3", tmp_path / "episodes.parquet"], ["'door-opn-v3'", "door-open-v3"])
+    fails(["baseline", SMOKE, "door-opn-v3", tmp_path / "baseline"], ["'door-opn-v3'", "door-open-v3"])
 
 
 @pytest.mark.filterwarnings("error:Constant")
 def test_baseline_is_silent_about_the_experts_clipped_actions(gipo: Gipo, tmp_path: Path):
-    assert gipo("baseline", SMOKE, "door-open-v3", tmp_path / "episodes.parquet") == (0, "", "")
+    path = tmp_path / Study.load(Path(SMOKE)).baseline("door-open-v3").baseline_id
+    assert gipo("baseline", SMOKE, "door-open-v3", path) == (0, "", "")
+    assert len(Baseline.read(path).episodes())
 
 
 @pytest.fixture
@@ -169,19 +170,21 @@ def results(tmp_path: Path) -> Path:
     study, root = Study.load(Path(SMOKE)), tmp_path / "results"
     rng = np.random.default_rng(0)
     for spec, directory in zip(study.runs(), study.run_directories(root), strict=True):
-        write_json(directory / "spec.json", spec.model_dump(mode="json"))
-        write_table(directory / "metrics.parquet", factories.metrics(spec, rng), RUN_METRICS)
-        write_table(directory / "evaluation.parquet", factories.evaluation(spec, 0.5, rng), RUN_EVALUATION)
-        write_json(directory / "provenance.json", factories.provenance(spec))
-    for task, directory in zip(study.tasks, study.baseline_directories(root), strict=True):
-        factories.write_baseline(directory.parent, task).rename(directory)
+        factories.write_results(directory, spec, factories.metrics(spec, rng), factories.evaluation(spec, 0.5, rng))
+    for task in study.tasks:
+        factories.write_baseline(root / "baselines", task, digest=study.baseline(task).digest())
     return root
 
 
 def test_collect_gathers_the_runs_of_the_study(gipo: Gipo, results: Path, tmp_path: Path):
-    code, _, err = gipo("collect", SMOKE, results, tmp_path / "tables")
+    code, _, err = gipo("collect", SMOKE, results, tmp_path / "scale")
     assert (code, err) == (0, "")
-    assert {path.stem for path in (tmp_path / "tables").iterdir()} == {"runs", "metrics", "evaluations", "baselines"}
+    assert {path.stem for path in (tmp_path / "scale" / "tables").iterdir()} == {
+        "runs",
+        "metrics",
+        "evaluations",
+        "baselines",
+    }
 
 
 @pytest.mark.parametrize("command", ["collect", "track"])
@@ -198,7 +201,7 @@ def test_a_missing_baseline_is_named(fails: Callable[..., None], results: Path, 
 def test_a_truncated_table_is_named(fails: Callable[..., None], results: Path, tmp_path: Path):
     file = Study.load(Path(SMOKE)).run_directories(results)[-1] / "metrics.parquet"
     file.write_bytes(file.read_bytes()[:-20])
-    fails(["collect", SMOKE, results, tmp_path / "tables"], [str(file), "truncated or corrupt"])
+    fails(["collect", SMOKE, results, tmp_path / "tables"], [str(file), "its manifest says"])
     assert not (tmp_path / "tables").exists()
 
 

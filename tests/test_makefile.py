@@ -1,16 +1,19 @@
 """What `make` does before it installs anything, with commands of its own in the place of Python and pip."""
 
+import hashlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from checkout import ROOT
+from gipo.stages import StudyFolder
 
 TARGETS = ("help", "reproduce", "setup", "test", "check", "unlock", "publish", "mlflow", "slurm", "lock", "clean")
 
@@ -148,17 +151,65 @@ def test_unlock_removes_the_lock_and_nothing_else(folder: Path):
     assert [path.name for path in (folder / ".snakemake").iterdir()] == ["metadata"]
 
 
+@pytest.fixture
+def publishing(folder: Path) -> Path:
+    """A checkout with a finished scale, as it was published, and the command that draws its picture."""
+    environment(folder, folder)
+    (folder / ".venv" / "bin" / "gipo").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gipo "$@"\n')
+    (folder / ".venv" / "bin" / "gipo").chmod(0o755)
+    shutil.copytree(ROOT / "reports" / "laptop", folder / "results" / "laptop")
+    (folder / "results" / "laptop" / "tracked.json").touch()
+    return folder
+
+
+def test_publish_copies_a_scale_with_its_manifests(publishing: Path):
+    done = make(publishing, "publish")
+    assert done.returncode == 0, done.stderr
+    published = publishing / "reports" / "laptop"
+    original = ROOT / "reports" / "laptop"
+    added = {Path("picture.png"), Path("manifests/picture.json")}
+    assert files(published) == files(original) | added
+    study = StudyFolder(published)
+    assert set(study.manifest_of("picture").inputs) == {"figures/iqm", "scorecard"}
+    for path in (path.relative_to(published).as_posix() for path in published.rglob("*") if path.is_file()):
+        if not path.startswith("manifests/"):
+            study.read_bytes(path)
+
+
+def files(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_publish_of_a_scale_made_of_scales_copies_their_studies_too(publishing: Path):
+    (publishing / "workflow" / "config" / "both.yaml").write_text("title: Both\nscales: [laptop]\n")
+    StudyFolder(publishing / "results" / "both").write_stage("report", {"report.html": b"page"})
+    done = make(publishing, "publish", "SCALE=both")
+    assert done.returncode == 0, done.stderr
+    assert files(publishing / "reports" / "both") == {Path("report.html"), Path("manifests/report.json")}
+    assert (publishing / "reports" / "laptop" / "picture.png").exists()
+
+
+def test_publish_of_what_has_no_report_is_one_line(publishing: Path):
+    done = make(publishing, "publish", "SCALE=smoke")
+    assert "error: results/smoke has no report: run make reproduce SCALE=smoke first\n" in done.stderr
+    assert not (publishing / "reports").exists()
+
+
 @pytest.mark.slow
 def test_packages_go_into_the_environment_whatever_pip_was_told(folder: Path, tmp_path: Path):
-    """With pip's own settings for other places in variables and in its file; a package of two lines is installed."""
-    source = tmp_path / "package"
-    source.mkdir()
-    (source / "pyproject.toml").write_text('[project]\nname = "two-lines"\nversion = "1"\n')
-    (source / "two_lines.py").touch()
+    """With pip's own settings for other places in variables and in its file; an empty package is installed."""
+    wheel = tmp_path / "two_lines-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        info = "two_lines-1.dist-info"
+        file.writestr("two_lines.py", "")
+        file.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: two-lines\nVersion: 1\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
     (tmp_path / "pip.conf").write_text(f"[install]\nuser = true\nprefix = {tmp_path}/elsewhere\n")
     for lock in (folder / "envs").glob("*.lock"):
-        lock.write_text("")
-    (folder / "envs" / "report.lock").write_text(f"{source}\n")
+        lock.write_text(lock.read_text() if lock.stem == "build" else "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (folder / "envs" / "report.lock").write_text(f"two-lines @ {wheel.as_uri()} --hash=sha256:{digest}\n")
     (folder / "src" / "gipo").mkdir(parents=True)
     for name in ("README.md", "LICENSE"):
         (folder / name).touch()
@@ -175,3 +226,9 @@ def test_packages_go_into_the_environment_whatever_pip_was_told(folder: Path, tm
     assert found.startswith(str(folder / ".venv"))
     assert subprocess.run([folder / ".venv" / "bin" / "gipo"], capture_output=True, text=True).returncode == 1
     assert not (tmp_path / "elsewhere").exists()
+    (folder / "envs" / "report.lock").write_text(f"two-lines @ {wheel.as_uri()} --hash=sha256:{'0' * 64}\n")
+    (folder / ".venv" / ".study").unlink()
+    refused = make(folder, "setup", f"PYTHON={sys.executable}", **elsewhere)
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in refused.stderr
+    (folder / "envs" / "report.lock").write_text(f"two-lines @ {wheel.as_uri()}\n")
+    assert "Hashes are required" in make(folder, "setup", f"PYTHON={sys.executable}", **elsewhere).stderr

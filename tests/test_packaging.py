@@ -17,7 +17,7 @@ from checkout import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = {"": PYPROJECT["project"]["dependencies"]} | PYPROJECT["project"]["optional-dependencies"]
-OURS = {"gipo", *(path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))}
+OURS = {"gipo", "fuzz", *(path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))}
 ALONE = runpy.run_path(str(ROOT / "envs" / "lock.py"))["ALONE"]
 """Packages that are installed without what they ask for; what they import of it is in our own group."""
 
@@ -96,6 +96,23 @@ def reasons(name: str) -> Iterator[str]:
             yield "named by a profile"
     if name == "pytest-xdist" and re.search(r"pytest -n ", COMMANDS):
         yield "option of pytest"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("envs/*.lock")), ids=lambda path: path.stem)
+def test_a_lock_has_a_hash_of_every_package(path: Path):
+    header, *blocks = re.split(r"^(?=\S)", path.read_text(), flags=re.MULTILINE)[1:]
+    assert header.startswith("#")
+    assert blocks
+    for block in blocks:
+        assert re.fullmatch(r"[\w.-]+==\S+( \\\n    --hash=sha256:[0-9a-f]{64})+\n", block), block
+
+
+def test_locks_agree_on_every_file():
+    found: dict[str, str] = {}
+    for path in ROOT.glob("envs/*.lock"):
+        for block in re.split(r"^(?=\w)", path.read_text(), flags=re.MULTILINE)[1:]:
+            name = normal(block)
+            assert found.setdefault(name, block) == block, (path, name)
 
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
