@@ -153,7 +153,7 @@ def test_a_run_that_is_damaged_twice_is_unfinished_after_recovery(results: Path)
     assert not run.finished
 
 
-@pytest.mark.parametrize("name", ["policy.pt", "manifest.json", "kept/provenance.json"])
+@pytest.mark.parametrize("name", ["policy.pt", "manifest.json", "kept/provenance.json", "kept/manifest.json"])
 def test_a_folder_where_a_file_belongs_is_moved_aside(results: Path, name: str):
     path = results / "runs" / RUN / name
     before = path.read_bytes()
@@ -166,10 +166,18 @@ def test_a_folder_where_a_file_belongs_is_moved_aside(results: Path, name: str):
     assert (aside / "mine.txt").read_text() == "mine"
 
 
+def test_a_folder_where_the_manifest_of_reference_policies_belongs_is_moved_aside(results: Path):
+    path = next(results.glob("baselines/*/manifest.json"))
+    path.unlink()
+    path.mkdir()
+    recover(SMOKE, results / "smoke", print, dry=False)
+    assert not path.exists()  # so that the workflow makes it
+
+
 def test_a_kept_copy_that_is_gone_is_made_again(results: Path):
     run = RunDirectory(results / "runs" / RUN)
     shutil.rmtree(run.kept)
-    assert [problem.path for problem in problems(results)] == [run.kept]
+    assert [problem.path for problem in problems(results)] == [run.kept / "manifest.json"]
     recover(SMOKE, results / "smoke", print, dry=False)
     assert problems(results) == []
 
@@ -233,7 +241,7 @@ def test_tables_of_a_run_that_was_trained_again_are_stale(results: Path):
     write_manifest(run.path, SMOKE.runs[RUN], ["another class"])
     found = {str(problem.path.relative_to(results)): problem.problem for problem in problems(results)}
     assert f"was made from another {RUN} than what is here" in found["smoke/manifests/tables.json"]
-    assert "no whole copy" in found[f"runs/{RUN}/kept"]
+    assert "no whole copy" in found[f"runs/{RUN}/kept/manifest.json"]
 
 
 def test_results_of_other_code_are_named_with_their_commit(results: Path):

@@ -43,8 +43,8 @@ def recover(scale: Scale, folder: Path, tell: Callable[[str], None], dry: bool) 
     if problems and dry:
         tell("A dry run changes nothing, and counts what is damaged as made")
         return
-    for problem in problems:
-        _make_way(problem.path)
+    for path in {path for problem in problems for path in (problem.path, problem.place)}:
+        _make_way(path)
     done: Counter[str] = Counter()
     for problem in {(problem.mend, problem.place): problem for problem in problems}.values():
         try:

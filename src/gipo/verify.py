@@ -203,7 +203,8 @@ class Check:
         """The kept copy of a finished run whose manifest is intact."""
         kept = RunDirectory(directory.kept)
         if (manifest := self._kept(spec, directory)) is None:
-            yield Problem(kept.path, "is no whole copy of the results", self.again, "run", directory.path)
+            problem = "is not there, or damaged, or of other results: there is no whole copy of these"
+            yield Problem(kept.manifest, problem, self.again, "run", directory.path)
             return
         for path, problem in self._damaged(manifest, kept.manifest, kept.path):
             yield Problem(path, problem, self.again, "run", directory.path)

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 
 from bench import Bench, OutcomeError
-from file_faults import DAMAGES, results
+from file_faults import DAMAGES, put_away, results
 from kinds import Fault, kind
 from workshop import STUDY
 from zygote import Done
@@ -66,6 +66,7 @@ def whole_again(bench: Bench, what: str) -> str:
             raise OutcomeError("traceback", f"the same command again fails: {done.errors[-2500:]}")
     except OutcomeError as unclear:
         raise OutcomeError(unclear.outcome, f"{what}: {unclear}") from None
+    put_away(bench)
     bench.is_whole = True
     return what
 
