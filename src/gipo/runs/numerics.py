@@ -11,8 +11,9 @@ import os
 import platform
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from gipo.runs.provenance import processor
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +61,7 @@ def _settings() -> str:
     if found == PORTABLE:
         return "portable"
     own = [f"{name}={_short(value)}" for name, value in found.items()]
-    return " ".join([*(own or ["native"]), "on", _short(_processor("model name"))])
+    return " ".join([*(own or ["native"]), "on", _short(processor("model name"))])
 
 
 def _short(text: str) -> str:
@@ -70,16 +71,7 @@ def _short(text: str) -> str:
 
 
 def _vendor() -> str:
-    return {"GenuineIntel": "Intel", "AuthenticAMD": "AMD"}.get(name := _processor("vendor_id"), name) or "unknown"
-
-
-def _processor(key: str) -> str:
-    """An entry of the first processor in the system's list; empty where there is none."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")
+    return {"GenuineIntel": "Intel", "AuthenticAMD": "AMD"}.get(name := processor("vendor_id"), name) or "unknown"
 
 
 def _version(name: str) -> str:

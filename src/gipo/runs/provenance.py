@@ -113,14 +113,18 @@ def _lock_digest(checkout: Path) -> str | None:
     return digest.hexdigest() if locks else None
 
 
-def _cpu() -> str:
-    """Model name of the processor, as far as the system tells."""
+def processor(key: str) -> str:
+    """An entry of the first processor in the system's list; empty where there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")
+
+
+def _cpu() -> str:
+    """Model name of the processor, as far as the system tells."""
+    return processor("model name") or platform.processor() or platform.machine()
 
 
 def _cores() -> int:
