@@ -25,6 +25,10 @@ FileName = Annotated[str, Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$", max_length=
 """A path below the manifest's folder, without ``..``."""
 
 
+CHANGED = "was changed: its digest is not that of its manifest"
+"""The fault of a file of the right size and another content."""
+
+
 class FileFacts(Section):
     """Size, digest and rows of a file."""
 
@@ -39,8 +43,24 @@ class FileFacts(Section):
         if len(content) != self.size:
             return f"has {len(content):,} bytes, its manifest says {self.size:,}"
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            return "was changed: its digest is not that of its manifest"
+            return CHANGED
         return ""
+
+    def damage(self, path: Path) -> str:
+        """The fault in the file at `path`, after its name; empty where nothing is. It is not held in memory."""
+        try:
+            size = path.stat().st_size
+            if not path.is_file():
+                return "is no file"
+            if size != self.size:
+                return f"has {size:,} bytes, its manifest says {self.size:,}"
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return "is missing"
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        return "" if found == self.sha256 else CHANGED
 
     @classmethod
     def of(cls, content: bytes, name: str) -> FileFacts:

@@ -9,7 +9,6 @@ changed since its manifest was written, and brings it into order.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import threading
@@ -40,8 +39,6 @@ NOT_MADE_HERE = {"tracked.json", "report-so-far.html"}
 """Files of a study's folder that stand in no manifest: a receipt, and the page of an unfinished study."""
 OPTIONAL = {"report", "picture", *(f"figures/{name}" for name in NAMES)}
 """Stages that a folder may have, as a scale of its own or where it is published."""
-BESIDE = {"errors.log"}
-"""Files that the workflow leaves in a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -230,8 +227,7 @@ class Check:
     def _strangers(self, directory: RunDirectory) -> Iterator[Problem]:
         """Files in the folder of a finished run that are none of its."""
         results = {path.name for path in (directory.manifest, *directory.results, directory.engine)}
-        beside = {directory.checkpoint, directory.log, directory.progress, directory.kept, directory.scratch}
-        names = results | BESIDE | {path.name for path in beside}
+        names = results | {path.name for path in directory.beside}
         for place, known in ((directory.path, names), (directory.kept, results)):
             for path in sorted(place.iterdir()) if place.is_dir() else ():
                 if path.name not in known and not is_temporary(path.name) and not path.name.startswith(lock.NAME):
@@ -331,7 +327,7 @@ class Check:
                     continue
                 if stage_of(name) in expected | OPTIONAL and not folder.manifest_path(stage_of(name)).exists():
                     yield Problem(path, "stands in no manifest", folder.remedy)
-                elif not name.startswith("manifests/"):
+                else:
                     yield _stranger(path)
 
     def _remade(self, folder: StudyFolder, manifest: Path, problem: str, path: Path | None = None) -> Problem:
@@ -351,30 +347,21 @@ class Check:
         """Files of a manifest, which lies at `path`, that are not in a folder as they should be."""
         written = None if self.all_bytes else path.stat().st_ctime_ns
         for name, facts in manifest.files.items():
-            if problem := _problem(folder / name, facts, written):
+            is_unchanged = written is not None and _is_unchanged(folder / name, facts, written)
+            if not is_unchanged and (problem := facts.damage(folder / name)):
                 if self.all_bytes and self.has_runs:
                     _mark(folder / name)
                 yield folder / name, problem
             self._count(files=1, size=facts.size)
 
 
-def _problem(path: Path, facts: FileFacts, written: int | None) -> str:
-    """The damage of a file in words; it is not read where nobody changed it after its manifest was written."""
+def _is_unchanged(path: Path, facts: FileFacts, written: int) -> bool:
+    """Whether a file has its size, and nobody changed it after its manifest was written."""
     try:
         status = path.stat()
-        if not path.is_file():
-            return "is no file"
-        if status.st_size != facts.size:
-            return f"has {status.st_size:,} bytes, its manifest says {facts.size:,}"
-        if written is not None and status.st_ctime_ns <= written:
-            return ""
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return "is missing"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return "" if found == facts.sha256 else "was changed: its digest is not that of its manifest"
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == facts.size and status.st_ctime_ns <= written
 
 
 def _mark(path: Path) -> None:

@@ -66,7 +66,7 @@ class RunDirectory:
 
     @property
     def engine(self) -> Path:
-        """How the asynchronous engine ran: rates, batch sizes, losses, restarts, JSON."""
+        """Counts of the asynchronous engine, over all attempts, JSON."""
         return self.path / "engine.json"
 
     @property
@@ -83,6 +83,11 @@ class RunDirectory:
     def results(self) -> list[Path]:
         """Files that every finished run has beside its manifest."""
         return [self.spec, self.metrics, self.evaluation, self.policy, self.provenance]
+
+    @property
+    def beside(self) -> list[Path]:
+        """All that may lie beside the results and is none; ``errors.log`` is the workflow's."""
+        return [self.kept, self.checkpoint, self.scratch, self.log, self.progress, self.path / "errors.log"]
 
     @property
     def finished(self) -> bool:

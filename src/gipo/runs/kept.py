@@ -56,7 +56,7 @@ def recover(directory: RunDirectory, spec: RunSpec, code_digest: str, tell: Call
         else:
             tell(f"{spec.run_id} is finished already")
         _copy(manifest, here, directory.kept, directory.path)
-        keep(directory, manifest)
+        _copy(manifest, there, directory.path, directory.kept)
         return True
     return False
 
@@ -89,12 +89,4 @@ def _holds(folder: Path, manifest: RunManifest) -> bool:
 
 def _damaged(manifest: RunManifest, folder: Path) -> list[str]:
     """Files of a run that are not in a folder as they should be."""
-
-    def intact(name: str) -> bool:
-        try:
-            manifest.read_bytes(folder, name)
-        except GipoError:
-            return False
-        return True
-
-    return [name for name in manifest.files if not intact(name)]
+    return [name for name, facts in manifest.files.items() if facts.damage(folder / name)]

@@ -150,8 +150,7 @@ def _size(path: Path) -> int | None:
 def _foreign(run: FinishedRun) -> int:
     """Entries of a run's directory that training does not write."""
     own = run.directory
-    beside = (own.manifest, own.kept, own.checkpoint, own.scratch, own.log, own.progress, own.path / "errors.log")
-    known = run.manifest.files.keys() | {path.name for path in beside}
+    known = run.manifest.files.keys() | {path.name for path in (own.manifest, *own.beside)}
     return sum(entry.name not in known and not entry.name.startswith("run.lock") for entry in os.scandir(own.path))
 
 
