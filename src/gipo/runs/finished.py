@@ -66,7 +66,9 @@ class FinishedRun:
         """
         path, every = self.directory.metrics, self.spec.diagnostics.every
         table = self._table(path, RUN_METRICS)
-        self._check(list(table["update"]) == self._due(every), path, f"has not one row for every {every} updates")
+        self._check(
+            list(table["update"]) == self.spec.learner.due(every), path, f"has not one row for every {every} updates"
+        )
         undefined = {name for name in STATISTICS if table[name].isna().any()} - _MAY_BE_NAN
         self._check(not undefined, path, f"has no number in some rows of {sorted(undefined)}")
         self._check_steps(path, table)
@@ -80,7 +82,8 @@ class FinishedRun:
         """
         path, settings = self.directory.evaluation, self.spec.evaluation
         table = self._table(path, RUN_EVALUATION)
-        due = [(update, number) for update in [0, *self._due(settings.every)] for number in range(settings.episodes)]
+        updates = [0, *self.spec.learner.due(settings.every)]
+        due = [(update, number) for update in updates for number in range(settings.episodes)]
         found = list(zip(table["update"], table["episode"], strict=True))
         self._check(found == due, path, f"has not {settings.episodes} episodes for every {settings.every} updates")
         self._check(bool(np.isfinite(table["return"]).all()), path, "has no number in some returns")
@@ -123,11 +126,6 @@ class FinishedRun:
 
     def _table(self, path: Path, schema: Schema) -> pd.DataFrame:
         return parse_table(self.read_bytes(path.name), path, schema)
-
-    def _due(self, every: int) -> list[int]:
-        """Updates after which something happens that happens every so many, and after the last one."""
-        updates = self.spec.learner.updates
-        return [*range(every, updates, every), updates]
 
     def _check_provenance(self) -> None:
         made, path = self.provenance, self.directory.provenance

@@ -213,6 +213,10 @@ class LearnerSpec(Section):
             raise ValueError(f"the policy never moves: policy_start = {self.policy_start}, updates = {self.updates}")
         return self
 
+    def due(self, every: int) -> list[int]:
+        """Updates after which something happens that happens every so many, and after the last one."""
+        return [*range(every, self.updates, every), self.updates]
+
 
 class EvaluationSpec(Section):
     """Evaluation of the sampled policy on episodes of its own seeds."""

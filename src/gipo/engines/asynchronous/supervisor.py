@@ -94,7 +94,7 @@ def _train(
     record.load_state(state["record"])
     record.evaluations = Snapshots(directory.path).evaluations()
     played = {row["update"] for row in record.evaluations}
-    if missing := {*range(0, spec.learner.updates, spec.evaluation.every), spec.learner.updates} - played:
+    if missing := {0, *spec.learner.due(spec.evaluation.every)} - played:
         raise GipoError(
             f"{directory.scratch} has lost the evaluation at update {min(missing)} of run {spec.run_id}; "
             f"delete {directory.checkpoint} to make it from update 0 on"
