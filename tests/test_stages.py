@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from damage import cut, flip
 from factories import Study, write_study
 from gipo import figures, gridworld, trust_weights
 from gipo.analysis.claims import read_scorecard, write_scorecard
@@ -43,20 +44,9 @@ def study(template: Path, tmp_path: Path) -> StudyFolder:
     return StudyFolder(shutil.copytree(template, tmp_path / "results" / "mine"))
 
 
-def cut(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: 4 * len(content) // 10])
-
-
 def cut_at_a_line(path: Path) -> None:
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[: 4 * len(lines) // 10]))
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(bytes(content))
 
 
 READERS: dict[str, Callable[[StudyFolder], object]] = {

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from checkout import ROOT
+from damage import cut, empty, flip
 from factories import write_manifest
 from gipo.cli import cli
 from gipo.files import temporary, write_json
@@ -50,20 +51,6 @@ def results(whole: Path, tmp_path: Path) -> Path:
 
 def problems(results: Path) -> list[Problem]:
     return verify(SMOKE, results / "smoke").problems
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 5])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
 
 
 def test_a_whole_study_has_no_problem_and_is_counted(results: Path):

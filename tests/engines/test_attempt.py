@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from damage import cut, flip
 from factories import evaluation, make_spec, metrics, write_results
 from gipo.engines import attempt as module
 from gipo.engines.attempt import attempt
@@ -53,16 +54,6 @@ def run(tmp_path: Path) -> Run:
     made.start()
     assert made.trained == 1
     return made
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
-    path.write_bytes(data)
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 DAMAGE = (Path.unlink, flip, cut)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from checkout import Checkout
+from damage import cut, empty, flip
 from gipo.runs.directory import RunDirectory
 from gipo.scale import Scale, config
 from gipo.verify import verify
@@ -36,20 +37,6 @@ NEW_EACH_TIME = {"smoke/report.html", "smoke/manifests/report.json", "smoke/trac
 
 def delete(path: Path) -> None:
     path.unlink()
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 3] ^= 4
-    path.write_bytes(content)
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 5])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
 
 
 @pytest.fixture
