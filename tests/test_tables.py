@@ -1,9 +1,12 @@
 """Tables are written as declared and checked as declared."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from factories import Study
@@ -53,3 +56,20 @@ def test_writing_a_table_that_is_not_as_declared(small_study: Study, tmp_path: P
         with pytest.raises(ValueError, match=r"columns|convert"):
             write_table(path, wrong, RUN_EVALUATION)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("step", ["write", "read"])
+def test_little_memory_is_not_called_a_damaged_table(small_study: Study, tmp_path: Path, monkeypatch, step: str):
+    def no_memory(*_, **__):
+        raise pa.ArrowMemoryError("malloc of size 64 failed")
+
+    path = small_study.runs[0] / "evaluation.parquet"
+    frame = read_table(path, RUN_EVALUATION)
+    if step == "write":
+        monkeypatch.setattr(pa, "Table", SimpleNamespace(from_pandas=no_memory))
+    else:
+        monkeypatch.setattr(pq, "ParquetFile", no_memory)
+    with pytest.raises(MemoryError):
+        write_table(tmp_path / "table.parquet", frame, RUN_EVALUATION) if step == "write" else read_table(
+            path, RUN_EVALUATION
+        )

@@ -19,6 +19,15 @@ class GipoError(Exception):
         super().__init__(shortened(line, MOST_SAID))
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Whether an exception says that there is too little memory: Python's own, pyarrow's, or torch's."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
+
+
 def one_line(message: str) -> str:
     """A message without line breaks and control characters."""
     line = " ".join(words for line in message.splitlines() if (words := line.strip()))

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
 from gipo.config import Section, explain
-from gipo.errors import GipoError
+from gipo.errors import GipoError, lacks_memory
 from gipo.files import read_json, write_json
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -73,6 +73,8 @@ class FileFacts(Section):
         try:
             return cls(sha256=digest, size=len(content), rows=_rows(content, name))
         except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException, ValidationError) as error:
+            if lacks_memory(error):
+                raise
             raise GipoError(f"{name} is a damaged table: {error}") from error
 
 

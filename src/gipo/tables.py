@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gipo.errors import GipoError, shortened
+from gipo.errors import GipoError, lacks_memory, shortened
 from gipo.files import atomic_path
 
 Schema = dict[str, str]
@@ -68,6 +68,8 @@ def table_bytes(frame: pd.DataFrame, schema: Schema) -> bytes:
     try:
         table = pa.Table.from_pandas(frame, schema=_arrow(schema), preserve_index=False)
     except pa.ArrowException as error:
+        if lacks_memory(error):
+            raise
         raise ValueError(str(error)) from error
     file = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(None), file, write_page_checksum=True)
@@ -96,6 +98,8 @@ def parse_table(content: bytes, path: Path, schema: Schema) -> pd.DataFrame:
             _check_columns(path, file.schema_arrow, expected)
             table = file.read(expected.names)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        if lacks_memory(error):
+            raise
         raise GipoError(f"{path} is truncated or corrupt, expected parquet: {shortened(str(error))}") from error
     table = table.select(expected.names)
     for field in expected:

@@ -9,7 +9,7 @@ import traceback
 import typer
 from typer.exceptions import TyperException
 
-from gipo.errors import MOST_ECHOED, GipoError, shortened
+from gipo.errors import MOST_ECHOED, GipoError, lacks_memory, shortened
 
 
 def line_of(error: Exception) -> str:
@@ -41,7 +41,7 @@ def _refusal(error: Exception) -> str:
     match error:
         case GipoError():
             return str(error)
-        case MemoryError():
+        case _ if lacks_memory(error):
             return f"memory is not enough{f': {said}' if said else ''}"
         case RecursionError():
             return "an input has too many levels in one another"
@@ -52,8 +52,6 @@ def _refusal(error: Exception) -> str:
             return f"{place}{error.strerror}"
         case UnicodeError():
             return f"text is expected to be UTF-8: {said}"
-        case RuntimeError() if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in said:
-            return f"memory is not enough: {said}"
     return ""
 
 

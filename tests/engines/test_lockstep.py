@@ -201,6 +201,16 @@ def test_a_corrupt_checkpoint_is_named(tmp_path, damage):
         train(make_spec(), tmp_path)
 
 
+def test_a_checkpoint_for_which_there_is_no_memory_is_not_called_corrupt(tmp_path, monkeypatch):
+    def no_memory(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    checkpoint.save(tmp_path / "checkpoint.pt", {})
+    monkeypatch.setattr(torch, "load", no_memory)
+    with pytest.raises(RuntimeError, match="memory"):
+        checkpoint.load(tmp_path / "checkpoint.pt")
+
+
 def test_of_two_starts_at_once_one_trains_and_the_other_names_it(undisturbed, tmp_path):
     config = tmp_path / "study.yaml"
     config.write_text(yaml.safe_dump(STUDY))

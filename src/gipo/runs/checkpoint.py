@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gipo.errors import GipoError
+from gipo.errors import GipoError, lacks_memory
 from gipo.files import atomic_path
 from gipo.runs.spec import RunSpec
 
@@ -30,6 +30,7 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         GipoError: the file cannot be read or is damaged; torch itself would load flipped bits without a word.
+        Exception: there is too little memory for it.
     """
     try:
         data = path.read_bytes()
@@ -40,6 +41,8 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(data[_DIGEST_BYTES:]), weights_only=True, map_location="cpu")
     except Exception as error:  # of many kinds, where the content was never written by `save`
+        if lacks_memory(error):
+            raise
         raise GipoError(f"checkpoint {path} holds no state of a run; {_REMEDY}") from error
     if not isinstance(state, dict):
         raise GipoError(f"checkpoint {path} holds no state of a run; {_REMEDY}")
