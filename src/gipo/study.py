@@ -200,22 +200,14 @@ class Study(Section):
         if self.diagnostics.every > self.learner.updates:
             every, updates = self.diagnostics.every, self.learner.updates
             raise ValueError(f"nothing would be logged: diagnostics.every = {every}, learner.updates = {updates}")
+        parts = [self]
         for name in self.sweeps:
             try:
-                self.sweep(name)
+                parts.append(self.sweep(name))
             except ValidationError as error:
                 raise ValueError(f"sweeps.{name}: {explain(error)}") from error
-        self._one_meaning_for_each_label()
+        _one_meaning_for_each_label(parts)
         return self
-
-    def _one_meaning_for_each_label(self) -> None:
-        """A run is asked for by its labels, so they may not stand for two different runs."""
-        known: dict[tuple[str, str, str, int], str] = {}
-        for run in self.all_runs():
-            key = (run.task, run.regime, run.method, run.seed)
-            if known.setdefault(key, run.run_id) != run.run_id:
-                words = f"regime {run.regime!r} with method {run.method!r}"
-                raise ValueError(f"{words} means different runs in the main grid and in a sweep, or in two sweeps")
 
     def sweep(self, name: str) -> Study:
         """The grid of a sweep as a study without sweeps.
@@ -236,7 +228,12 @@ class Study(Section):
     def runs(self) -> list[RunSpec]:
         """Runs of the main grid, tasks outermost and seeds innermost."""
         grid = itertools.product(self.tasks, self.regimes, self.methods, self.seeds)
-        return [self._run(*labels) for labels in grid]
+        replays = {label: self._replay(regime) for label, regime in self.regimes.items()}
+        learners = {label: self._learner(method) for label, method in self.methods.items()}
+        return [
+            self._run(task, regime, method, seed, replays[regime], learners[method])
+            for task, regime, method, seed in grid
+        ]
 
     def all_runs(self) -> list[RunSpec]:
         """Runs of the main grid and of the sweeps; those that several share, once."""
@@ -256,10 +253,11 @@ class Study(Section):
                 raise GipoError(f"no {name} {value!r} in this study; it has: {', '.join(map(str, known))}")
         for part in parts:
             if all(value in getattr(part, f"{name}s") for name, value in chosen.items()):
-                return part._run(task, regime, method, seed)
+                replay, learner = part._replay(part.regimes[regime]), part._learner(part.methods[method])
+                return part._run(task, regime, method, seed, replay, learner)
         raise GipoError(f"no run of {task}, {regime}, {method} and seed {seed} together in this study or a sweep of it")
 
-    def _run(self, task: str, regime: str, method: str, seed: int) -> RunSpec:
+    def _run(self, task: str, regime: str, method: str, seed: int, replay: ReplaySpec, learner: LearnerSpec) -> RunSpec:
         return RunSpec(
             suite=self.suite,
             task=task,
@@ -271,8 +269,8 @@ class Study(Section):
             network=self.network,
             openvla=self.openvla[task] if isinstance(self.openvla, dict) else self.openvla,
             states=self.states,
-            replay=self._replay(self.regimes[regime]),
-            learner=self._learner(self.methods[method]),
+            replay=replay,
+            learner=learner,
             evaluation=self.evaluation,
             diagnostics=self.diagnostics,
             asynchronous=self.asynchronous,
@@ -316,3 +314,13 @@ class Study(Section):
     def baseline_directories(self, results: Path) -> list[Path]:
         """Where the reference policies' episodes of the main grid's tasks lie."""
         return [results / "baselines" / self.baseline(task).baseline_id for task in self.scored_by_baselines()]
+
+
+def _one_meaning_for_each_label(parts: list[Study]) -> None:
+    """A run is asked for by its labels, so they may not stand for two different runs."""
+    known: dict[tuple[str, str, str, int], RunSpec] = {}
+    for run in (run for part in parts for run in part.runs()):
+        key = (run.task, run.regime, run.method, run.seed)
+        if known.setdefault(key, run) != run:
+            words = f"regime {run.regime!r} with method {run.method!r}"
+            raise ValueError(f"{words} means different runs in the main grid and in a sweep, or in two sweeps")
