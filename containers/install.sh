@@ -9,10 +9,9 @@ pip() { /opt/gipo/bin/pip --no-cache-dir --disable-pip-version-check "$@"; }
 install() { pip install --require-hashes --no-build-isolation --use-pep517 "$@"; }
 
 install --requirement /opt/gipo/build.lock
-if [ -n "$index" ]; then
-    install --quiet --no-deps --no-index --requirement /opt/gipo/torch.lock 2>/dev/null ||
-        install --no-deps --index-url "$index" --requirement /opt/gipo/torch.lock
-fi
+# where pip's find-links have it, as on the machine; else from the index
+install --quiet --no-deps --no-index --requirement /opt/gipo/torch.lock 2>/dev/null || [ -z "$index" ] ||
+    install --no-deps --index-url "$index" --requirement /opt/gipo/torch.lock
 install --requirement "$lock" --constraint /opt/gipo/cuda.lock
 pip install --no-build-isolation --no-deps "$source"
 rm -rf "$source"
