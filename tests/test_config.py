@@ -82,7 +82,8 @@ def merges(levels: int) -> str:
         ("a: !!bool yes", "yes is no bool of YAML 1.2"),
         ("a: !!float 1:30", "1:30 is no float of YAML 1.2"),
         ("a: !!python/object/apply:os.system [x]", "could not determine a constructor"),
-        ("a0: &a0 {k: 1}\n" + merges(6), "too many keys are merged"),
+        ("a: {<<: 1}", "expected a mapping, or a list of them, to merge"),
+        ("a: {<<: [{b: 1}, 2]}", "expected a mapping, or a list of them, to merge"),
         ("a: " + "x" * 2**20, "1,048,579 bytes, expected 1,048,576 at most"),
         ("a: [1", "expected ',' or ']'"),
         ("x" * 5000 + ": 1\n" + "x" * 5000 + ": 1\n", "is not valid YAML"),
@@ -95,6 +96,16 @@ def test_what_cannot_be_read_is_one_short_line(tmp_path: Path, text: str, words:
     assert words in message
     assert "\n" not in message
     assert len(message) < 400
+
+
+def test_mappings_merged_ten_times_over_and_over_do_not_grow(tmp_path: Path):
+    assert read(tmp_path, "a0: &a0 {k: 1}\n" + merges(50)) == {f"a{n}": {"k": 1} for n in range(50)}
+
+
+def test_of_merged_mappings_the_first_wins_and_own_keys_win_over_all(tmp_path: Path):
+    text = "x: &x {a: 1, b: 1, long: 1}\ny: &y {b: 2, c: 2, long: 2}\nz: {<<: [*y, *x], c: 3}\n"
+    assert read(tmp_path, text)["z"] == {"b": 2, "c": 3, "long": 2, "a": 1}
+    assert read(tmp_path, "a: &a {<<: *a, b: 1}") == {"a": {"b": 1}}
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path):

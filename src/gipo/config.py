@@ -20,8 +20,6 @@ LEAST = 1e-12
 """Smallest number that is positive and no 0: far smaller ones are 0 in the float32 of a network."""
 MOST_BYTES = 1 << 20
 """Of a YAML file; the largest scale here has 4,000."""
-MOST_MERGED = 10_000
-"""Keys that a mapping may have after others were merged into it."""
 
 Flag = Annotated[bool, Field(strict=True)]
 """true or false."""
@@ -99,10 +97,25 @@ class CoreLoader(yaml.SafeLoader):
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Raise where mappings merged into one another grow beyond measure."""
-        super().flatten_mapping(node)
-        if len(node.value) > MOST_MERGED:
-            raise yaml.constructor.ConstructorError(None, None, "too many keys are merged", node.start_mark)
+        """Merge: a mapping's own keys win over merged ones, and of several merged mappings the first that has a key.
+
+        In PyYAML 6.0.4 a key of one letter that is changed again in a merged mapping keeps its first value.
+        """
+        pairs, node.value = node.value, []  # a mapping may be merged into itself
+        own: dict[tuple[str, str], tuple[yaml.Node, yaml.Node]] = {}
+        merged: dict[tuple[str, str], tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in pairs:
+            if key.tag != "tag:yaml.org,2002:merge":
+                own[key.tag, str(key.value)] = key, value
+                continue
+            for mapping in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if not isinstance(mapping, yaml.MappingNode):
+                    words = "expected a mapping, or a list of them, to merge"
+                    raise yaml.constructor.ConstructorError(None, None, words, mapping.start_mark)
+                self.flatten_mapping(mapping)
+                for pair in mapping.value:
+                    merged.setdefault((pair[0].tag, str(pair[0].value)), pair)
+        node.value = list((merged | own).values())
 
     def construct_core(self, node: yaml.ScalarNode) -> Any:
         """A number or a truth value; its tag may have been written down, before a value that YAML 1.1 alone knows."""
