@@ -69,6 +69,9 @@ def merges(levels: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+MERGED_TEN_TIMES = "".join(f"b{n}: {{<<: *a}}\n" for n in range(10))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -82,6 +85,8 @@ def merges(levels: int) -> str:
         ("a: !!bool yes", "yes is no bool of YAML 1.2"),
         ("a: !!float 1:30", "1:30 is no float of YAML 1.2"),
         ("a: !!python/object/apply:os.system [x]", "could not determine a constructor"),
+        ("a0: &a0 {k: 1}\n" + merges(2000), "too many keys are merged"),
+        ("a: &a {" + ", ".join(f"k{n}: 1" for n in range(1001)) + "}\n" + MERGED_TEN_TIMES, "too many keys are merged"),
         ("a: {<<: 1}", "expected a mapping, or a list of them, to merge"),
         ("a: {<<: [{b: 1}, 2]}", "expected a mapping, or a list of them, to merge"),
         ("a: " + "x" * 2**20, "1,048,579 bytes, expected 1,048,576 at most"),

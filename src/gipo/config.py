@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import reprlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -20,6 +21,10 @@ LEAST = 1e-12
 """Smallest number that is positive and no 0: far smaller ones are 0 in the float32 of a network."""
 MOST_BYTES = 1 << 20
 """Of a YAML file; the largest scale here has 4,000."""
+MERGE = "tag:yaml.org,2002:merge"
+"""Tag of the key ``<<``."""
+MOST_MERGED = 10_000
+"""Keys that the merges of a YAML file may add up to."""
 
 Flag = Annotated[bool, Field(strict=True)]
 """true or false."""
@@ -85,12 +90,15 @@ class CoreLoader(yaml.SafeLoader):
     two equal keys wins. Here a number has no leading zero, those words are strings, and a key stands once.
     """
 
+    merged = 0
+    """Keys merged so far."""
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Raise where a key is repeated."""
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
-            name = (key.tag, str(key.value))
+            name = _name(key)
             if name in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
             seen.add(name)
@@ -102,20 +110,15 @@ class CoreLoader(yaml.SafeLoader):
         In PyYAML 6.0.4 a key of one letter that is changed again in a merged mapping keeps its first value.
         """
         pairs, node.value = node.value, []  # a mapping may be merged into itself
-        own: dict[tuple[str, str], tuple[yaml.Node, yaml.Node]] = {}
-        merged: dict[tuple[str, str], tuple[yaml.Node, yaml.Node]] = {}
-        for key, value in pairs:
-            if key.tag != "tag:yaml.org,2002:merge":
-                own[key.tag, str(key.value)] = key, value
-                continue
-            for mapping in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                if not isinstance(mapping, yaml.MappingNode):
-                    words = "expected a mapping, or a list of them, to merge"
-                    raise yaml.constructor.ConstructorError(None, None, words, mapping.start_mark)
-                self.flatten_mapping(mapping)
-                for pair in mapping.value:
-                    merged.setdefault((pair[0].tag, str(pair[0].value)), pair)
-        node.value = list((merged | own).values())
+        found: dict[tuple[str, str], tuple[yaml.Node, yaml.Node]] = {}
+        for mapping in reversed([mapping for key, value in pairs if key.tag == MERGE for mapping in _mappings(value)]):
+            self.flatten_mapping(mapping)
+            self.merged += len(mapping.value)
+            if self.merged > MOST_MERGED:
+                raise yaml.constructor.ConstructorError(None, None, "too many keys are merged", node.start_mark)
+            found |= {_name(key): (key, value) for key, value in mapping.value}
+        found |= {_name(key): (key, value) for key, value in pairs if key.tag != MERGE}
+        node.value = list(found.values())
 
     def construct_core(self, node: yaml.ScalarNode) -> Any:
         """A number or a truth value; its tag may have been written down, before a value that YAML 1.1 alone knows."""
@@ -135,6 +138,20 @@ class CoreLoader(yaml.SafeLoader):
         if len(node.value) > 20:
             raise yaml.constructor.ConstructorError(None, None, "a number has too many digits", node.start_mark)
         return int(node.value, 0)
+
+
+def _name(key: yaml.Node) -> tuple[str, str]:
+    """By which two keys are the same."""
+    return key.tag, str(key.value)
+
+
+def _mappings(value: yaml.Node) -> Iterator[yaml.MappingNode]:
+    """The mappings that a key ``<<`` with this value merges."""
+    for mapping in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+        if not isinstance(mapping, yaml.MappingNode):
+            words = "expected a mapping, or a list of them, to merge"
+            raise yaml.constructor.ConstructorError(None, None, words, mapping.start_mark)
+        yield mapping
 
 
 CoreLoader.yaml_implicit_resolvers = {}

@@ -1,4 +1,4 @@
-"""After a study with every sweep: what a figure, an edit, a seed or a task makes run again, by dry-runs.
+"""After a full study at the paper's scale: what a figure, an edit, a seed or a task makes run again, by dry-runs.
 
 The results are empty files; Snakemake records how they came about as if it had made them (--touch).
 """
@@ -14,27 +14,26 @@ from gipo.study import Study
 
 pytestmark = pytest.mark.slow
 
-SCALE = "smoke"
-STUDY = Study.load(config(SCALE))
+STUDY = Study.load(config("paper"))
 FIGURES = of_study("metaworld", STUDY.sweeps)
 TOUCH = """
 import sys
 from snakemake.executors import touch
 touch.Executor.SLEEPING_TIME = 0
 from snakemake.cli import main
-main(["--touch", "--forceall", "--quiet", "all", "--directory", sys.argv[1], "--cores", "2", "--config", sys.argv[2]])
+main(["--touch", "--forceall", "--quiet", "all", "--directory", sys.argv[1], "--cores", "2", "--config", "scale=paper"])
 """
 
 
 @pytest.fixture(scope="module")
 def studied(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Working directory in which the scale ran to its report, as far as Snakemake can tell."""
+    """Working directory in which the paper's scale ran to its report, as far as Snakemake can tell."""
     directory = tmp_path_factory.mktemp("studied")
     for name in outputs():
         path = directory / "results" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    done = checkout.run("python", "-c", TOUCH, str(directory), f"scale={SCALE}")
+    done = checkout.run("python", "-c", TOUCH, str(directory))
     assert done.returncode == 0, done.stderr
     return directory
 
@@ -46,26 +45,26 @@ def outputs() -> list[str]:
     names = [f"runs/{run.run_id}/{name}" for run in STUDY.all_runs() for name in run_files]
     baselines = [f"baselines/{STUDY.baseline(task).baseline_id}" for task in STUDY.tasks]
     names += [f"{baseline}/{name}" for baseline in baselines for name in ("episodes.parquet", "manifest.json")]
-    names += [f"{SCALE}/{grid}/{t}.parquet" for grid in grids for t in ("runs", "metrics", "evaluations", "baselines")]
-    names += [f"{SCALE}/gridworld/{name}.csv" for name in ("policies", "case_study", "family", "family_claims")]
-    names += [f"{SCALE}/figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")]
+    names += [f"paper/{grid}/{t}.parquet" for grid in grids for t in ("runs", "metrics", "evaluations", "baselines")]
+    names += [f"paper/gridworld/{name}.csv" for name in ("policies", "case_study", "family", "family_claims")]
+    names += [f"paper/figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")]
     stages = [*grids, "gridworld", "weights", "scorecard", "report", *(f"figures/{name}" for name in FIGURES)]
-    names += [f"{SCALE}/manifests/{stage}.json" for stage in stages]
+    names += [f"paper/manifests/{stage}.json" for stage in stages]
     return [
         *names,
-        *(f"{SCALE}/{n}" for n in ("weights.csv", "scorecard.csv", "report.html", "tracked.json")),
+        *(f"paper/{n}" for n in ("weights.csv", "scorecard.csv", "report.html", "tracked.json")),
         "mlflow.db",
     ]
 
 
 def test_nothing_is_left_to_do(checkout: Checkout, studied: Path):
-    assert checkout.plan(studied, scale=SCALE).jobs == {}
+    assert checkout.plan(studied, scale="paper").jobs == {}
 
 
 def test_a_figure_asked_for_again_touches_only_itself(checkout: Checkout, studied: Path):
-    again = checkout.snakemake(studied, "fig7", "--forcerun", "figure", "--dry-run", scale=SCALE)
+    again = checkout.snakemake(studied, "fig7", "--forcerun", "figure", "--dry-run", scale="paper")
     assert read_plan(again.stdout).jobs == {"figure": 1, "fig7": 1}
-    assert checkout.plan(studied, "fig7", scale=SCALE).jobs == {}
+    assert checkout.plan(studied, "fig7", scale="paper").jobs == {}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_an_edit_that_changes_no_run_trains_none(
     edited: Checkout, studied: Path, file: str, old: str, new: str, figures: set[str]
 ):
     edited.edit(file, old, new)
-    plan = edited.plan(studied, scale=SCALE)
+    plan = edited.plan(studied, scale="paper")
     assert plan.figures == figures
     assert plan.jobs == ({"figure": 1, "report": 1, "all": 1} if figures else {})
 
@@ -91,21 +90,24 @@ OF_RUNS = set(FIGURES) - {"fig1", "fig4"}
 
 
 def test_one_more_seed_trains_only_its_runs(edited: Checkout, studied: Path):
-    edited.edit("workflow/config/smoke.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]")
-    plan = edited.plan(studied, scale=SCALE)
-    assert plan.jobs["train"] == 2 * 2  # sweeps have seeds of their own
+    edited.edit("workflow/config/paper.yaml", "seeds: [0, 1, 2, 3, 4]", "seeds: [0, 1, 2, 3, 4, 5]")
+    plan = edited.plan(studied, scale="paper")
+    assert plan.jobs["train"] == 8 * 2 * 10 + 8 * 4 + 6 * 4
     assert "baseline" not in plan.jobs
-    assert plan.figures == OF_RUNS - set(SWEEPS)
+    assert plan.figures == OF_RUNS
 
 
 def test_one_more_task_trains_only_its_runs(edited: Checkout, studied: Path):
-    edited.edit("workflow/config/smoke.yaml", "tasks: [door-open-v3]", "tasks: [door-open-v3, push-v3]")
-    plan = edited.plan(studied, scale=SCALE)
-    assert plan.jobs["train"] == 2 * 2 * 2 + 1 + 2 + 4
+    edited.edit("workflow/config/paper.yaml", "  - push-v3\n", "  - push-v3\n  - reach-v3\n")
+    plan = edited.plan(studied, scale="paper")
+    assert plan.jobs["train"] == 2 * 10 * 5 + 4 * 5
     assert plan.jobs["baseline"] == 1
-    assert plan.figures == OF_RUNS
+    assert plan.figures == OF_RUNS - {SWEEP_FIGURE["lag"], SWEEP_FIGURE["sigma"]}
+
+
+SWEEP_FIGURE = {sweep: figure for figure, sweep in SWEEPS.items()}
 
 
 def test_the_readme_is_no_input(edited: Checkout, studied: Path):
     (edited.root / "README.md").write_text((ROOT / "README.md").read_text() + "\nOne more line.\n")
-    assert edited.plan(studied, scale=SCALE).jobs == {}
+    assert edited.plan(studied, scale="paper").jobs == {}
