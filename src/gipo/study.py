@@ -227,13 +227,7 @@ class Study(Section):
 
     def runs(self) -> list[RunSpec]:
         """Runs of the main grid, tasks outermost and seeds innermost."""
-        grid = itertools.product(self.tasks, self.regimes, self.methods, self.seeds)
-        replays = {label: self._replay(regime) for label, regime in self.regimes.items()}
-        learners = {label: self._learner(method) for label, method in self.methods.items()}
-        return [
-            self._run(task, regime, method, seed, replays[regime], learners[method])
-            for task, regime, method, seed in grid
-        ]
+        return self._runs(self.tasks, list(self.regimes), list(self.methods), self.seeds)
 
     def all_runs(self) -> list[RunSpec]:
         """Runs of the main grid and of the sweeps; those that several share, once."""
@@ -253,28 +247,32 @@ class Study(Section):
                 raise GipoError(f"no {name} {value!r} in this study; it has: {', '.join(map(str, known))}")
         for part in parts:
             if all(value in getattr(part, f"{name}s") for name, value in chosen.items()):
-                replay, learner = part._replay(part.regimes[regime]), part._learner(part.methods[method])
-                return part._run(task, regime, method, seed, replay, learner)
+                return part._runs([task], [regime], [method], [seed])[0]
         raise GipoError(f"no run of {task}, {regime}, {method} and seed {seed} together in this study or a sweep of it")
 
-    def _run(self, task: str, regime: str, method: str, seed: int, replay: ReplaySpec, learner: LearnerSpec) -> RunSpec:
-        return RunSpec(
-            suite=self.suite,
-            task=task,
-            regime=regime,
-            method=method,
-            seed=seed,
-            objective=ObjectiveSpec(**self.methods[method].model_dump(include={"name", "parameters"})),
-            environment=self.environment,
-            network=self.network,
-            openvla=self.openvla[task] if isinstance(self.openvla, dict) else self.openvla,
-            states=self.states,
-            replay=replay,
-            learner=learner,
-            evaluation=self.evaluation,
-            diagnostics=self.diagnostics,
-            asynchronous=self.asynchronous,
-        )
+    def _runs(self, tasks: list[str], regimes: list[str], methods: list[str], seeds: list[int]) -> list[RunSpec]:
+        replays = {regime: self._replay(self.regimes[regime]) for regime in regimes}
+        learners = {method: self._learner(self.methods[method]) for method in methods}
+        return [
+            RunSpec(
+                suite=self.suite,
+                task=task,
+                regime=regime,
+                method=method,
+                seed=seed,
+                objective=ObjectiveSpec(**self.methods[method].model_dump(include={"name", "parameters"})),
+                environment=self.environment,
+                network=self.network,
+                openvla=self.openvla[task] if isinstance(self.openvla, dict) else self.openvla,
+                states=self.states,
+                replay=replays[regime],
+                learner=learners[method],
+                evaluation=self.evaluation,
+                diagnostics=self.diagnostics,
+                asynchronous=self.asynchronous,
+            )
+            for task, regime, method, seed in itertools.product(tasks, regimes, methods, seeds)
+        ]
 
     def _learner(self, method: MethodSpec) -> LearnerSpec:
         try:
