@@ -65,11 +65,11 @@ def test_little_memory_is_not_called_a_damaged_table(small_study: Study, tmp_pat
 
     path = small_study.runs[0] / "evaluation.parquet"
     frame = read_table(path, RUN_EVALUATION)
-    if step == "write":
-        monkeypatch.setattr(pa, "Table", SimpleNamespace(from_pandas=no_memory))
-    else:
-        monkeypatch.setattr(pq, "ParquetFile", no_memory)
+    steps = {
+        "write": lambda: write_table(tmp_path / "table.parquet", frame, RUN_EVALUATION),
+        "read": lambda: read_table(path, RUN_EVALUATION),
+    }
+    monkeypatch.setattr(pa, "Table", SimpleNamespace(from_pandas=no_memory))
+    monkeypatch.setattr(pq, "ParquetFile", no_memory)
     with pytest.raises(MemoryError):
-        write_table(tmp_path / "table.parquet", frame, RUN_EVALUATION) if step == "write" else read_table(
-            path, RUN_EVALUATION
-        )
+        steps[step]()

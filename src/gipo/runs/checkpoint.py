@@ -30,7 +30,7 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         GipoError: the file cannot be read or is damaged; torch itself would load flipped bits without a word.
-        Exception: there is too little memory for it.
+        MemoryError, RuntimeError: there is too little memory for it.
     """
     try:
         data = path.read_bytes()
