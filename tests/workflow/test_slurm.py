@@ -81,6 +81,8 @@ class Study:
                 holder = read_json(lock)
             except Exception:  # it is being written or was removed
                 continue
+            if holder["job"] is None:  # Snakemake's own, while it puts a run in order before the study starts
+                continue
             if holder["job"] in but or not lock.with_name("checkpoint.pt").exists():
                 continue
             try:
