@@ -56,9 +56,9 @@ def tables(scores: pd.DataFrame | None = None, metrics: pd.DataFrame | None = No
 
 def results(
     scores: pd.DataFrame | None = None, metrics: pd.DataFrame | None = None, *,
-    weights: pd.DataFrame = EMPTY, grid: pd.DataFrame = EMPTY, **sweeps: Tables,
+    weights: pd.DataFrame = EMPTY, grid: pd.DataFrame = EMPTY, margins: pd.DataFrame = EMPTY, **sweeps: Tables,
 ) -> Results:  # fmt: skip
-    return Results(tables(scores, metrics), weights, grid, resamples=400, sweeps=sweeps)
+    return Results(tables(scores, metrics), weights, grid, margins, resamples=400, sweeps=sweeps)
 
 
 def judge(one: Claim, study: Results) -> pd.Series:
@@ -540,14 +540,22 @@ class TestExactMeasures:
         assert judge(claim({"name": "bound_use"}), results(weights=rival))["verdict"] == NOT_TESTED
 
     GRID = pd.DataFrame(
-        {"claim": ["x", "y"], "case_study": [True, False], "share": [0.97, 0.3], "n": [900, 900]}
-        | {"low": [0.96, 0.25], "high": [0.98, 0.35]}
+        {"claim": ["x", "y", "y_a", "y_b"], "statement": ["X", "Y", "A alone", "B alone"]}
+        | {"case_study": [True, False, False, True], "share": [0.97, 0.3, 0.4, 0.6], "n": 900}
+        | {"low": [0.96, 0.25, 0.3, 0.5], "high": [0.98, 0.35, 0.5, 0.7]}
     )
+    GRID = pd.concat([GRID.assign(estimator="all", case_study=~GRID["case_study"]), GRID.assign(estimator="right")])
 
-    @pytest.mark.parametrize(("name", "value", "verdict"), [("x", 1.0, REPRODUCED), ("y", 0.0, NOT_REPRODUCED)])
-    def test_case_study(self, name: str, value: float, verdict: str) -> None:
+    @pytest.mark.parametrize(
+        ("name", "value", "verdict", "note"),
+        [
+            ("x", 1.0, REPRODUCED, "Exact, by enumeration."),
+            ("y", 0.0, NOT_REPRODUCED, "Exact, by enumeration; not for A."),
+        ],
+    )
+    def test_case_study(self, name: str, value: float, verdict: str, note: str) -> None:
         row = judge(claim({"name": "case_study", "claim": name}), results(grid=self.GRID))
-        assert (row["measured"], row["verdict"]) == (value, verdict)
+        assert (row["measured"], row["verdict"], row["note"]) == (value, verdict, note)
 
     def test_family(self) -> None:
         row = judge(claim({"name": "family", "claim": "y"}), results(grid=self.GRID))

@@ -24,14 +24,17 @@ def test_table_holds_what_the_study_wrote(sources: StudyFolder) -> None:
     table = fig4.table(sources)
     study = pd.read_csv(sources.path / "gridworld" / "case_study.csv")
     shown = table[table["panel"] == "case_study"]
-    assert len(shown) == (study["pareto"] | study["default"]).sum()
+    assert len(shown) == (study["pareto"] | study["published"]).sum()
     assert (table["panel"] == "policies").sum() == 16
+    assert (table["panel"] == "margins").sum() == 4 * 2 * 3
     claims = table[table["panel"] == "family_claims"]
     assert (claims["n"] == 12).all()
     np.testing.assert_allclose(claims["share"].astype(float), claims["holds"].astype(float) / 12, rtol=1e-6)
+    for panel in ("case_study", "margins", "family_claims"):
+        assert set(table.loc[table["panel"] == panel, "estimator"]) == {"right", "all"}
 
 
-def test_every_case_shows_every_method_at_its_default(sources: StudyFolder) -> None:
+def test_every_case_shows_every_method_at_its_main_setting(sources: StudyFolder) -> None:
     style.apply()
     figure = fig4.draw(fig4.table(sources))
     panels = {ax.get_title(loc="left"): ax for ax in figure.axes}
@@ -43,10 +46,30 @@ def test_every_case_shows_every_method_at_its_default(sources: StudyFolder) -> N
     assert ppo.get_xdata() == [0]
 
 
-def test_caption_carries_n_and_interval(sources: StudyFolder) -> None:
-    caption = fig4.caption(fig4.table(sources))
+def test_the_estimator_that_is_drawn_is_that_of_the_logit_of_right(sources: StudyFolder) -> None:
+    style.apply()
+    figure = fig4.draw(fig4.table(sources))
+    [panel] = [ax for ax in figure.axes if ax.get_title(loc="left") == "Case B: medium lag"]
+    study = pd.read_csv(sources.path / "gridworld" / "case_study.csv").query("case == 'B' and estimator == 'right'")
+    sigmas = study.query("method == 'gipo' and published").sort_values("variance")[["variance", "bias"]].to_numpy()
+    lines = [np.column_stack(line.get_data()) for line in panel.lines]
+    assert any(line.shape == (5, 2) and np.allclose(line, sigmas) for line in lines)
+    margins = pd.read_csv(sources.path / "gridworld" / "margins.csv")
+    row = margins.query("case == 'B' and estimator == 'right' and method == 'sapo'").iloc[0]
+    [words] = [text.get_text() for text in panel.texts]
+    assert f"largest gain {100 * row['gain_share']:.2f} %" in words
+    assert "largest excess < 0.01 %" in words
+
+
+def test_caption_carries_n_and_interval_and_says_what_case_d_shows(sources: StudyFolder) -> None:
+    table = fig4.table(sources)
+    caption = fig4.caption(table)
     assert "n = 12 random pairs" in caption
     assert "95 % Wilson" in caption
+    assert "every method is unbiased at every setting, with the same variance, 0.0183." in caption
+    table.loc[(table["case"] == "D") & (table["method"] == "sapo"), ["bias", "variance"]] += 0.1
+    caption = fig4.caption(table)
+    assert "not every method is unbiased at every setting, with other variances." in caption
 
 
 @pytest.mark.slow

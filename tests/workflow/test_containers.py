@@ -83,7 +83,7 @@ def test_results_are_those_of_the_machine_bit_for_bit(finished: Path, contained:
         else:
             continue
         compared[path.suffix] += 1
-    figures, gridworld, weights, scorecard = len(FIGURES), 4, 1, 1
+    figures, gridworld, weights, scorecard = len(FIGURES), 5, 1, 1
     assert compared == {".parquet": 15 * 2 + 1 + 5 * 4, ".csv": figures + gridworld + weights + scorecard, ".pt": 15}
 
 

@@ -68,6 +68,10 @@ def _sigma(curve: pd.DataFrame) -> float:
     return float(_parameters(curve)[side])
 
 
+ESTIMATOR = "right"
+"""Of the gridworld's two, that on which its claims are judged: of the logit of "right", as in the authors' code."""
+
+
 class CaseStudy(MeasureBase):
     """Whether a claim of figure 4 holds in its case study."""
 
@@ -75,9 +79,36 @@ class CaseStudy(MeasureBase):
     claim: str
 
     def estimate(self, results: Results) -> Estimate:
-        """1 if it holds, 0 if not."""
+        """1 if it holds, 0 if not; the note names the methods for which it does not."""
         holds = float(_grid_row(results, self.claim)["case_study"])
-        return Estimate(holds, holds, holds, 1, "exact, by enumeration")
+        rows = _judged(results.grid)
+        failing = rows[rows["claim"].str.startswith(f"{self.claim}_") & ~rows["case_study"]]
+        names = [statement.removesuffix(" alone") for statement in failing["statement"]]
+        return Estimate(holds, holds, holds, 1, "; ".join(["exact, by enumeration", *(f"not for {n}" for n in names)]))
+
+
+class Margin(MeasureBase):
+    """How far GIPO's front of the case study is behind another method's, in bias at equal variance.
+
+    As a share of the largest bias, that of an estimator that is always 0.
+    """
+
+    name: Literal["margin"]
+    method: Literal["no_clip", "ppo_clip", "sapo"]
+
+    def estimate(self, results: Results) -> Estimate:
+        """The largest excess of cases A, B, C; the interval goes from minus the smallest of their largest gains."""
+        rows = _judged(results.margins)
+        rows = rows[(rows["method"] == self.method) & (rows["case"] != "D")]
+        if not len(rows):
+            raise GipoError(f"gridworld/margins.csv: expected rows of method {self.method!r}, found none")
+        excess, gain = rows["excess_share"], rows["gain_share"]
+        cases = [f"{case} {percent(x)} and {percent(y)}" for case, x, y in zip(rows["case"], excess, gain, strict=True)]
+        note = (
+            "exact; the interval goes from minus the gain to the excess; largest excess and gain, as shares of the "
+            f"largest bias: {', '.join(cases)}"
+        )
+        return Estimate(excess.max(), -gain.min(), excess.max(), len(rows), note)
 
 
 class Family(MeasureBase):
@@ -92,8 +123,18 @@ class Family(MeasureBase):
         return Estimate(row["share"], row["low"], row["high"], int(row["n"]), "Wilson interval over random pairs")
 
 
+def percent(share: float) -> str:
+    """A margin in words, ``0.05 %``."""
+    return "< 0.01 %" if 0 < share < 1e-4 else f"{100 * share:.2f} %"
+
+
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["estimator"] == ESTIMATOR]
+
+
 def _grid_row(results: Results, claim: str) -> pd.Series:
-    rows = results.grid[results.grid["claim"] == claim]
+    rows = _judged(results.grid)
+    rows = rows[rows["claim"] == claim]
     if len(rows) != 1:
         raise GipoError(f"gridworld/family_claims.csv: expected one row of claim {claim!r}, found {len(rows)}")
     return rows.iloc[0]

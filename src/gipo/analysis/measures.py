@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gipo.analysis import methods, statistics
 from gipo.analysis.cells import EVALUATED, Cell, Quantity, contrast, described
-from gipo.analysis.exact import Asymmetry, BoundUse, CaseStudy, Family, Theory
+from gipo.analysis.exact import Asymmetry, BoundUse, CaseStudy, Family, Margin, Theory
 from gipo.analysis.results import MeasureBase, NotTestedError, Results
 from gipo.analysis.statistics import Array, Estimate
 
@@ -222,6 +222,7 @@ Measure = Annotated[
     | BoundUse
     | Asymmetry
     | CaseStudy
+    | Margin
     | Family
     | StepsToSame
     | Theory,

@@ -37,7 +37,8 @@ class Results:
     Attributes:
         tables: tidy tables of the main grid's runs.
         weights: trust weights of figure 1.
-        grid: one row per gridworld claim, for the case study and the random family.
+        grid: one row per estimator and claim of the gridworld, for the case study and the random family.
+        margins: one row per case, estimator and method of the gridworld, see `gipo.gridworld.case_study.margins`.
         resamples: bootstrap resamples of every interval.
         sweeps: tidy tables of each sweep that the scale has.
     """
@@ -45,6 +46,7 @@ class Results:
     tables: Tables
     weights: pd.DataFrame
     grid: pd.DataFrame
+    margins: pd.DataFrame
     resamples: int
     sweeps: dict[str, Tables] = field(default_factory=dict)
 
@@ -59,6 +61,7 @@ class Results:
             Tables.read(sources),
             sources.read_csv("weights.csv"),
             sources.read_csv("gridworld/family_claims.csv"),
+            sources.read_csv("gridworld/margins.csv"),
             resamples,
             {name: Tables.read(sources, f"sweeps/{name}") for name in SWEEPS if sources.has_sweep(name)},
         )

@@ -6,7 +6,7 @@ from gipo.stages import StudyFolder, csv_bytes
 
 
 def write(study: StudyFolder, pairs: int = 1000, seed: int = 0) -> None:
-    """Write policies.csv, case_study.csv, family.csv and family_claims.csv below ``gridworld``, with their manifest.
+    """Write policies, case_study, margins, family and family_claims (.csv) below ``gridworld``, with their manifest.
 
     Args:
         study: folder, made if missing.
@@ -22,6 +22,7 @@ def write(study: StudyFolder, pairs: int = 1000, seed: int = 0) -> None:
     tables = {
         "policies": case_study.policies(),
         "case_study": case_study.points(),
+        "margins": case_study.margins(),
         "family": outcomes,
         "family_claims": family.shares(outcomes),
     }

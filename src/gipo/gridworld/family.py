@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import binomtest
 
-from gipo.gridworld.case_study import ACTIONS, KNOBS, advantages, case_policies, sweep
-from gipo.gridworld.pareto import Front
+from gipo.gridworld.case_study import ACTIONS, CASES, ESTIMATORS, KNOBS, case_policies, fronts, sweep, true_gradient
+from gipo.gridworld.pareto import ROUNDING, TIE, Front
 from gipo.theory import Array, kl
 
 LAGS = ("high", "mid", "low")
-ROUNDING = 1e-12
 CLAIMS = {
     "ppo_variance_zero": "PPO-Clip: variance exactly 0 at high and mid lag, not at low lag",
     "bias_falls": "Bias falls from high to low lag: PPO-Clip, SAPO and GIPO",
@@ -38,9 +37,8 @@ def random_policies(pairs: int, seed: int) -> tuple[Array, Array]:
 
     Logits of preferred actions ~ U(0, 3), of the others ~ U(-3, 0), independently for the target (prefers down and
     right) and for the right- and the down-preferring behaviour. Stale samples come from a mixture of these two and the
-    random behaviour with Dirichlet(1, 1, 1) weights, the rest from the target itself (in case C the behaviour nearly
-    is the target). The stale share is ~ U(2/3, 1), U(1/3, 2/3), U(0, 1/3) at high, mid and low lag, so that
-    ``KL(pi || mu)`` falls in this order.
+    random behaviour with Dirichlet(1, 1, 1) weights, the rest from the target itself. The stale share is ~ U(2/3, 1),
+    U(1/3, 2/3), U(0, 1/3) at high, mid and low lag, so that ``KL(pi || mu)`` falls in this order.
 
     Returns:
         Targets, shape [pairs, 4], and behaviours, shape [pairs, 3, 4], highest lag first.
@@ -59,25 +57,42 @@ def random_policies(pairs: int, seed: int) -> tuple[Array, Array]:
     return pi, stale * old[:, None] + (1 - stale) * pi[:, None]
 
 
+COMPARED = (("gipo", "no_clip"), ("gipo", "ppo_clip"), ("gipo", "sapo"), ("sapo", "gipo"))
+"""Whose front is said to dominate whose."""
+
+
 def check_claims(pi: Array, mu: Array) -> pd.DataFrame:
     """Whether the claims of figure 4 hold.
 
     - ppo_variance_zero: with eps = 0.2 every sample is clipped at high and mid lag (variance == 0), not at low lag.
-    - bias_falls_<method>: at the default setting bias(high) >= bias(mid) >= bias(low) and bias(high) > bias(low);
+    - bias_falls_<method>: at the main setting bias(high) >= bias(mid) >= bias(low) and bias(high) > bias(low);
       bias_falls: for each of PPO-Clip, SAPO, GIPO. No-Clip is unbiased by construction.
     - variance_rises_<method>: likewise with <= and < for the variance; variance_rises: for all four.
-    - gipo_dominates_<method>: `Front.dominates` holds between the fronts swept over the knobs, at each lag; axes are
-      scaled by the norm of the true gradient and by No-Clip's variance. No-Clip is unbiased and GIPO's limit for large
-      sigma: GIPO dominates it by what it offers beside it, never by less bias. <...>_<lag>: at that lag.
+    - <one>_dominates_<other>: at each lag the one's front, swept over the knob, has nowhere more bias at equal variance
+      than the other's, and somewhere less, both by more than `TIE` of the largest bias. No-Clip is unbiased and GIPO's
+      limit for large sigma: GIPO dominates it by what it offers beside it, never by less bias.
+      <one>_excess_<other>, <one>_gain_<other>: the largest excess and the smallest of the largest gains over the lags,
+      as shares of the largest bias, see `Front.margin`.
 
     Args:
         pi: targets, shape [n, 4].
         mu: behaviours, highest lag first, shape [n, 3, 4].
 
     Returns:
-        One row per target, one bool column per claim and part of a claim.
+        One row per estimator and target, with columns ``estimator``, ``pair``, and one per claim, part and margin.
     """
-    points = sweep(pi[:, None], mu)
+    swept, largest_bias = sweep(pi[:, None], mu), true_gradient(pi)
+    tables = []
+    for i, estimator in enumerate(ESTIMATORS):
+        holds = _check({method: points[:, :, i] for method, points in swept.items()}, largest_bias[:, i])
+        holds.insert(0, "estimator", estimator)
+        holds.insert(1, "pair", np.arange(len(pi)))
+        tables.append(holds)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _check(points: dict[str, Array], largest_bias: Array) -> pd.DataFrame:
+    """`check_claims` for one estimator: points of every method, shape [n, 3, K, 2], and largest biases, shape [n]."""
     default = {each.method: points[each.method][:, :, each.default] for each in KNOBS}
     clipped = default["ppo_clip"][..., 1] == 0
     holds = {"ppo_variance_zero": clipped[:, 0] & clipped[:, 1] & ~clipped[:, 2]}
@@ -86,14 +101,21 @@ def check_claims(pi: Array, mu: Array) -> pd.DataFrame:
     holds |= {"bias_falls": np.all(list(bias.values()), axis=0), **bias}
     holds |= {"variance_rises": np.all(list(variance.values()), axis=0), **variance}
 
-    truth = np.linalg.norm(pi * advantages(pi), axis=-1)[:, None]
-    fronts = _fronts(points, np.stack(np.broadcast_arrays(truth, default["no_clip"][..., 1]), -1))
-    for one, other in (("gipo", "no_clip"), ("gipo", "ppo_clip"), ("gipo", "sapo"), ("sapo", "gipo")):
-        better = [a.dominates(b) for a, b in zip(fronts[one], fronts[other], strict=True)]
-        by_lag = np.reshape(better, (len(pi), len(LAGS)))
-        holds[f"{one}_dominates_{other}"] = by_lag.all(1)
-        holds |= {f"{one}_dominates_{other}_{lag}": by_lag[:, i] for i, lag in enumerate(LAGS)}
+    by_lag = [
+        [fronts({m: points[m][pair, lag] for m in points}, size) for lag in range(len(LAGS))]
+        for pair, size in enumerate(largest_bias.tolist())
+    ]
+    for one, other in COMPARED:
+        excess, gain = np.array([_margins(each, one, other) for each in by_lag]).T / largest_bias
+        holds[f"{one}_dominates_{other}"] = (excess <= TIE) & (gain > TIE)
+        holds |= {f"{one}_excess_{other}": excess, f"{one}_gain_{other}": gain}
     return pd.DataFrame(holds)
+
+
+def _margins(by_lag: list[dict[str, Front]], one: str, other: str) -> tuple[float, float]:
+    """Largest excess and smallest gain over the lags."""
+    margins = [fronts[one].margin(fronts[other]) for fronts in by_lag]
+    return max(margin.excess for margin in margins), min(margin.gain for margin in margins)
 
 
 def _falls(curve: Array) -> NDArray[np.bool_]:
@@ -103,33 +125,25 @@ def _falls(curve: Array) -> NDArray[np.bool_]:
     return falls
 
 
-def _fronts(points: dict[str, Array], units: Array) -> dict[str, list[Front]]:
-    """Fronts of every method, pair by pair and lag by lag, with both axes in ``units`` [n, 3, 2]."""
-    return {
-        each.method: [
-            Front(front, each.connected)
-            for front in (points[each.method] / units[:, :, None]).reshape(-1, len(each.knobs), 2)
-        ]
-        for each in KNOBS
-    }
-
-
 def outcomes(pairs: int, seed: int) -> pd.DataFrame:
-    """The random family: one row per pair with KL(pi || mu) at each lag and the outcome of every claim."""
+    """The random family: one row per estimator and pair, KL(pi || mu) at each lag and the outcome of every claim."""
     pi, mu = random_policies(pairs, seed)
     lags = pd.DataFrame(kl(pi[:, None], mu), columns=[f"kl_{lag}" for lag in LAGS])
-    return pd.concat([lags.rename_axis("pair").reset_index(), check_claims(pi, mu)], axis=1)
+    return check_claims(pi, mu).join(lags, on="pair")
 
 
 def shares(outcomes: pd.DataFrame) -> pd.DataFrame:
     """Share of pairs in which each claim holds, its Wilson 95 % interval, and whether the case study shows it."""
     pi, mu = case_policies()
-    in_case_study = check_claims(pi[None], mu[None]).iloc[0]
-    n = len(outcomes)
+    in_case_study = check_claims(pi[None], mu[None, : len(CASES)]).set_index("estimator")
     rows = []
-    for claim, statement in CLAIMS.items():
-        holds = int(outcomes[claim].sum())
-        interval = binomtest(holds, n).proportion_ci(0.95, "wilson")
-        rows.append((claim, statement, in_case_study[claim], holds, n, holds / n, interval.low, interval.high))
-    columns = ["claim", "statement", "case_study", "holds", "n", "share", "low", "high"]
+    for estimator in ESTIMATORS:
+        pairs = outcomes[outcomes["estimator"] == estimator]
+        n = len(pairs)
+        for claim, statement in CLAIMS.items():
+            holds = int(pairs[claim].sum())
+            interval = binomtest(holds, n).proportion_ci(0.95, "wilson")
+            here = in_case_study.loc[estimator, claim]
+            rows.append((estimator, claim, statement, here, holds, n, holds / n, interval.low, interval.high))
+    columns = ["estimator", "claim", "statement", "case_study", "holds", "n", "share", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
