@@ -18,6 +18,7 @@ from gipo.analysis.collect import Tables
 from gipo.analysis.results import Results
 from gipo.analysis.statistics import Estimate
 from gipo.errors import GipoError
+from gipo.gridworld import pareto
 from gipo.stages import StudyFolder
 
 ORDERING = {"reproduced": [{"low": {"above": 0}}], "not_reproduced": [{"value": {"at_most": 0}}], "why": "because"}
@@ -560,6 +561,41 @@ class TestExactMeasures:
     def test_family(self) -> None:
         row = judge(claim({"name": "family", "claim": "y"}), results(grid=self.GRID))
         assert tuple(row[["measured", "low", "high", "n"]]) == (0.3, 0.25, 0.35, 900)
+
+    @pytest.mark.parametrize(
+        ("excess", "gain", "verdict"),
+        [
+            (0.0, 0.07, REPRODUCED),
+            (0.01, 0.02, REPRODUCED),  # the width of a line behind
+            (0.02, 0.5, PARTLY),
+            (0.2, 0.5, NOT_REPRODUCED),
+            (0.0, 0.0, NOT_REPRODUCED),  # the same front
+        ],
+    )
+    def test_margin(self, excess: float, gain: float, verdict: str) -> None:
+        [one] = [one for one in claims.load() if one.id == "grid-dominates-sapo"]
+        ours = pd.DataFrame(
+            {"case": list("ABCD"), "estimator": "right", "method": "sapo"}
+            | {"excess_share": [excess, excess / 2, 0.0, 1.0], "gain_share": [gain + 0.1, gain, 0.9, 0.0]}
+        )
+        others = [ours.assign(estimator="all", excess_share=1), ours.assign(method="ppo_clip", excess_share=1)]
+        row = judge(one, results(margins=pd.concat([ours, *others])))
+        assert tuple(row[["measured", "low", "high", "n"]]) == (excess, -gain, excess, 3)
+        assert row["verdict"] == verdict
+        assert f"A {100 * excess:.2f} % and {100 * gain + 10:.2f} %, B" in row["note"]
+
+    def test_margins_without_the_method(self) -> None:
+        margins = pd.DataFrame(columns=["case", "estimator", "method", "excess_share", "gain_share"])
+        with pytest.raises(GipoError, match=r"margins\.csv: expected rows of method 'sapo', found none"):
+            judge(claim({"name": "margin", "method": "sapo"}), results(margins=margins))
+
+    def test_case_study_and_random_pairs_have_one_width_of_a_tie(self) -> None:
+        for one in claims.load():
+            if one.measure.name == "margin":
+                [reproduced] = one.rule.reproduced
+                assert reproduced.high is not None
+                assert reproduced.low is not None
+                assert (reproduced.high.at_most, reproduced.low.below) == (pareto.TIE, -pareto.TIE)
 
     def test_gridworld_claim_that_the_study_does_not_know(self) -> None:
         with pytest.raises(GipoError, match=r"family_claims\.csv: expected one row of claim 'z', found 0"):
