@@ -33,6 +33,7 @@ Topic = Literal[
     "Network and optimiser",
     "Environment",
     "Evaluation",
+    "Gridworld",
     "LIBERO",
 ]
 Method = Literal["all", "No-Clip", "PPO-Clip", "SAPO", "GIPO"]
@@ -51,6 +52,7 @@ A scale config may have others, and a report shows what its runs had.
 - **[C]** the authors' released training code and logs. *script*: the single-file MetaWorld script in
   [distanceLu/GIPO](https://github.com/distanceLu/GIPO) (5aae0ad), whose settings are not all those of the study.
   *AcceRL*: [distanceLu/AcceRL](https://github.com/distanceLu/AcceRL) (ec28b85).
+- **[H]** earlier public versions of the authors' AcceRL repository: less than [P], more than [R].
 - **[R]** reconstructed here, because neither says.
 - **≠** the source that is not followed here. Without a mark, all that is stated is followed.
 - *not stated*: not in our notes on that source; it may stand there all the same.
