@@ -105,8 +105,8 @@ class Margin(MeasureBase):
         excess, gain = rows["excess_share"], rows["gain_share"]
         cases = [f"{case} {percent(x)} and {percent(y)}" for case, x, y in zip(rows["case"], excess, gain, strict=True)]
         note = (
-            "exact; the interval goes from minus the gain to the excess; largest excess and gain, as shares of the "
-            f"largest bias: {', '.join(cases)}"
+            "exact; the interval goes from minus the smallest gain to the largest excess; excess and gain by case, as "
+            f"shares of the largest bias: {', '.join(cases)}"
         )
         return Estimate(excess.max(), -gain.min(), excess.max(), len(rows), note)
 
