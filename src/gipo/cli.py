@@ -251,12 +251,21 @@ def scorecard(
     sources: Sources,
     out: Annotated[Path | None, typer.Argument(help="File to write; default: scorecard.csv of the scale.")] = None,
     resamples: Resamples = 2000,
+    verdicts: Annotated[bool, typer.Option(help="Whether the scale gives any.")] = True,
 ) -> None:
     """Judge every claim of the paper by its rule in claims.yaml."""
     from gipo.analysis import claims
     from gipo.stages import StudyFolder
 
-    claims.write_scorecard(StudyFolder(sources), resamples, out)
+    claims.write_scorecard(StudyFolder(sources), resamples, out, verdicts=verdicts)
+
+
+@cli.command()
+def rules(out: Out) -> None:
+    """Write rules.yaml: at which commit the rule of each claim became what it is."""
+    from gipo.analysis import claims, history
+
+    history.write(claims.CLAIMS, out)
 
 
 @cli.command()
@@ -296,7 +305,8 @@ def report(
     parts = []
     for name, study in scale.parts.items():
         run_ids = [run.run_id for run in study.all_runs()]
-        parts.append(Part(name, study.title, study.suite, StudyFolder(folders[name]), figures[name], run_ids))
+        folder = StudyFolder(folders[name])
+        parts.append(Part(name, study.title, study.suite, folder, figures[name], run_ids, study.verdicts))
     command = f"snakemake {{target}} --config scale={scale.name}"
     assemble(scale.title, parts, command, StudyFolder(sources), so_far=so_far)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from gipo import objectives, suites
-from gipo.config import Label, PositiveFloat, PositiveInt, Section, Seed, Title, explain
+from gipo.config import Flag, Label, PositiveFloat, PositiveInt, Section, Seed, Title, explain
 from gipo.errors import GipoError
 from gipo.runs.spec import (
     AsynchronousSpec,
@@ -170,6 +170,8 @@ class Study(Section):
     """The exact gridworld study (figure 4)."""
     statistics: StatisticsSpec = StatisticsSpec()
     """Bootstrap intervals."""
+    verdicts: Flag = True
+    """Whether the paper's claims are judged; false: the scale tests the software."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Study:

@@ -13,26 +13,42 @@ from hypothesis import strategies as st
 from gipo import theory
 from gipo.analysis import claims
 from gipo.analysis.cells import Cell
-from gipo.analysis.claims import COLUMNS, NOT_REPRODUCED, NOT_TESTED, PARTLY, REPRODUCED, VERDICTS, Claim, Rule
+from gipo.analysis.claims import COLUMNS, Claim
 from gipo.analysis.collect import Tables
 from gipo.analysis.results import Results
+from gipo.analysis.rules import Rule
 from gipo.analysis.statistics import Estimate
+from gipo.analysis.verdicts import (
+    CANNOT_TELL,
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NOT_RUN,
+    REPRODUCED,
+    VERDICTS,
+)
 from gipo.errors import GipoError
 from gipo.gridworld import pareto
 from gipo.stages import StudyFolder
 
-ORDERING = {"reproduced": [{"low": {"above": 0}}], "not_reproduced": [{"value": {"at_most": 0}}], "why": "because"}
+ORDERING = {"reproduced": [{"low": {"above": 0}}], "contradicted": [{"high": {"at_most": 0}}], "why": "because"}
 GIPO = {"name": "gipo", "parameters": {"sigma_pos": 1, "sigma_neg": 1}}
 PPO, SAPO, NO_CLIP = ({"name": name} for name in ("ppo_clip", "sapo", "no_clip"))
 STALE_GIPO = {"quantity": "score", "method": GIPO, "regime": "stale"}
 STALE_PPO = STALE_GIPO | {"method": PPO}
 STALE_LEAD = {"name": "difference", "of": STALE_GIPO, "minus": STALE_PPO}
-LAG_AND_TAIL = {"name": "correlation", "x": "gap_share", "y": "d95", "task": "t", "regimes": ["fresh", "stale"]}
+LAG_AND_TAIL = {
+    "name": "correlation",
+    "x": "gap_share",
+    "y": "d95",
+    "task": "t",
+    "regimes": ["fresh", "stale"],
+    "configurations": 3,
+}
 
 
 def claim(measure: dict, **more: object) -> Claim:
-    entry = {"id": "a", "section": "s", "claim": "c", "reference": "r", "source": "[P]", "measure": measure}
-    return Claim.model_validate(entry | {"rule": ORDERING} | more)
+    entry = {"id": "a", "section": "s", "kind": "exact", "claim": "c", "reference": "r", "source": "[P]"}
+    return Claim.model_validate(entry | {"measure": measure, "rule": ORDERING} | more)
 
 
 def table(runs: dict[tuple[str, str], list[list[float]]], column: str, task: str = "") -> pd.DataFrame:
@@ -63,7 +79,8 @@ def results(
 
 
 def judge(one: Claim, study: Results) -> pd.Series:
-    return claims.scorecard(study, [one]).iloc[0]
+    """Its row by its rule, whatever it needs; for that see test_needs."""
+    return claims.scorecard(study, [one.model_copy(update={"needs": None})]).iloc[0]
 
 
 class TestRules:
@@ -71,11 +88,11 @@ class TestRules:
         ("value", "low", "high", "verdict"),
         [
             (0.5, 0.1, 0.9, REPRODUCED),
-            (0.5, 0.0, 0.9, PARTLY),
-            (0.5, -0.1, 0.9, PARTLY),
-            (0.0, -0.1, 0.9, NOT_REPRODUCED),
-            (-0.5, -0.9, 0.1, NOT_REPRODUCED),
-            (-0.5, -0.9, -0.1, NOT_REPRODUCED),
+            (0.5, 0.0, 0.9, INCONCLUSIVE),
+            (0.5, -0.1, 0.9, INCONCLUSIVE),
+            (0.0, -0.1, 0.9, INCONCLUSIVE),
+            (-0.5, -0.9, 0.1, INCONCLUSIVE),
+            (-0.5, -0.9, -0.1, CONTRADICTED),
         ],
     )
     def test_ordering(self, value: float, low: float, high: float, verdict: str) -> None:
@@ -85,24 +102,24 @@ class TestRules:
         ("low", "high", "verdict"),
         [
             (0.9, 1.1, REPRODUCED),
-            (0.8, 1.1, PARTLY),
-            (0.9, 1.3, PARTLY),
-            (1.3, 1.4, NOT_REPRODUCED),
-            (0.5, 0.6, NOT_REPRODUCED),
+            (0.8, 1.1, INCONCLUSIVE),
+            (0.9, 1.3, INCONCLUSIVE),
+            (1.3, 1.4, CONTRADICTED),
+            (0.5, 0.6, CONTRADICTED),
         ],
     )
     def test_alternatives_are_any_of_and_conditions_all_of(self, low: float, high: float, verdict: str) -> None:
         rule = Rule.model_validate(
             {
                 "reproduced": [{"low": {"at_least": 0.9}, "high": {"at_most": 1.1}}],
-                "not_reproduced": [{"low": {"above": 1.2}}, {"high": {"below": 0.7}}],
+                "contradicted": [{"low": {"above": 1.2}}, {"high": {"below": 0.7}}],
                 "why": "within a tenth",
             }
         )
         assert rule.verdict(Estimate((low + high) / 2, low, high, 6, "")) == verdict
         assert rule.words() == (
-            "reproduced if low ≥ 0.9 and high ≤ 1.1; not reproduced if low > 1.2 or high < 0.7; "
-            "otherwise partly (within a tenth)"
+            "reproduced if low ≥ 0.9 and high ≤ 1.1; contradicted if low > 1.2 or high < 0.7; "
+            "otherwise inconclusive (within a tenth)"
         )
 
 
@@ -118,12 +135,12 @@ class TestClaimsFile:
 
     @pytest.mark.parametrize("one", CLAIMS, ids=lambda one: one.id)
     @given(ends=st.lists(st.floats(-50, 50) | st.floats(-0.2, 1.2), min_size=3, max_size=3))
-    def test_no_result_is_both_reproduced_and_not(self, one: Claim, ends: list[float]) -> None:
+    def test_no_result_is_both_reproduced_and_contradicted(self, one: Claim, ends: list[float]) -> None:
         low, value, high = sorted(ends)
         estimate = Estimate(value, low, high, 6, "")
         assert not (
             any(c.holds(estimate) for c in one.rule.reproduced)
-            and any(c.holds(estimate) for c in one.rule.not_reproduced)
+            and any(c.holds(estimate) for c in one.rule.contradicted)
         )
 
     @pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.id)
@@ -188,7 +205,7 @@ class TestRunMeasures:
         # means of two draws from {0, 1}: 0, 0.5, 1 with probability 1/4, 1/2, 1/4
         study = results(metrics=table({("stale", "sapo"): [[0.0], [1.0]]}, "dead"))
         row = judge(claim({"name": "level", "of": {"quantity": "dead", "method": SAPO, "regime": "stale"}}), study)
-        assert tuple(row[["measured", "low", "high", "n", "verdict"]]) == (0.5, 0.0, 1.0, 2, PARTLY)
+        assert tuple(row[["measured", "low", "high", "n", "verdict"]]) == (0.5, 0.0, 1.0, 2, INCONCLUSIVE)
         assert row["note"] == "1 task x 2 seeds."
 
     def test_level_of_a_regime_averages_over_methods_and_counts_their_runs(self) -> None:
@@ -234,7 +251,7 @@ class TestRunMeasures:
         cell = {"quantity": "dead", "method": SAPO}
         measure = {"name": "ratio", "of": cell | {"regime": "stale"}, "over": cell | {"regime": "fresh"}}
         row = judge(claim(measure), results(metrics=table(runs, "dead")))
-        assert row["verdict"] == NOT_TESTED
+        assert row["verdict"] == CANNOT_TELL
         assert "the denominator is 0 in some runs" in row["note"]
 
     def test_interaction_is_the_difference_of_differences(self) -> None:
@@ -266,13 +283,13 @@ class TestMethodsByWhatTheyAre:
         scores = {("stale", "gipo-1-1: ppo-clip"): [[0.7], [0.8]], ("stale", "sapo"): [[0.1], [0.3]]}
         study = results(table(scores, "score"))
         row = judge(claim(STALE_LEAD), study)
-        assert (row["verdict"], row["note"]) == (NOT_TESTED, "Not in this study: gipo-1-1 in regime 'stale'.")
+        assert (row["verdict"], row["note"]) == (NOT_RUN, "Not in this study: gipo-1-1 in regime 'stale'.")
         assert judge(claim({"name": "level", "of": STALE_PPO}), study)["measured"] == pytest.approx(0.75)
 
     def test_two_labels_of_one_method_are_refused_and_named(self) -> None:
         scores = {("stale", name): [[0.7], [0.8]] for name in ("gipo-1-1", "foo: gipo-1-1", "ppo-clip")}
         row = judge(claim(STALE_LEAD), results(table(scores, "score")))
-        assert (row["verdict"], row["note"]) == (NOT_TESTED, "Ambiguous: 'foo' and 'gipo-1-1' are both gipo-1-1.")
+        assert (row["verdict"], row["note"]) == (CANNOT_TELL, "Ambiguous: 'foo' and 'gipo-1-1' are both gipo-1-1.")
 
     def test_a_label_does_not_change_an_interval(self) -> None:
         runs = np.random.default_rng(0).random((2, 5, 3)).tolist()
@@ -313,13 +330,13 @@ class TestNotTested:
     )
     def test_what_is_missing_is_said(self, runs: dict, reason: str) -> None:
         row = judge(claim(STALE_LEAD), results(table(runs, "score")))
-        assert row["verdict"] == NOT_TESTED
+        assert row["verdict"] == (CANNOT_TELL if re.search("no runs of task|verdict", reason) else NOT_RUN)
         assert re.search(reason, row["note"])
 
     def test_regime_without_runs(self) -> None:
         study = results(metrics=table({("stale", "a"): [[1.0], [1.0]]}, "d95"))
         row = judge(claim({"name": "level", "of": {"quantity": "d95", "regime": "fresh"}}), study)
-        assert (row["verdict"], row["note"]) == (NOT_TESTED, "No runs in regime 'fresh'.")
+        assert (row["verdict"], row["note"]) == (NOT_RUN, "No runs in regime 'fresh'.")
 
     @pytest.mark.parametrize(
         ("where", "reason"),
@@ -332,7 +349,7 @@ class TestNotTested:
     def test_sweep_or_task_without_runs(self, where: dict, reason: str) -> None:
         runs = table({("stale", "ppo-clip"): [[1.0], [1.0]]}, "score")
         row = judge(claim({"name": "level", "of": STALE_PPO | where}), results(runs, lag=tables(runs)))
-        assert (row["verdict"], row["note"]) == (NOT_TESTED, reason)
+        assert (row["verdict"], row["note"]) == (NOT_RUN, reason)
 
     def test_methods_with_other_numbers_of_seeds(self) -> None:
         study = results(metrics=table({("stale", "a"): [[1.0]] * 2, ("stale", "b"): [[1.0]] * 3}, "d95"))
@@ -341,7 +358,7 @@ class TestNotTested:
 
     def test_a_claim_on_the_other_suite(self) -> None:
         row = judge(claim({"name": "level", "of": STALE_PPO | {"suite": "libero"}}), results())
-        assert (row["verdict"], row["note"]) == (NOT_TESTED, "Needs runs of LIBERO.")
+        assert (row["verdict"], row["note"]) == (NOT_RUN, "Needs runs of LIBERO.")
         assert pd.isna(row["measured"])
 
 
@@ -379,9 +396,9 @@ class TestExtremes:
         ("name", "means", "value", "verdict"),
         [
             ("advantage_over_best", (0.9, 0.5, 0.7), 0.2, REPRODUCED),
-            ("advantage_over_best", (0.6, 0.5, 0.7), -0.1, NOT_REPRODUCED),
+            ("advantage_over_best", (0.6, 0.5, 0.7), -0.1, CONTRADICTED),
             ("shortfall_from_least", (0.1, 0.5, 0.4), 0.3, REPRODUCED),
-            ("shortfall_from_least", (0.45, 0.5, 0.4), -0.05, NOT_REPRODUCED),
+            ("shortfall_from_least", (0.45, 0.5, 0.4), -0.05, CONTRADICTED),
         ],
     )
     def test_against_the_nearest_of_the_others(self, name: str, means: tuple, value: float, verdict: str) -> None:
@@ -429,7 +446,7 @@ class TestTopRanks:
 
     def test_fewer_configurations_than_the_claim_is_about(self) -> None:
         row = self.row({name: [0.1, 0.2] for name in ("a", "b", "gipo-1-1")})
-        assert (row["verdict"], row["note"]) == (NOT_TESTED, "3 methods were ranked, expected 4.")
+        assert (row["verdict"], row["note"]) == (CANNOT_TELL, "3 methods were ranked, needed 4.")
 
     def test_only_scores_of_all_methods_are_ranked(self) -> None:
         with pytest.raises(ValueError, match="expected the score of all methods"):
@@ -468,13 +485,13 @@ class TestCorrelation:
     def test_two_configurations_are_always_on_a_line(self) -> None:
         runs = {("fresh", "a"): [(0, 0), (0, 1)], ("stale", "a"): [(1, 1), (1, 2)]}
         row = judge(claim(LAG_AND_TAIL), self.study(runs))
-        assert (row["verdict"], row["note"]) == (NOT_TESTED, "A correlation needs three configurations, found 2.")
+        assert (row["verdict"], row["note"]) == (CANNOT_TELL, "2 configurations, needed 3.")
 
     def test_a_nan_is_said(self) -> None:
         runs = {(regime, method): [(0, 1), (1, 2)] for regime in ("fresh", "stale") for method in ("a", "b")}
         runs["stale", "b"] = [(0, 1), (1, np.nan)]
         row = judge(claim(LAG_AND_TAIL), self.study(runs))
-        assert row["verdict"] == NOT_TESTED
+        assert row["verdict"] == CANNOT_TELL
         assert "a value is NaN" in row["note"]
 
 
@@ -498,7 +515,7 @@ class TestTheory:
         monkeypatch.setattr(theory, function, wrong)
         [one] = [one for one in claims.load() if one.id == f"theory-{bound.replace('_', '-')}"]
         row = judge(one, results())
-        assert row["verdict"] == NOT_REPRODUCED
+        assert row["verdict"] == CONTRADICTED
         assert row["measured"] < 0.9
 
 
@@ -517,7 +534,7 @@ class TestExactMeasures:
             frames.append(frames[-1].assign(method="no-clip", parameters="{}", weight=1.0, multiplier=99.0))
         return pd.concat(frames)
 
-    @pytest.mark.parametrize(("scale", "verdict"), [(1.0, REPRODUCED), (1.1, NOT_REPRODUCED), (0.9, PARTLY)])
+    @pytest.mark.parametrize(("scale", "verdict"), [(1.0, REPRODUCED), (1.1, CONTRADICTED), (0.9, INCONCLUSIVE)])
     def test_bound(self, scale: float, verdict: str) -> None:
         [one] = [one for one in claims.load() if one.id == "weight-bound"]
         row = judge(one, results(weights=self.weights(scale)))
@@ -525,7 +542,7 @@ class TestExactMeasures:
         assert row["measured"] == pytest.approx(scale, rel=0.01)
         assert row["n"] == 2
 
-    @pytest.mark.parametrize(("tilt", "verdict"), [(0.0, REPRODUCED), (0.01, NOT_REPRODUCED)])
+    @pytest.mark.parametrize(("tilt", "verdict"), [(0.0, REPRODUCED), (0.01, CONTRADICTED)])
     def test_symmetry(self, tilt: float, verdict: str) -> None:
         [one] = [one for one in claims.load() if one.id == "weight-symmetry"]
         row = judge(one, results(weights=self.weights(tilt=tilt)))
@@ -538,7 +555,7 @@ class TestExactMeasures:
 
     def test_weights_without_gipo(self) -> None:
         rival = self.weights().query("method == 'no-clip'")
-        assert judge(claim({"name": "bound_use"}), results(weights=rival))["verdict"] == NOT_TESTED
+        assert judge(claim({"name": "bound_use"}), results(weights=rival))["verdict"] == NOT_RUN
 
     GRID = pd.DataFrame(
         {"claim": ["x", "y", "y_a", "y_b"], "statement": ["X", "Y", "A alone", "B alone"]}
@@ -551,7 +568,7 @@ class TestExactMeasures:
         ("name", "value", "verdict", "note"),
         [
             ("x", 1.0, REPRODUCED, "Exact, by enumeration."),
-            ("y", 0.0, NOT_REPRODUCED, "Exact, by enumeration; not for A."),
+            ("y", 0.0, CONTRADICTED, "Exact, by enumeration; not for A."),
         ],
     )
     def test_case_study(self, name: str, value: float, verdict: str, note: str) -> None:
@@ -605,7 +622,7 @@ class TestExactMeasures:
 @pytest.mark.parametrize("id_", ["ess-eff-old", "old-share"])
 @pytest.mark.parametrize(
     ("gipo", "ppo", "verdict", "words"),
-    [(0.5, 0.9, NOT_REPRODUCED, "Opposite of the claim"), (0.9, 0.5, REPRODUCED, "Opposite of the authors' own log")],
+    [(0.5, 0.9, CONTRADICTED, "Opposite of the claim"), (0.9, 0.5, REPRODUCED, "Opposite of the authors' own log")],
 )
 def test_a_claim_that_the_authors_log_contradicts_says_which_side_came_out(
     id_: str, gipo: float, ppo: float, verdict: str, words: str
@@ -634,14 +651,14 @@ def test_scorecard_of_a_study_judges_every_claim_and_is_the_same_twice(scale: St
     by_id = rows.set_index("id")
     assert by_id.loc["vtrace-smoothing", "note"] == "No sweep 'vtrace' at this scale."
     assert by_id.loc["table1-old-frac-stale", "verdict"] == REPRODUCED
-    assert by_id.loc["near-zero-old-sigma", "verdict"] == NOT_TESTED
+    assert by_id.loc["near-zero-old-sigma", "verdict"] == NOT_RUN
     assert by_id.loc["weight-bound", "verdict"] == REPRODUCED
     assert by_id.loc["grid-ppo-variance", "verdict"] == REPRODUCED
 
 
-def test_with_the_sweeps_every_claim_but_those_on_libero_is_tested(swept_scale: StudyFolder) -> None:
+def test_with_the_sweeps_every_claim_but_those_on_libero_has_runs(swept_scale: StudyFolder) -> None:
     rows = claims.scorecard(Results.read(swept_scale, resamples=50), claims.load())
-    untested = rows[rows["verdict"] == NOT_TESTED]
+    untested = rows[rows["verdict"] == NOT_RUN]
     assert (untested["note"] == "Needs runs of LIBERO.").all()
     assert "LIBERO" not in "".join(set(rows["section"]) - set(untested["section"]))
 

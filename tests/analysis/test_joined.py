@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gipo.analysis.claims import NOT_TESTED, REPRODUCED, load, read_scorecard
+from gipo.analysis.claims import load, read_scorecard
 from gipo.analysis.joined import join, write_joined
+from gipo.analysis.verdicts import CANNOT_TELL, NOT_RUN, REPRODUCED
 from gipo.errors import GipoError
 from gipo.stages import StudyFolder, csv_bytes
 
@@ -17,13 +18,8 @@ STEPS = "libero-steps"
 
 
 def card(note: str, **verdicts: str) -> pd.DataFrame:
-    """A scorecard with one note and these verdicts; the others are not tested."""
-    rows = [
-        claim.model_dump(include={"id", "section", "claim", "reference", "source", "unit"})
-        | {"rule": claim.rule.words(), "note": note, "verdict": NOT_TESTED, "n": None}
-        for claim in CLAIMS
-    ]
-    table = pd.DataFrame(rows).astype({"n": "Int64"}).assign(measured=float("nan"), low=float("nan"), high=float("nan"))
+    """A scorecard with one note and these verdicts; the others are not run."""
+    table = pd.DataFrame([claim.row() | {"note": note, "verdict": NOT_RUN} for claim in CLAIMS]).astype({"n": "Int64"})
     for name, verdict in verdicts.items():
         table.loc[table["id"] == name.replace("_", "-"), "verdict"] = verdict
     return table
@@ -41,7 +37,14 @@ def test_the_first_study_with_a_verdict_judges_a_claim():
     assert joined(first=both[0], second=both[1]).loc[STALE, "note"] == "a"
 
 
-def test_a_claim_that_none_could_test_has_the_reason_of_a_study_of_its_suite():
+def test_a_study_that_cannot_tell_gives_way_to_one_that_can_and_not_to_one_without_runs():
+    short, told = (card(verdict, stale_gipo_over_ppo=verdict) for verdict in (CANNOT_TELL, REPRODUCED))
+    assert joined(first=short, second=told).loc[STALE, "note"] == REPRODUCED
+    assert joined(first=card("none"), second=short).loc[STALE, "note"] == CANNOT_TELL
+    assert joined(first=short, libero=None).loc[STALE, "note"] == CANNOT_TELL
+
+
+def test_a_claim_that_none_has_runs_for_has_the_reason_of_a_study_of_its_suite():
     rows = joined(first=card("needs more"), libero=card("no model"))
     assert rows.loc[STALE, "note"] == "needs more"
     assert rows.loc[STEPS, "note"] == "no model"
@@ -49,7 +52,7 @@ def test_a_claim_that_none_could_test_has_the_reason_of_a_study_of_its_suite():
 
 def test_a_claim_of_a_study_that_has_not_run_says_so():
     rows = joined(first=card("a", stale_gipo_over_ppo=REPRODUCED), libero=None)
-    assert tuple(rows.loc[STEPS, ["verdict", "note"]]) == (NOT_TESTED, "Not run yet: scale libero.")
+    assert tuple(rows.loc[STEPS, ["verdict", "note"]]) == (NOT_RUN, "Not run yet: scale libero.")
     assert rows.loc[STALE, "note"] == "a"
     assert joined(first=None, libero=card("c")).loc[STALE, "note"] == "Not run yet: scale first."
 

@@ -8,10 +8,10 @@ import pytest
 
 from factories import LIBERO_METHODS, Study, write_libero_study
 from gipo.analysis import claims
-from gipo.analysis.claims import NOT_REPRODUCED, NOT_TESTED, PARTLY, REPRODUCED
 from gipo.analysis.collect import Tables, collect
 from gipo.analysis.measures import StepsToSame, _steps_ratio
 from gipo.analysis.results import Results
+from gipo.analysis.verdicts import CANNOT_TELL, CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
 from gipo.stages import StudyFolder
 
 LIBERO = [one for one in claims.load() if one.section.startswith(("Figure 3", "AcceRL", "Article: LIBERO"))]
@@ -22,7 +22,8 @@ def score(root: Path, **grid: object) -> pd.DataFrame:
     study: Study = write_libero_study(root / "study", **grid)  # type: ignore[arg-type]
     collect(study.runs, study.baselines, StudyFolder(root))
     results = Results(Tables.read(StudyFolder(root)), NOTHING, NOTHING, NOTHING, resamples=200)
-    return claims.scorecard(results, [one for one in claims.load() if one.measure.name not in EXACT]).set_index("id")
+    about_runs = [one for one in claims.load() if one.measure.name not in EXACT]
+    return claims.scorecard(results, [one.model_copy(update={"needs": None}) for one in about_runs]).set_index("id")
 
 
 EXACT = ("bound_use", "asymmetry", "case_study", "margin", "family", "theory")
@@ -35,16 +36,16 @@ def test_there_are_nine():
 def test_a_study_of_the_paper_tests_all_of_them_and_none_on_metaworld(tmp_path: Path):
     rows = score(tmp_path, pace={"ppo-clip": 0.2, "sapo": 0.6, "gipo-0.5-0.5": 2.0})
     ours = [one.id for one in LIBERO]
-    assert (rows.loc[ours, "verdict"] != NOT_TESTED).all()
+    assert (rows.loc[ours, "verdict"] != NOT_RUN).all()
     others = rows.drop(ours)
-    assert set(others["verdict"]) == {NOT_TESTED}
+    assert set(others["verdict"]) == {NOT_RUN}
     assert set(others["note"]) == {"Needs runs of MetaWorld."}
     assert rows.loc["libero-stale-gipo-over-sapo", "verdict"] == REPRODUCED
     assert rows.loc["libero-stale-sapo-over-ppo", "verdict"] == REPRODUCED
-    assert rows.loc["libero-fresh-gipo-ppo-close", "verdict"] == NOT_REPRODUCED
+    assert rows.loc["libero-fresh-gipo-ppo-close", "verdict"] == CONTRADICTED
     assert rows.loc["libero-spatial", "measured"] == pytest.approx(0.95)
-    assert rows.loc["libero-spatial", "verdict"] == NOT_REPRODUCED
-    assert rows.loc["libero-long", "verdict"] == PARTLY  # above 0.907, below 0.981
+    assert rows.loc["libero-spatial", "verdict"] == CONTRADICTED
+    assert rows.loc["libero-long", "verdict"] == INCONCLUSIVE  # above 0.907, below 0.981
     assert rows.loc["libero-goal", "n"] == 3
 
 
@@ -60,7 +61,7 @@ def test_the_steps_to_the_same_performance_are_those_of_the_curves(tmp_path: Pat
 
 def test_methods_that_learn_alike_take_the_same_steps(tmp_path: Path):
     row = score(tmp_path, tasks=["libero_goal", "libero_10"]).loc["libero-steps"]
-    assert (row["measured"], row["low"], row["high"], row["verdict"]) == (1, 1, 1, NOT_REPRODUCED)
+    assert (row["measured"], row["low"], row["high"], row["verdict"]) == (1, 1, 1, CONTRADICTED)
 
 
 def test_the_ratio_of_steps_by_hand():
@@ -89,11 +90,12 @@ def test_steps_need_two_methods():
 )
 def test_nothing_about_the_paper_follows_from_another_policy(spec: dict, reason: str, tmp_path: Path):
     rows = score(tmp_path, methods=LIBERO_METHODS, seeds=2, **spec)
-    assert set(rows["verdict"]) == {NOT_TESTED}
+    assert set(rows["verdict"]) == {CANNOT_TELL, NOT_RUN}
+    assert set(rows.loc[[one.id for one in LIBERO], "verdict"]) == {CANNOT_TELL}
     assert rows.loc[[one.id for one in LIBERO], "note"].str.startswith(reason).all()
 
 
 def test_a_single_seed_gives_no_verdict(tmp_path: Path):
     rows = score(tmp_path, seeds=1)
-    assert set(rows["verdict"]) == {NOT_TESTED}
+    assert set(rows["verdict"]) == {CANNOT_TELL, NOT_RUN}
     assert "single seed" in rows.loc["libero-steps", "note"]

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from gipo.analysis.claims import COLUMNS, NOT_TESTED, VERDICTS
+from gipo.analysis.claims import COLUMNS
+from gipo.analysis.verdicts import JUDGED, NOT_RUN, VERDICTS
 from gipo.errors import GipoError
 from gipo.figures import build, scorecard
 from gipo.stages import StudyFolder, csv_bytes
@@ -14,15 +15,24 @@ from gipo.stages import StudyFolder, csv_bytes
 def rows(*changes: dict[str, object]) -> pd.DataFrame:
     """Rows of scorecard.csv; `changes` replace columns."""
     base = {
-        **{"id": "a", "section": "Figure 2", "claim": "GIPO ends above SAPO.", "reference": "0.5", "source": "[P]"},
-        **{"measured": 0.4, "low": 0.1, "high": 0.7, "n": 6, "unit": "IQM difference", "rule": "r"},
+        **{
+            "id": "a",
+            "section": "Figure 2",
+            "kind": "measured",
+            "claim": "GIPO ends above SAPO.",
+            "reference": "0.5",
+            "source": "[P]",
+        },
+        **{"measured": 0.4, "low": 0.1, "high": 0.7, "n": 6, "detectable": 0.4, "unit": "IQM difference"},
+        **{"needs": "m", "rule": "r", "fixed": "today"},
         **{"verdict": "reproduced", "note": ""},
     }
     return pd.DataFrame([base | change for change in changes], columns=list(COLUMNS))
 
 
-def untested() -> dict[str, object]:
-    return {"verdict": NOT_TESTED, "measured": np.nan, "low": np.nan, "high": np.nan, "n": None, "unit": ""}
+def not_run() -> dict[str, object]:
+    numbers = dict.fromkeys(("measured", "low", "high", "detectable"), np.nan)
+    return numbers | {"verdict": NOT_RUN, "n": None, "unit": ""}
 
 
 def written(scorecard: pd.DataFrame, root: Path) -> StudyFolder:
@@ -34,8 +44,8 @@ def written(scorecard: pd.DataFrame, root: Path) -> StudyFolder:
 
 @pytest.fixture
 def sources(tmp_path: Path) -> StudyFolder:
-    changes = [{"verdict": verdict, "section": f"Figure {i}"} for i, verdict in enumerate(VERDICTS[:3])]
-    return written(rows(*changes, untested()), tmp_path)
+    changes = [{"verdict": verdict, "section": f"Figure {i}"} for i, verdict in enumerate(JUDGED)]
+    return written(rows(*changes, not_run()), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -64,20 +74,20 @@ def test_truth_is_said_in_words(value: float, words: str) -> None:
     assert scorecard.measured_words(row) == words
 
 
-def test_what_was_not_tested_has_no_number() -> None:
-    [(_, row)] = rows(untested()).iterrows()
+def test_what_was_not_run_has_no_number() -> None:
+    [(_, row)] = rows(not_run()).iterrows()
     assert scorecard.measured_words(row) == ""
 
 
 def test_picture_has_a_row_and_the_word_for_each_verdict_and_counts_the_rest(sources: StudyFolder) -> None:
     [ax] = scorecard.draw(scorecard.table(sources)).axes
     texts = [text.get_text() for text in ax.texts]
-    assert texts[0] == "1 reproduced · 1 partly · 1 not reproduced"
-    for verdict in VERDICTS[:3]:
+    assert texts[0] == "1 reproduced · 1 contradicted · 1 inconclusive · 0 cannot tell, of 4 measured claims"
+    for verdict in JUDGED:
         assert f"{scorecard.MARKS[verdict]} {verdict}" in texts
     assert [text for text in texts if text.startswith("Figure")] == ["Figure 0", "Figure 1", "Figure 2"]
     assert texts.count("0.400 [0.100, 0.700]") == 3
-    assert texts[-1].startswith("Not tested at this scale: 1 more")
+    assert texts[-1].startswith("Not run: 1 more")
 
 
 def test_rows_do_not_overlap_and_text_fits_its_column() -> None:
@@ -102,9 +112,22 @@ def test_white_text_is_legible_on_every_verdict_colour() -> None:
         assert 1.05 / (luminance + 0.05) >= 4.5  # WCAG 2 AA
 
 
-def test_a_study_in_which_nothing_was_tested_draws() -> None:
-    [ax] = scorecard.draw(rows(untested())).axes
-    assert ax.texts[0].get_text() == "0 reproduced · 0 partly · 0 not reproduced"
+def test_a_study_in_which_nothing_was_run_draws() -> None:
+    [ax] = scorecard.draw(rows(not_run())).axes
+    assert ax.texts[0].get_text().startswith("0 reproduced · 0 contradicted")
+
+
+def test_only_measured_claims_are_counted_and_the_others_stand_apart_below() -> None:
+    kinds = ("exact", "measured", "set by the config", "by construction")
+    table = rows(*({"kind": kind, "section": f"Figure {i}"} for i, kind in enumerate(kinds)))
+    assert scorecard.counts(table) == dict.fromkeys(VERDICTS, 0) | {"reproduced": 1}
+    texts = [text.get_text() for text in scorecard.draw(table).axes[0].texts]
+    assert [text for text in texts if text.startswith("Figure")] == [
+        "Figure 1",
+        "Figure 3 (not counted: by construction)",
+        "Figure 2 (not counted: set by the config)",
+        "Figure 0 (not counted: exact)",
+    ]
 
 
 def test_build_writes_picture_and_data_the_same_twice(sources: StudyFolder, tmp_path: Path) -> None:
@@ -119,8 +142,8 @@ def test_build_writes_picture_and_data_the_same_twice(sources: StudyFolder, tmp_
 
 def test_caption_says_how_to_read_it(sources: StudyFolder) -> None:
     caption = scorecard.caption(scorecard.table(sources))
-    assert caption.startswith("1 reproduced · 1 partly · 1 not reproduced · 1 not tested at this scale.")
-    assert "before any number existed" in caption
+    counted = "1 reproduced · 1 contradicted · 1 inconclusive · 0 cannot tell, of 4 measured claims, and 1 not run."
+    assert caption.startswith(counted)
 
 
 def test_unknown_verdict(tmp_path: Path) -> None:

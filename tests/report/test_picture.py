@@ -40,9 +40,9 @@ def test_bars_are_as_long_as_a_part_has_claims_of_a_verdict() -> None:
     claims = STUDY.read_csv("scorecard.csv")
     scores = STUDY.read_csv("figures/iqm.csv").query("panel == 'iqm'")
     _, right = picture.draw(scores, claims).axes
-    tested = claims[claims["verdict"] != "not tested at this scale"]
-    for bars, verdict in zip(right.containers, ("reproduced", "partly", "not reproduced"), strict=True):
-        assert sum(bar.get_width() for bar in bars) == (tested["verdict"] == verdict).sum()
+    measured = claims[claims["kind"] == "measured"]
+    for bars, verdict in zip(right.containers, picture.SHOWN, strict=True):
+        assert sum(bar.get_width() for bar in bars) == (measured["verdict"] == verdict).sum()
 
 
 @pytest.mark.parametrize("name", ["scorecard.csv", "figures/iqm.csv"])

@@ -11,7 +11,7 @@ import pytest
 
 from factories import make_spec
 from gipo import figures
-from gipo.analysis.claims import NOT_TESTED
+from gipo.analysis.verdicts import KINDS, NOT_RUN
 from gipo.errors import GipoError
 from gipo.report import Part, assemble, details
 from gipo.runs.code import code_of
@@ -97,8 +97,9 @@ def test_the_scorecard_comes_first_and_has_every_claim(page: Page, finished: Stu
     sections = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
     assert sections == ["scorecard", "run", "figures", "details", "limits", "provenance"]
     rows = finished.read_csv("scorecard.csv")
-    tested = [f"claim-{name}" for name in rows.loc[rows["verdict"] != NOT_TESTED, "id"]]
-    assert [a["id"] for a in page.all("tr") if (a.get("id") or "").startswith("claim-")] == tested
+    ran = pd.concat([rows[(rows["verdict"] != NOT_RUN) & (rows["kind"] == kind)] for kind in KINDS])
+    shown = [a["id"] for a in page.all("tr") if (a.get("id") or "").startswith("claim-")]
+    assert shown == [f"claim-{name}" for name in ran["id"]]
     for row in rows.itertuples():
         assert row.claim in page.text
         assert row.verdict in page.text
@@ -172,7 +173,7 @@ def test_text_of_the_user_is_escaped(editable: StudyFolder, tmp_path: Path) -> N
 
 
 def test_a_study_without_verdicts(editable: StudyFolder, tmp_path: Path) -> None:
-    rows = editable.read_csv("scorecard.csv").assign(verdict=NOT_TESTED, measured=float("nan"))
+    rows = editable.read_csv("scorecard.csv").assign(verdict=NOT_RUN, measured=float("nan"))
     put(editable, "scorecard.csv", csv_bytes(rows, 8))
     assert "no value" in Page(write(editable, tmp_path / "page")).text
 

@@ -58,7 +58,7 @@ def test_every_claim_has_its_row(finished: Path):
     scorecard = pd.read_csv(finished / "results" / "smoke" / "scorecard.csv")
     claims = (ROOT / "src" / "gipo" / "analysis" / "claims.yaml").read_text().count("\n- id: ")
     assert len(scorecard) == claims
-    assert scorecard["verdict"].isin(["reproduced", "partly", "not reproduced", "not tested at this scale"]).all()
+    assert set(scorecard["verdict"]) == {"cannot tell", "not run"}
 
 
 def recorded(results: Path) -> list[tuple[str, str]]:

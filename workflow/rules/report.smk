@@ -18,11 +18,18 @@ rule claims:
         code=code_digest(
             "gipo.analysis.claims",
             *CATALOGUE,
-            data=[PACKAGE / "analysis" / "claims.yaml", PACKAGE / "paper.yaml"],
+            data=[
+                PACKAGE / "analysis" / "claims.yaml",
+                PACKAGE / "analysis" / "rules.yaml",
+                PACKAGE / "paper.yaml",
+            ],
         ),
         resamples=resamples_of,
+        verdicts=lambda wildcards: (
+            "--verdicts" if PARTS[wildcards.scale].verdicts else "--no-verdicts"
+        ),
     shell:
-        "gipo scorecard results/{wildcards.scale} --resamples {params.resamples}"
+        "gipo scorecard results/{wildcards.scale} --resamples {params.resamples} {params.verdicts}"
 
 
 rule join_scorecards:

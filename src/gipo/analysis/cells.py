@@ -11,13 +11,13 @@ import pandas as pd
 from pydantic import AfterValidator, model_validator
 from scipy.stats import trim_mean
 
-from gipo import objectives, suites
+from gipo import objectives
 from gipo.analysis import methods, statistics
-from gipo.analysis.results import NotTestedError, Results, Sweep
+from gipo.analysis.results import Place, Results
 from gipo.analysis.statistics import Array, Curves, Estimate
-from gipo.config import Section
+from gipo.analysis.verdicts import CannotTellError, NotRunError
 from gipo.errors import GipoError
-from gipo.runs.spec import ObjectiveSpec, SuiteName
+from gipo.runs.spec import ObjectiveSpec
 from gipo.tables import STATISTICS
 
 EVALUATED = {"score": "score", "success": "success_any"}
@@ -55,15 +55,16 @@ class Choice(ObjectiveSpec):
         return self
 
 
-class Cell(Section):
-    """One quantity of the runs of one method, or of all, in one regime, of the main grid or of a sweep."""
+class Cell(Place):
+    """One quantity of the runs of one method, or of all, in one place."""
 
     quantity: Quantity
-    regime: str
     method: Choice | None = None
-    sweep: Sweep | None = None
-    task: str | None = None
-    suite: SuiteName = "metaworld"
+
+    @classmethod
+    def at(cls, place: Place, quantity: Quantity) -> Cell:
+        """The quantity of the runs of all methods there."""
+        return cls(quantity=quantity, **place.model_dump())
 
     @property
     def label(self) -> str:
@@ -74,62 +75,52 @@ class Cell(Section):
         """Name of the method, or names of all that ran, sorted.
 
         Raises:
-            NotTestedError: There are no such runs, or the study has the method under several labels.
+            NotJudgedError: There are no such runs, or the study has the method under several labels.
         """
-        names = set(self._rows(results)["method"])
+        names = set(self.rows(results)["method"])
         if not self.method:
             return sorted(names)
         found = methods.find(names, self.method.id)
         if not found:
-            raise NotTestedError(f"not in this study: {self.method.id}{self._where} in regime {self.regime!r}")
+            raise NotRunError(f"not in this study: {self.method.id}{self}")
         if len(found) > 1:
             labels = " and ".join(repr(methods.read(name).label) for name in found)
-            raise NotTestedError(f"ambiguous: {labels} are both {self.method.id}")
+            raise CannotTellError(f"ambiguous: {labels} are both {self.method.id}")
         return found
 
     def curves(self, results: Results) -> list[Curves]:
         """Logged values of the runs of each method.
 
         Raises:
-            NotTestedError: There are no such runs, or not for every seed and task.
+            NotJudgedError: There are no such runs, or not for every seed and task.
         """
-        rows, column = self._rows(results), EVALUATED.get(self.quantity, self.quantity)
+        rows, column = self.rows(results), EVALUATED.get(self.quantity, self.quantity)
         try:
             return [statistics.curves(rows, self.regime, method, column) for method in self.methods(results)]
-        except GipoError as error:  # no such method, or ragged runs
-            raise NotTestedError(str(error)) from error
+        except GipoError as error:  # ragged runs
+            raise CannotTellError(str(error)) from error
 
     def values(self, results: Results) -> Array:
         """Windowed value of every run, [seeds, tasks], or [seeds, tasks, methods] for all methods.
 
         Raises:
-            NotTestedError: There are no such runs, or not for every seed and task.
+            NotJudgedError: There are no such runs, or not for every seed and task.
         """
         values = [curve.window() for curve in self.curves(results)]
         if len({value.shape for value in values}) > 1:
-            raise NotTestedError(f"methods in regime {self.regime!r} differ in their number of seeds")
+            raise CannotTellError(f"methods in regime {self.regime!r} differ in their number of seeds")
         return values[0] if self.method else np.stack(values, axis=2)
 
-    @property
-    def _where(self) -> str:
-        task = f" of task {self.task!r}" if self.task else ""
-        return task + (f" in sweep {self.sweep!r}" if self.sweep else "")
+    def rows(self, results: Results) -> pd.DataFrame:
+        """Rows of the tidy table that holds the quantity, of all methods.
 
-    def _rows(self, results: Results) -> pd.DataFrame:
-        """Rows of the tidy table that holds the quantity, of all methods."""
-        if self.suite != results.suite:
-            raise NotTestedError(f"needs runs of {suites.get(self.suite).title}")
+        Raises:
+            NotJudgedError: There are none, or nothing about the paper follows from them.
+        """
+        tables = results.tables_at(self)
         if results.no_evidence:
-            raise NotTestedError(results.no_evidence)
-        if self.sweep and self.sweep not in results.sweeps:
-            raise NotTestedError(f"no sweep {self.sweep!r} at this scale")
-        tables = results.sweeps[self.sweep] if self.sweep else results.tables
-        rows = tables.evaluations if self.quantity in EVALUATED else tables.metrics
-        if self.task:
-            rows = rows[rows["task"] == self.task]
-        rows = rows[rows["regime"] == self.regime]
-        if rows.empty:
-            raise NotTestedError(f"no runs{self._where} in regime {self.regime!r}")
+            raise CannotTellError(results.no_evidence)
+        rows = results.at(self, tables.evaluations if self.quantity in EVALUATED else tables.metrics)
         return _with_gap_share(rows) if self.quantity == "gap_share" else rows
 
 

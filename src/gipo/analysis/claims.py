@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from gipo import paper
+from gipo.analysis import history
 from gipo.analysis.measures import Measure
-from gipo.analysis.results import NotTestedError, Results
-from gipo.analysis.statistics import Estimate
+from gipo.analysis.needs import Needs
+from gipo.analysis.results import Results
+from gipo.analysis.rules import Condition, Rule
+from gipo.analysis.verdicts import CANNOT_TELL, MEASURED, VERDICTS, Kind, NotJudgedError
 from gipo.config import Section, read_yaml
 from gipo.errors import GipoError
 from gipo.files import atomic_path
@@ -20,93 +23,16 @@ from gipo.stages import StudyFolder, csv_bytes
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
 
-REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
-NOT_TESTED = "not tested at this scale"
-VERDICTS = (REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TESTED)
-
 FILE = "scorecard.csv"
 
+NUMBERS = ("measured", "low", "high", "n", "detectable")
 COLUMNS = (
-    *("id", "section", "claim", "reference", "source", "measured", "low", "high", "n", "unit", "rule"),
+    *("id", "section", "kind", "claim", "reference", "source", *NUMBERS, "unit", "needs", "rule", "fixed"),
     *("verdict", "note"),
 )
-"""Columns of scorecard.csv."""
+"""Columns of scorecard.csv; ``detectable`` as in `gipo.analysis.statistics.Estimate`, of measured claims."""
 
-
-class Bounds(Section):
-    """Limits on one number; all that are given must hold."""
-
-    above: float | None = None
-    at_least: float | None = None
-    below: float | None = None
-    at_most: float | None = None
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Bounds:
-        if not self.model_fields_set:
-            raise ValueError("expected at least one of above, at_least, below, at_most")
-        return self
-
-    def hold(self, x: float) -> bool:
-        """Whether `x` lies within; never for NaN."""
-        return (
-            (self.above is None or x > self.above)
-            and (self.at_least is None or x >= self.at_least)
-            and (self.below is None or x < self.below)
-            and (self.at_most is None or x <= self.at_most)
-        )
-
-    def words(self, name: str) -> str:
-        """For example ``low > 0``."""
-        signs = {"above": ">", "at_least": "≥", "below": "<", "at_most": "≤"}
-        limits = self.model_dump(exclude_none=True)
-        return " and ".join(f"{name} {signs[key]} {limit:.12g}" for key, limit in limits.items())
-
-
-class Condition(Section):
-    """Bounds on the estimate and on the ends of its interval; all that are given must hold."""
-
-    value: Bounds | None = None
-    low: Bounds | None = None
-    high: Bounds | None = None
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Condition:
-        if not self.model_fields_set:
-            raise ValueError("expected at least one of value, low, high")
-        return self
-
-    def _parts(self) -> dict[str, Bounds]:
-        return {name: bounds for name, bounds in self if bounds is not None}
-
-    def holds(self, estimate: Estimate) -> bool:
-        """Whether the estimate meets it."""
-        return all(bounds.hold(getattr(estimate, name)) for name, bounds in self._parts().items())
-
-    def words(self) -> str:
-        """For example ``low ≥ -0.1 and high ≤ 0.1``."""
-        return " and ".join(bounds.words(name) for name, bounds in self._parts().items())
-
-
-class Rule(Section):
-    """Alternatives that settle a verdict; what meets neither list is *partly*."""
-
-    reproduced: list[Condition] = Field(min_length=1)
-    not_reproduced: list[Condition] = Field(min_length=1)
-    why: str
-
-    def verdict(self, estimate: Estimate) -> str:
-        """One of the first three of `VERDICTS`."""
-        if any(condition.holds(estimate) for condition in self.reproduced):
-            return REPRODUCED
-        if any(condition.holds(estimate) for condition in self.not_reproduced):
-            return NOT_REPRODUCED
-        return PARTLY
-
-    def words(self) -> str:
-        """The rule as a sentence."""
-        yes, no = (" or ".join(c.words() for c in cs) for cs in (self.reproduced, self.not_reproduced))
-        return f"reproduced if {yes}; not reproduced if {no}; otherwise partly ({self.why})"
+NO_VERDICTS = "Not judged: this scale tests the software."
 
 
 class Remark(Section):
@@ -121,17 +47,28 @@ class Claim(Section):
 
     id: str = Field(pattern=r"^[a-z0-9-]+$")
     section: str
+    kind: Kind
+    figure: str | None = None
+    """Where the report shows it."""
     claim: str
     reference: str
     source: str = Field(pattern=r"\[")
     unit: str = ""
     measure: Measure
+    needs: Needs | None = None
     rule: Rule
     remarks: tuple[Remark, ...] = ()
+    fixed: str = "not committed"
+    """Since when it has been judged so, in words; `load` fills it in from rules.yaml."""
+
+    def row(self) -> dict[str, Any]:
+        """What stands in the scorecard whatever a study measured."""
+        row = self.model_dump(include=set(COLUMNS) - {"needs", "rule"}) | dict.fromkeys(NUMBERS, np.nan) | {"n": None}
+        return row | {"needs": self.needs.words() if self.needs else "", "rule": self.rule.words()}
 
 
 def load(path: Path = CLAIMS) -> list[Claim]:
-    """Read and check claims.
+    """Read and check claims, and since when they have been judged so, from the rules.yaml beside them if it is there.
 
     Raises:
         GipoError: The file is missing or not YAML, two claims share an id, or a claim is malformed; the message names
@@ -144,7 +81,15 @@ def load(path: Path = CLAIMS) -> list[Claim]:
     ids = [claim.id for claim in claims]
     if doubles := sorted({name for name in ids if ids.count(name) > 1}):
         raise GipoError(f"{path}: more than one claim has the id {doubles[0]!r}")
-    return claims
+    rules = path.with_name(history.RULES.name)
+    known = history.load(rules) if rules.exists() else {}
+    today = history.digests(entries)
+    return [
+        claim.model_copy(update={"fixed": known[claim.id].words()})
+        if claim.id in known and known[claim.id].rule_digest == today[claim.id]
+        else claim
+        for claim in claims
+    ]
 
 
 def _filled(entry: Any) -> Any:
@@ -166,7 +111,9 @@ def _parse(entry: Any, path: Path) -> Claim:
         raise GipoError(f"{path}: claim {name!r}, {key}: {first['msg']}, found {first['input']!r}") from error
 
 
-def write_scorecard(sources: StudyFolder, resamples: int, out: Path | None = None, claims: Path = CLAIMS) -> None:
+def write_scorecard(
+    sources: StudyFolder, resamples: int, out: Path | None = None, claims: Path = CLAIMS, verdicts: bool = True
+) -> None:
     """Write scorecard.csv.
 
     Args:
@@ -174,11 +121,13 @@ def write_scorecard(sources: StudyFolder, resamples: int, out: Path | None = Non
         resamples: bootstrap resamples of every interval.
         out: the file to write; by default that of the sources, with its manifest.
         claims: the claims with their rules.
+        verdicts: whether the scale gives any.
 
     Raises:
         GipoError: The claims are malformed, or a file of the study is missing or damaged.
     """
-    content = csv_bytes(scorecard(Results.read(sources, resamples), load(claims)), 8)
+    rows = scorecard(Results.read(sources, resamples), load(claims), verdicts)
+    content = csv_bytes(rows, 8)
     if out is None:
         sources.write_stage("scorecard", {FILE: content}, sources.inputs_from([sources]))
         return
@@ -192,35 +141,47 @@ def read_scorecard(sources: StudyFolder) -> pd.DataFrame:
     Raises:
         GipoError: the file is missing, lacks a column or holds an unknown verdict.
     """
-    numbers = {column: [""] for column in ("measured", "low", "high", "n")}
+    numbers = {column: [""] for column in NUMBERS}
     rows = sources.read_csv(FILE, COLUMNS, keep_default_na=False, na_values=numbers)
     if unknown := sorted(set(rows["verdict"]) - set(VERDICTS)):
         raise GipoError(f"{sources.path / FILE}: verdict {unknown[0]!r}, expected one of {', '.join(VERDICTS)}")
     return rows.astype({"n": "Int64"})
 
 
-def scorecard(results: Results, claims: list[Claim]) -> pd.DataFrame:
+def scorecard(results: Results, claims: list[Claim], verdicts: bool = True) -> pd.DataFrame:
     """Measure and judge every claim.
 
+    Args:
+        results: of the study.
+        claims: with their rules.
+        verdicts: whether the scale gives any.
+
     Returns:
-        One row per claim in the given order, columns `COLUMNS`; numbers are NaN where a claim was not tested.
+        One row per claim in the given order, columns `COLUMNS`; numbers are NaN where nothing was measured.
     """
-    return pd.DataFrame([_judge(claim, results) for claim in claims], columns=list(COLUMNS)).astype({"n": "Int64"})
+    rows = [claim.row() | _judge(claim, results, verdicts) for claim in claims]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64"})
 
 
-def _judge(claim: Claim, results: Results) -> dict[str, Any]:
-    row = claim.model_dump(include=set(COLUMNS) - {"rule"})
-    row |= {"measured": np.nan, "low": np.nan, "high": np.nan, "n": None, "verdict": NOT_TESTED}
-    row["rule"] = claim.rule.words()
+def _judge(claim: Claim, results: Results, verdicts: bool) -> dict[str, Any]:
+    """Numbers, verdict and note of a claim."""
     try:
         estimate = claim.measure.estimate(results)
-    except NotTestedError as reason:
-        return row | {"note": _sentence(str(reason))}
-    row |= {"measured": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
-    if np.isnan([estimate.value, estimate.low, estimate.high]).any():
-        return row | {"note": f"{_sentence(estimate.note)} Without an interval there is no verdict."}
-    remarks = [remark.text for remark in claim.remarks if remark.when is None or remark.when.holds(estimate)]
-    return row | {"verdict": claim.rule.verdict(estimate), "note": " ".join([_sentence(estimate.note), *remarks])}
+        lacks = claim.needs.unmet(claim.measure, results) if claim.needs and verdicts else []
+    except NotJudgedError as reason:
+        return {"verdict": reason.verdict, "note": _sentence(str(reason))}
+    numbers = {"measured": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+    numbers |= {"detectable": estimate.detectable if claim.kind == MEASURED else np.nan}
+    note = [_sentence(estimate.note)]
+    note += [remark.text for remark in claim.remarks if remark.when is None or remark.when.holds(estimate)]
+    verdict = claim.rule.verdict(estimate)
+    if not verdicts:
+        verdict, note = CANNOT_TELL, [NO_VERDICTS, *note]
+    elif np.isnan([estimate.value, estimate.low, estimate.high]).any():
+        verdict, note = CANNOT_TELL, [_sentence(estimate.note), "Without an interval there is no verdict."]
+    elif lacks:
+        verdict, note = CANNOT_TELL, [_sentence("; ".join(lacks)), *note]
+    return numbers | {"verdict": verdict, "note": " ".join(note)}
 
 
 def _sentence(words: str) -> str:

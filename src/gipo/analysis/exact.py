@@ -13,8 +13,9 @@ from scipy.special import softmax
 from scipy.stats import binom
 
 from gipo import theory
-from gipo.analysis.results import MeasureBase, NotTestedError, Results
+from gipo.analysis.results import MeasureBase, Results
 from gipo.analysis.statistics import Estimate
+from gipo.analysis.verdicts import NotRunError
 from gipo.errors import GipoError
 from gipo.theory import MDP, Array
 
@@ -41,7 +42,7 @@ class Asymmetry(MeasureBase):
         curves = [curve.sort_values("log_rho") for curve in _gipo_curves(results.weights)]
         for curve in curves:
             if not np.allclose(curve["log_rho"], -curve["log_rho"][::-1].to_numpy()):
-                raise NotTestedError("the grid of log rho in weights.csv is not symmetric")
+                raise NotRunError("the grid of log rho in weights.csv is not symmetric")
         worst = max(float(np.abs(c["weight"] - c["weight"][::-1].to_numpy()).max()) for c in curves)
         return Estimate(worst, worst, worst, len(curves), "exact")
 
@@ -50,7 +51,7 @@ def _gipo_curves(weights: pd.DataFrame) -> list[pd.DataFrame]:
     """One table per Gaussian GIPO setting and sign of the advantage."""
     curves = [curve for _, curve in weights.groupby(["method", "advantage_sign"]) if _is_gipo(curve)]
     if not curves:
-        raise NotTestedError("weights.csv has no GIPO curve")
+        raise NotRunError("weights.csv has no GIPO curve")
     return curves
 
 

@@ -1,4 +1,4 @@
-"""One scorecard of several studies: each claim as the first study judges it that can."""
+"""One scorecard of several studies: each claim as the first study judges it that can, or that has runs for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from gipo.analysis.claims import COLUMNS, FILE, NOT_TESTED, Claim, load, read_scorecard
+from gipo.analysis.claims import COLUMNS, FILE, Claim, load, read_scorecard
+from gipo.analysis.verdicts import JUDGED, NOT_RUN
 from gipo.errors import GipoError
 from gipo.stages import StudyFolder, csv_bytes
 
@@ -20,8 +21,8 @@ def join(scorecards: Mapping[str, pd.DataFrame | None], suites: Mapping[str, str
         claims: all claims.
 
     Returns:
-        Columns `COLUMNS`. A claim that no study could test has the note of the first study of its suite, or says that
-        one has not run yet.
+        Columns `COLUMNS`. A claim that no study has runs for has the note of the first study of its suite, or says
+        that one has not run yet.
 
     Raises:
         GipoError: no study has run yet, or a scorecard lacks a claim.
@@ -36,9 +37,9 @@ def join(scorecards: Mapping[str, pd.DataFrame | None], suites: Mapping[str, str
             raise GipoError(f"the scorecard of {lacking[0]} lacks claim {claim.id!r}; it is older than claims.yaml")
         own = [name for name in finished if suites[name] == claim.measure.suite]
         candidates = [finished[name].loc[claim.id] for name in dict.fromkeys([*own, *finished])]
-        row = next((row for row in candidates if row["verdict"] != NOT_TESTED), candidates[0]).copy()
+        row = min(candidates, key=lambda row: 0 if row["verdict"] in JUDGED else 1 + (row["verdict"] == NOT_RUN)).copy()
         waiting = [name for name in missing if suites[name] == claim.measure.suite]
-        if row["verdict"] == NOT_TESTED and waiting:
+        if row["verdict"] == NOT_RUN and waiting:
             row["note"] = f"Not run yet: scale {waiting[0]}."
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS)).reset_index(drop=True).astype({"n": "Int64"})

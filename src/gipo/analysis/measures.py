@@ -15,8 +15,9 @@ from pydantic import Field, field_validator, model_validator
 from gipo.analysis import methods, statistics
 from gipo.analysis.cells import EVALUATED, Cell, Quantity, contrast, described
 from gipo.analysis.exact import Asymmetry, BoundUse, CaseStudy, Family, Margin, Theory
-from gipo.analysis.results import MeasureBase, NotTestedError, Results
+from gipo.analysis.results import MeasureBase, Results
 from gipo.analysis.statistics import Array, Estimate
+from gipo.analysis.verdicts import CannotTellError
 
 
 class Level(MeasureBase):
@@ -71,12 +72,15 @@ class Interaction(MeasureBase):
     minus: Cell
     against_regime: str
 
+    def cells(self) -> list[Cell]:
+        """Both in both regimes."""
+        here = [self.of, self.minus]
+        return here + [cell.model_copy(update={"regime": self.against_regime}) for cell in here]
+
     def estimate(self, results: Results) -> Estimate:
         """``(of - minus) - (of - minus, both in against_regime)``."""
-        here = [self.of, self.minus]
-        there = [cell.model_copy(update={"regime": self.against_regime}) for cell in here]
         name = f"interaction of {self.of.quantity}"
-        return contrast(name, here + there, lambda a, b, c, d: (a - b) - (c - d), results)
+        return contrast(name, self.cells(), lambda a, b, c, d: (a - b) - (c - d), results)
 
 
 class Extreme(MeasureBase):
@@ -116,12 +120,16 @@ class TopRanks(MeasureBase):
             raise ValueError("expected the score of all methods")
         return of
 
+    def groups(self, results: Results) -> list[Array]:
+        """Scores of every method, [seeds, tasks] each."""
+        return list(np.moveaxis(self.of.values(results), 2, 0))
+
     def estimate(self, results: Results) -> Estimate:
         """The count at the point estimates; its interval resamples the runs of every method on its own."""
         names = self.of.methods(results)
         if len(names) != self.configurations:
-            raise NotTestedError(f"{len(names)} methods were ranked, expected {self.configurations}")
-        scores = dict(zip(names, np.moveaxis(self.of.values(results), 2, 0), strict=True))
+            raise CannotTellError(f"{len(names)} methods were ranked, needed {self.configurations}")
+        scores = dict(zip(names, self.groups(results), strict=True))
         family = {name for name in names if methods.read(name).objective == self.objective}
         estimate = statistics.top_ranks(scores, family, self.ranks, results.resamples)
         return described(estimate, list(scores.values()))
@@ -135,21 +143,26 @@ class Correlation(MeasureBase):
     y: Quantity
     task: str
     regimes: tuple[str, ...]
+    configurations: int = Field(ge=3)
+    """How many there must be at least."""
 
-    @property
-    def suite(self) -> str:
-        """That of the cells below."""
-        return str(Cell.model_fields["suite"].default)
+    def cells(self) -> list[Cell]:
+        """Both quantities in every regime."""
+        return [
+            Cell(quantity=quantity, regime=regime, task=self.task)
+            for regime in self.regimes
+            for quantity in (self.x, self.y)
+        ]
 
     def estimate(self, results: Results) -> Estimate:
         """Pearson's r; its interval resamples the runs within each configuration, both quantities of a run together."""
         pairs: dict[str, Array] = {}
-        for regime in self.regimes:
-            cells = [Cell(quantity=quantity, regime=regime, task=self.task) for quantity in (self.x, self.y)]
-            for name, x, y in zip(cells[0].methods(results), *(cell.curves(results) for cell in cells), strict=True):
-                pairs[f"{name} {regime}"] = np.stack([x.window(), y.window()])[..., 0]
-        if len(pairs) < 3:
-            raise NotTestedError(f"a correlation needs three configurations, found {len(pairs)}")
+        cells = self.cells()
+        for of_x, of_y in zip(cells[::2], cells[1::2], strict=True):
+            for name, x, y in zip(of_x.methods(results), of_x.curves(results), of_y.curves(results), strict=True):
+                pairs[f"{name} {of_x.regime}"] = np.stack([x.window(), y.window()])[..., 0]
+        if len(pairs) < self.configurations:
+            raise CannotTellError(f"{len(pairs)} configurations, needed {self.configurations}")
         runs = list(pairs.values())  # [2, seeds] each
 
         def pearson(*chosen: Array) -> Array:

@@ -50,6 +50,16 @@ class Estimate:
     n: int
     note: str
 
+    @property
+    def detectable(self) -> float:
+        """The difference that such a study would have told from 0 with 80 % probability; NaN without an interval.
+
+        It is 2.8 standard errors (1.96 for 5 %, two-sided, and 0.84 for 80 %); the standard error is the width of the
+        95 % interval over 3.92, as of a normal distribution.
+        """
+        width = self.high - self.low
+        return 2.8 * width / 3.92 if width > 0 else float("nan")
+
 
 @dataclass(frozen=True)
 class Band:

@@ -10,15 +10,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from gipo.analysis.claims import NOT_TESTED, VERDICTS, read_scorecard
+from gipo.analysis.claims import read_scorecard
+from gipo.analysis.verdicts import (
+    CANNOT_TELL,
+    CONTRADICTED,
+    INCONCLUSIVE,
+    KINDS,
+    MEASURED,
+    NOT_RUN,
+    REPRODUCED,
+    VERDICTS,
+)
 from gipo.figures import style
 from gipo.stages import StudyFolder
 
 TITLE = "Scorecard"
-SUBTITLE = "What the paper claims, what this study measured, and the verdict of a rule written before"
+SUBTITLE = "What the paper claims, what this study measured, and the verdict of each claim's rule"
 
-MARKS = {VERDICTS[0]: "✓", VERDICTS[1]: "≈", VERDICTS[2]: "✗", VERDICTS[3]: "–"}
-COLOURS = {VERDICTS[0]: "#00664B", VERDICTS[1]: "#8A5A00", VERDICTS[2]: "#A63A00", VERDICTS[3]: style.MUTED}
+MARKS = {REPRODUCED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "≈", CANNOT_TELL: "?", NOT_RUN: "–"}
+COLOURS = {
+    **{REPRODUCED: "#00664B", CONTRADICTED: "#A63A00", INCONCLUSIVE: "#8A5A00"},
+    **{CANNOT_TELL: "#4C5B76", NOT_RUN: style.MUTED},
+}
 """Dark enough for white text on them, and told apart by colour-blind readers; the word stands beside the colour."""
 
 TRUTH_VALUE = "truth value"
@@ -62,11 +75,20 @@ def _number(x: float, row: pd.Series) -> str:
     return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
 
 
+def counts(table: pd.DataFrame) -> dict[str, int]:
+    """How many measured claims have each of `VERDICTS`; the other kinds are not counted."""
+    found = table.loc[table["kind"] == MEASURED, "verdict"].value_counts()
+    return {verdict: int(found.get(verdict, 0)) for verdict in VERDICTS}
+
+
 def draw(table: pd.DataFrame) -> Figure:
-    """A row per tested claim under the headings of the paper's parts; those not tested are counted below."""
-    tested = table[table["verdict"] != NOT_TESTED]
-    rows = [_cells(row) for _, row in tested.iterrows()]
-    headings = tested["section"] != tested["section"].shift()
+    """A row per claim under the headings of the paper's parts, measured ones first; those not run are counted below."""
+    shown = table[table["verdict"] != NOT_RUN]
+    shown = pd.concat([shown[shown["kind"] == kind] for kind in KINDS])
+    rows = [_cells(row) for _, row in shown.iterrows()]
+    apart = shown["section"] + " (not counted: " + shown["kind"] + ")"
+    parts = shown["section"].where(shown["kind"] == MEASURED, apart)
+    headings = parts != parts.shift()
     height = 1.1 + HEADING * headings.sum() + sum(map(_extent, rows))
     figure = Figure(figsize=(style.WIDTH, height))
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, style.WIDTH), ylim=(height, 0))
@@ -75,7 +97,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for name, x in COLUMN_STARTS.items():
         ax.text(x, 0.5, {"reference": "paper", "measured": "here [95 % interval]"}.get(name, name), color=style.MUTED)
     top = 0.6
-    for cells, section, heading, verdict in zip(rows, tested["section"], headings, tested["verdict"], strict=True):
+    for cells, section, heading, verdict in zip(rows, parts, headings, shown["verdict"], strict=True):
         if heading:
             ax.axhline(top, color=style.MUTED, lw=0.8)
             ax.text(LEFT, top + HEADING - 0.09, section, weight="bold", size=9)
@@ -90,7 +112,7 @@ def draw(table: pd.DataFrame) -> Figure:
                 ax.text(COLUMN_STARTS[name], top + 0.185 + LINE * i, line, size=8.5, color=colour)
         top += _extent(cells)
     ax.axhline(top, color=style.MUTED, lw=0.8)
-    ax.text(LEFT, top + 0.25, _untested(table), color=style.MUTED, size=8.5)
+    ax.text(LEFT, top + 0.25, _not_run(table), color=style.MUTED, size=8.5)
     return figure
 
 
@@ -118,19 +140,21 @@ def _extent(cells: dict[str, list[str]]) -> float:
 
 
 def _headline(table: pd.DataFrame) -> str:
-    counts = table["verdict"].value_counts()
-    return " · ".join(f"{counts.get(v, 0)} {v}" for v in VERDICTS[:3])
+    of = counts(table)
+    words = " · ".join(f"{number} {verdict}" for verdict, number in of.items() if verdict != NOT_RUN)
+    return f"{words}, of {sum(of.values())} measured claims"
 
 
-def _untested(table: pd.DataFrame) -> str:
-    count = int((table["verdict"] == NOT_TESTED).sum())
-    return f"{NOT_TESTED.capitalize()}: {count} more. The report names each with the reason."
+def _not_run(table: pd.DataFrame) -> str:
+    count = int((table["verdict"] == NOT_RUN).sum())
+    return f"{NOT_RUN.capitalize()}: {count} more. The report names each with the reason."
 
 
 def caption(table: pd.DataFrame) -> str:
     """How to read the verdicts."""
     return (
-        f"{_headline(table)} · {(table['verdict'] == NOT_TESTED).sum()} {NOT_TESTED}. Each claim has a rule, written "
-        "before any number existed, on its estimate and 95 % interval; what the rule neither accepts nor rejects is "
-        "partly reproduced. Intervals of training runs: percentile bootstrap over seeds stratified by task."
+        f"{_headline(table)}, and {counts(table)[NOT_RUN]} {NOT_RUN}. Only claims that are measured on training runs "
+        "are counted. Each has a rule on its estimate and 95 % interval, and a list of what a study must reach before "
+        f"the rule applies; short of that the verdict is {CANNOT_TELL}. What the rule neither accepts nor rejects is "
+        f"{INCONCLUSIVE}. Intervals of training runs: percentile bootstrap over seeds stratified by task."
     )

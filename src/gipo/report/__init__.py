@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from gipo import suites
 from gipo.analysis import claims, joined
-from gipo.analysis.claims import NOT_TESTED, VERDICTS
 from gipo.analysis.collect import Tables
+from gipo.analysis.verdicts import KINDS, MEASURED, NOT_RUN
 from gipo.figures import scorecard
 from gipo.files import atomic_path
 from gipo.report import details, embed, summary
@@ -43,6 +43,7 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: StudyFolder, 
     finished = [part for part in parts if not so_far or part.is_finished]
     scorecards = {part.name: claims.read_scorecard(part.folder) if part in finished else None for part in parts}
     judged = joined.join(scorecards, {part.name: part.suite for part in parts}, claims.load())
+    ran = judged[judged["verdict"] != NOT_RUN]
     views = {part.name: _view(part, so_far) for part in finished}
     every_run = pd.concat([view["every_run"] for view in views.values()]).drop_duplicates("run_id")
     page = _template().render(
@@ -52,8 +53,9 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: StudyFolder, 
         parts=list(views.values()),
         missing=[part.progress() for part in parts if part not in finished],
         verdicts=_verdicts(judged),
-        tested=_by_section(judged[judged["verdict"] != NOT_TESTED]),
-        untested=_by_section(judged[judged["verdict"] == NOT_TESTED]),
+        measured=_by_section(ran[ran["kind"] == MEASURED]),
+        not_counted=[(kind, _by_section(ran[ran["kind"] == kind])) for kind in KINDS if kind != MEASURED],
+        not_run=_by_section(judged[judged["verdict"] == NOT_RUN]),
         headlines=_headlines(judged, parts),
         totals=summary.totals(every_run),
         unseen=[suites.get(name).title for name in suites.names() if name not in {part.suite for part in parts}],
@@ -80,6 +82,7 @@ def _view(part: Part, so_far: bool) -> dict[str, Any]:
         "name": part.name,
         "title": part.title,
         "suite": suite,
+        "verdicts": part.verdicts,
         "every_run": every_run,
         "figures": [embed.figure(name, part.folder) for name in drawn],
         "not_drawn": [name for name in shown if name not in drawn],
@@ -111,10 +114,10 @@ def _template() -> jinja2.Template:
 
 
 def _verdicts(judged: pd.DataFrame) -> list[dict[str, object]]:
-    """Each verdict with its mark and how many claims have it."""
+    """Each verdict with its mark and how many measured claims have it."""
     return [
-        {"verdict": verdict, "mark": scorecard.MARKS[verdict], "count": int((judged["verdict"] == verdict).sum())}
-        for verdict in VERDICTS
+        {"verdict": verdict, "mark": scorecard.MARKS[verdict], "count": count}
+        for verdict, count in scorecard.counts(judged).items()
     ]
 
 

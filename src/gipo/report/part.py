@@ -24,6 +24,7 @@ class Part:
         folder: with ``tables/``, ``scorecard.csv``, ``figures/`` and, where the study has sweeps, ``sweeps/``.
         figures: those it has, in the order of the page.
         run_ids: of all its training runs, whether finished or not.
+        verdicts: whether its scale gives any.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Part:
     folder: StudyFolder
     figures: Sequence[str]
     run_ids: Sequence[str]
+    verdicts: bool = True
 
     @property
     def is_finished(self) -> bool:

@@ -7,14 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gipo.analysis.claims import NOT_TESTED, VERDICTS
+from gipo.analysis.verdicts import MEASURED, NOT_RUN, VERDICTS
 from gipo.figures import panels, picture_bytes, scorecard, style
 from gipo.stages import StudyFolder
 
 COLUMNS = ("panel", "regime", "method", "value", "low", "high")
 """Columns of figures/iqm.csv that are shown."""
 
-JUDGED = [verdict for verdict in VERDICTS if verdict != NOT_TESTED]
+SHOWN = [verdict for verdict in VERDICTS if verdict != NOT_RUN]
 
 
 def write(study: StudyFolder) -> None:
@@ -38,7 +38,7 @@ def draw(scores: pd.DataFrame, claims: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.05))
     _draw_scores(left, scores)
-    _draw_verdicts(right, claims[claims["verdict"] != NOT_TESTED])
+    _draw_verdicts(right, claims[(claims["kind"] == MEASURED) & (claims["verdict"] != NOT_RUN)])
     return figure
 
 
@@ -61,14 +61,14 @@ def _draw_scores(ax: Axes, scores: pd.DataFrame) -> None:
 def _draw_verdicts(ax: Axes, claims: pd.DataFrame) -> None:
     sections = list(dict.fromkeys(claims["section"]))
     counts = claims.groupby(["section", "verdict"]).size().unstack(fill_value=0).reindex(sections)
-    counts = counts.reindex(columns=JUDGED, fill_value=0)
+    counts = counts.reindex(columns=SHOWN, fill_value=0)
     start = pd.Series(0, index=sections)
-    for verdict in JUDGED:
+    for verdict in SHOWN:
         total = int(counts[verdict].sum())
         ax.barh(sections, counts[verdict], left=start, color=scorecard.COLOURS[verdict], label=f"{verdict} ({total})")
         start = start + counts[verdict]
     ax.invert_yaxis()
-    ax.set(title="The paper's claims", xlabel="claims")
+    ax.set(title="The paper's measured claims", xlabel="claims")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="lower right", fontsize=8.5)
     ax.tick_params(axis="y", labelsize=8.5)
