@@ -585,8 +585,8 @@ class TestExactMeasures:
             (0.0, 0.07, REPRODUCED),
             (0.01, 0.02, REPRODUCED),  # the width of a line behind
             (0.02, 0.5, PARTLY),
-            (0.2, 0.5, NOT_REPRODUCED),
-            (0.0, 0.0, NOT_REPRODUCED),  # the same front
+            (0.2, 0.5, CONTRADICTED),
+            (0.0, 0.0, CONTRADICTED),  # the same front
         ],
     )
     def test_margin(self, excess: float, gain: float, verdict: str) -> None:
