@@ -38,6 +38,7 @@ ONLY_UNDERSTOOD = {
     "libero-assets": "fetches 100 MB; test_libero_assets.py runs it",
     "verify": "needs a study that ran; test_verify.py runs it",
     "store": "needs a study that ran; test_smoke.py runs it",
+    "rules": "needs a history of git; test_history.py runs it",
 }
 """Subcommands of gipo whose arguments are checked, and why no more."""
 ON_A_CLUSTER = {"squeue", "scancel"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from gipo import paper
 from gipo.analysis import history
@@ -60,6 +60,12 @@ class Claim(Section):
     remarks: tuple[Remark, ...] = ()
     fixed: str = "not committed"
     """Since when it has been judged so, in words; `load` fills it in from rules.yaml."""
+
+    @model_validator(mode="after")
+    def _measured_ones_have_needs(self) -> Claim:
+        if (self.kind == MEASURED) != (self.needs is not None):
+            raise ValueError("expected needs of claims that are measured, and of no others")
+        return self
 
     def row(self) -> dict[str, Any]:
         """What stands in the scorecard whatever a study measured."""
