@@ -274,6 +274,39 @@ class TestRunMeasures:
         pd.testing.assert_series_equal(with_other, judge(claim(STALE_LEAD), results(table(runs, "score"))))
 
 
+class TestScores:
+    def study(self, sweep: bool = False) -> Results:
+        """Returns on two tasks; the score is twice the return."""
+        returns = {
+            ("stale", "gipo-1-1"): [[0.6, 40.0], [0.8, 60.0]],
+            ("stale", "ppo-clip"): [[0.2, 10.0], [0.4, 10.0]],
+            ("stale", "sapo"): [[0.5, 0.0], [0.5, 0.0]],
+        }
+        rows = table(returns, "return").assign(success_any=1.0)
+        rows["score"] = 2 * rows["return"]
+        return results(rows)
+
+    def test_a_score_above_the_experts_counts_as_the_experts(self) -> None:
+        row = judge(claim({"name": "level", "of": STALE_GIPO}), self.study())
+        assert row["measured"] == 1
+
+    def test_the_min_max_score_is_between_the_least_and_the_greatest_method_of_each_task(self) -> None:
+        # by hand: task 0 from PPO's 0.3 to GIPO's 0.7, task 1 from SAPO's 0 to GIPO's 50
+        level = {"name": "level", "of": STALE_PPO | {"quantity": "min_max_score"}}
+        row = judge(claim(level), self.study())  # -0.25, 0.25 and twice 0.2, of which the IQM takes the middle two
+        assert row["measured"] == pytest.approx(0.2)
+        lead = {"name": "difference", "of": STALE_GIPO, "minus": STALE_PPO}
+        lead = {key: value | {"quantity": "min_max_score"} if key != "name" else value for key, value in lead.items()}
+        assert judge(claim(lead), self.study())["measured"] == pytest.approx(1.0 - 0.2)
+
+    def test_an_aside_is_said_and_decides_nothing(self) -> None:
+        aside = {"text": "Otherwise", "measure": {"name": "level", "of": STALE_GIPO | {"quantity": "success"}}}
+        missing = aside | {"measure": {"name": "level", "of": STALE_GIPO | {"regime": "fresh"}}}
+        row = judge(claim({"name": "level", "of": STALE_PPO}, asides=[aside, missing]), self.study())
+        assert row["note"].endswith("Otherwise: 1.00 [1.00, 1.00]. Otherwise: no runs in regime 'fresh'.")
+        assert row["measured"] == pytest.approx(0.9)  # 0.4, 0.8 and twice the ceiling
+
+
 class TestMethodsByWhatTheyAre:
     def test_a_claim_takes_the_runs_of_its_method_whatever_their_label(self) -> None:
         scores = {("stale", "foo: gipo-1-1"): [[0.7], [0.8]], ("stale", "bar: ppo-clip"): [[0.1], [0.3]]}
@@ -408,11 +441,11 @@ class TestExtremes:
         assert (row["measured"], row["n"], row["verdict"]) == (pytest.approx(value), 6, verdict)
 
     def test_the_interval_is_that_of_the_maximum(self) -> None:
-        # the others are 0 and a mean of two draws from {-1, 1}; their maximum is 0, 0, 1 with odds 1/4, 1/2, 1/4
+        # the others are -1 and a mean of two draws from {-2, 0}; their maximum is -1, -1, 0 with odds 1/4, 1/2, 1/4
         runs = {
-            ("stale", "gipo-1-1"): [[2.0]] * 2,
-            ("stale", "ppo-clip"): [[0.0]] * 2,
-            ("stale", "sapo"): [[-1.0], [1.0]],
+            ("stale", "gipo-1-1"): [[1.0]] * 2,
+            ("stale", "ppo-clip"): [[-1.0]] * 2,
+            ("stale", "sapo"): [[-2.0], [0.0]],
         }
         row = judge(
             claim({"name": "advantage_over_best", "of": self.OF, "others": self.OTHERS}), results(table(runs, "score"))
@@ -636,7 +669,7 @@ def test_a_claim_that_the_authors_log_contradicts_says_which_side_came_out(
 
 
 def test_unknown_quantity_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"expected one of score, success, gap_share, .*old_frac"):
+    with pytest.raises(ValueError, match=r"expected one of score, min_max_score, success, gap_share, .*old_frac"):
         Cell(quantity="luck", regime="stale")
 
 

@@ -40,8 +40,8 @@ def brute_interval(statistic: Callable[..., float], *arrays: np.ndarray) -> tupl
 
 
 def table(*rows: tuple[str, int, int, int, float], method: str = "gipo-1-1") -> pd.DataFrame:
-    """Rows of (task, seed, update, env_steps, score) in one regime."""
-    frame = pd.DataFrame(rows, columns=["task", "seed", "update", "env_steps", "score"])
+    """Rows of (task, seed, update, env_steps, return) in one regime."""
+    frame = pd.DataFrame(rows, columns=["task", "seed", "update", "env_steps", "return"])
     return frame.assign(regime="stale", method=method)
 
 
@@ -205,7 +205,7 @@ def test_mean_weighs_all_runs_alike():
 def test_curves_are_seeds_by_tasks_by_points_whatever_the_order_of_rows():
     values = np.random.default_rng(0).normal(size=(3, 2, 4))
     shuffled = long_table(values).sample(frac=1, random_state=0)
-    curves = statistics.curves(shuffled, "stale", "gipo-1-1", "score")
+    curves = statistics.curves(shuffled, "stale", "gipo-1-1", "return")
     np.testing.assert_array_equal(curves.values, values)
     np.testing.assert_array_equal(curves.updates, [0, 10, 20, 30])
     np.testing.assert_array_equal(curves.env_steps, np.broadcast_to([0, 100, 200, 300], (3, 2, 4)))
@@ -222,14 +222,14 @@ def test_episodes_are_averaged_first_and_the_window_is_the_last_fifth_of_each_ru
         ("a", 1, 2, 790, 9.0),
         ("a", 1, 3, 1000, 5.0),
     )
-    np.testing.assert_allclose(statistics.curves(runs, "stale", "gipo-1-1", "score").window(), [[(1 + 3) / 2], [5]])
+    np.testing.assert_allclose(statistics.curves(runs, "stale", "gipo-1-1", "return").window(), [[(1 + 3) / 2], [5]])
 
 
 def test_a_nan_episode_makes_its_run_nan_inside_the_window_only():
     values = np.zeros((2, 1, 11))
     values[0, 0, 10] = values[1, 0, 3] = np.nan
     twice = pd.concat([long_table(values), long_table(np.zeros_like(values))])
-    np.testing.assert_array_equal(statistics.curves(twice, "stale", "gipo-1-1", "score").window(), [[np.nan], [0]])
+    np.testing.assert_array_equal(statistics.curves(twice, "stale", "gipo-1-1", "return").window(), [[np.nan], [0]])
 
 
 @pytest.mark.parametrize(
@@ -237,17 +237,51 @@ def test_a_nan_episode_makes_its_run_nan_inside_the_window_only():
     [
         ([("a", 0, 1, 1, 0.0)], "method 'sapo' in regime 'stale': no runs"),
         ([("a", 0, 1, 1, 0.0), ("a", 1, 1, 1, 0.0), ("b", 0, 1, 1, 0.0)], "seeds in every task, got a 2, b 1"),
-        ([("a", 0, 1, 1, 0.0), ("a", 1, 1, 1, 0.0), ("a", 1, 2, 2, 0.0)], "log 'score' at the same updates"),
+        ([("a", 0, 1, 1, 0.0), ("a", 1, 1, 1, 0.0), ("a", 1, 2, 2, 0.0)], "log 'return' at the same updates"),
     ],
     ids=["no runs", "unequal seeds", "unequal updates"],
 )  # fmt: skip
 def test_runs_that_do_not_compare_are_an_error(rows: list, message: str):
     method = "sapo" if "sapo" in message else "gipo-1-1"
     with pytest.raises(GipoError, match=message):
-        statistics.curves(table(*rows), "stale", method, "score")
+        statistics.curves(table(*rows), "stale", method, "return")
 
 
 def test_a_method_that_lacks_a_task_is_an_error():
     both = pd.concat([table(("a", 0, 1, 1, 0.0), ("b", 0, 1, 1, 0.0)), table(("a", 0, 1, 1, 0.0), method="sapo")])
     with pytest.raises(GipoError, match="'sapo' in regime 'stale': no runs of task 'b'"):
-        statistics.curves(both, "stale", "sapo", "score").window()
+        statistics.curves(both, "stale", "sapo", "return").window()
+
+
+def test_the_area_under_a_curve_is_its_mean_over_env_steps():
+    runs = statistics.curves(
+        table(("a", 0, 0, 0, 0.0), ("a", 0, 1, 100, 1.0), ("a", 0, 2, 400, 1.0), ("a", 1, 0, 0, 2.0),
+              ("a", 1, 1, 100, 2.0), ("a", 1, 2, 400, 0.0)),
+        "stale", "gipo-1-1", "return",
+    )  # fmt: skip
+    # 50 + 300 of 400 env steps; 200 + 300
+    np.testing.assert_allclose(runs.area(), [[350 / 400], [500 / 400]])
+    np.testing.assert_array_equal(runs.final(), [[1.0], [0.0]])
+
+
+def test_a_run_with_one_evaluation_has_its_value_as_area():
+    runs = statistics.curves(table(("a", 0, 7, 70, 3.0), ("a", 1, 7, 70, 4.0)), "stale", "gipo-1-1", "return")
+    np.testing.assert_array_equal(runs.area(), [[3.0], [4.0]])
+
+
+@pytest.mark.slow
+def test_a_difference_as_large_as_the_detectable_one_is_seen_in_four_studies_of_five():
+    """By simulation: normal scores, two methods of 20 seeds whose true means differ by that much."""
+    rng, seen, asked = np.random.default_rng(0), [], []
+    for _ in range(300):
+        one, other = rng.normal(0, 1, (20, 1)), rng.normal(0.9, 1, (20, 1))
+        found = statistics.estimate("d", {"a": other, "b": one}, lambda x, y: np.array([x.mean() - y.mean()]), 400)
+        seen.append(found.low > 0)
+        asked.append(found.detectable)
+    assert np.mean(asked) == pytest.approx(2.8 * np.sqrt(2 / 20), rel=0.1)  # 0.89
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.08)
+
+
+@pytest.mark.parametrize(("low", "high"), [(np.nan, np.nan), (0.2, 0.2)])
+def test_without_an_interval_of_some_width_nothing_is_said_of_what_could_be_seen(low: float, high: float):
+    assert np.isnan(statistics.Estimate(0.2, low, high, 3, "").detectable)

@@ -20,8 +20,12 @@ from gipo.errors import GipoError
 from gipo.runs.spec import ObjectiveSpec
 from gipo.tables import STATISTICS
 
-EVALUATED = {"score": "score", "success": "success_any"}
-"""Quantities of evaluations, and their column: the score, and whether an episode had a success."""
+EVALUATED = {"score": "score", "min_max_score": "return", "success": "success_any"}
+"""Quantities of evaluations, and their column: the score; the return, for `gipo.analysis.statistics.min_max`; whether an
+episode had a success."""
+
+SCORES = ("score", "min_max_score")
+"""Quantities of which the IQM is taken, and not the mean."""
 
 QUANTITIES = (*EVALUATED, "gap_share", *STATISTICS)
 """Quantities of a `Cell`: those, mean version gap / updates, and the columns of metrics.parquet."""
@@ -64,7 +68,7 @@ class Cell(Place):
     @classmethod
     def at(cls, place: Place, quantity: Quantity) -> Cell:
         """The quantity of the runs of all methods there."""
-        return cls(quantity=quantity, **place.model_dump())
+        return cls(quantity=quantity, **{key: getattr(place, key) for key in Place.model_fields})
 
     @property
     def label(self) -> str:
@@ -106,10 +110,19 @@ class Cell(Place):
         Raises:
             NotJudgedError: There are no such runs, or not for every seed and task.
         """
-        values = [curve.window() for curve in self.curves(results)]
+        values = self._min_max(results) if self.quantity == "min_max_score" else self._windows(results)
         if len({value.shape for value in values}) > 1:
             raise CannotTellError(f"methods in regime {self.regime!r} differ in their number of seeds")
         return values[0] if self.method else np.stack(values, axis=2)
+
+    def _windows(self, results: Results) -> list[Array]:
+        return [curve.window() for curve in self.curves(results)]
+
+    def _min_max(self, results: Results) -> list[Array]:
+        """Those of all methods in the place decide the scale."""
+        every = Cell.at(self, self.quantity)
+        scores = statistics.min_max(dict(zip(every.methods(results), every._windows(results), strict=True)))
+        return [scores[method] for method in self.methods(results)]
 
     def rows(self, results: Results) -> pd.DataFrame:
         """Rows of the tidy table that holds the quantity, of all methods.
@@ -142,7 +155,7 @@ def contrast(name: str, cells: list[Cell], combine: Callable[..., Array], result
     if len(set(labels)) < len(labels):
         labels = [" ".join(filter(None, (cell.label, cell.regime, cell.sweep, cell.task))) for cell in cells]
     values = dict(zip(labels, (cell.values(results) for cell in cells), strict=True))
-    center = _iqm if cells[0].quantity == "score" else _mean
+    center = _iqm if cells[0].quantity in SCORES else _mean
 
     estimate = statistics.estimate(
         name, values, lambda *arrays: combine(*(center(array) for array in arrays)), results.resamples

@@ -42,6 +42,22 @@ class Remark(Section):
     when: Condition | None = None
 
 
+class Aside(Section):
+    """Another measure, whose estimate is said in the note and decides nothing."""
+
+    text: str
+    measure: Measure
+
+    def words(self, results: Results) -> str:
+        """Its text with the estimate; says so if there is none."""
+        try:
+            found = self.measure.estimate(results)
+        except NotJudgedError as reason:
+            return f"{self.text}: {reason}."
+        interval = "" if np.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
+        return f"{self.text}: {found.value:.2f}{interval}."
+
+
 class Claim(Section):
     """One claim of the paper, how it is measured and how it is judged; the keys are those of claims.yaml."""
 
@@ -58,6 +74,7 @@ class Claim(Section):
     needs: Needs | None = None
     rule: Rule
     remarks: tuple[Remark, ...] = ()
+    asides: tuple[Aside, ...] = ()
     fixed: str = "not committed"
     """Since when it has been judged so, in words; `load` fills it in from rules.yaml."""
 
@@ -180,6 +197,7 @@ def _judge(claim: Claim, results: Results, verdicts: bool) -> dict[str, Any]:
     numbers |= {"detectable": estimate.detectable if claim.kind == MEASURED else np.nan}
     note = [_sentence(estimate.note)]
     note += [remark.text for remark in claim.remarks if remark.when is None or remark.when.holds(estimate)]
+    note += [aside.words(results) for aside in claim.asides]
     verdict = claim.rule.verdict(estimate)
     if not verdicts:
         verdict, note = CANNOT_TELL, [NO_VERDICTS, *note]

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from gipo.analysis import methods, statistics
-from gipo.analysis.cells import EVALUATED, Cell, Quantity, contrast, described
+from gipo.analysis.cells import EVALUATED, SCORES, Cell, Quantity, contrast, described
 from gipo.analysis.exact import Asymmetry, BoundUse, CaseStudy, Family, Margin, Theory
 from gipo.analysis.results import MeasureBase, Results
 from gipo.analysis.statistics import Array, Estimate
@@ -28,7 +28,7 @@ class Level(MeasureBase):
 
     def estimate(self, results: Results) -> Estimate:
         """``of``."""
-        name = "iqm" if self.of.quantity == "score" else f"mean of {self.of.quantity}"
+        name = "iqm" if self.of.quantity in SCORES else f"mean of {self.of.quantity}"
         return contrast(name, [self.of], lambda x: x, results)
 
 
@@ -41,7 +41,7 @@ class Difference(MeasureBase):
 
     def estimate(self, results: Results) -> Estimate:
         """``of - minus``."""
-        name = "iqm_difference" if self.of.quantity == "score" else f"difference of {self.of.quantity}"
+        name = "iqm_difference" if self.of.quantity in SCORES else f"difference of {self.of.quantity}"
         return contrast(name, [self.of, self.minus], lambda x, y: x - y, results)
 
 

@@ -31,6 +31,10 @@ Array = NDArray[np.float64]
 WINDOW = 0.2
 """Final share of a run's env steps over which its value is averaged (paper, appendix C.4)."""
 
+CEILINGS = {"score": 1.0}
+"""Columns whose mean in an evaluation counts up to there only. The scripted expert's score is 1; in short episodes, that
+it hardly ends, it is no ceiling, and one such task would decide every mean over tasks."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -94,9 +98,38 @@ class Curves:
         late = last - self.env_steps <= WINDOW * last
         return np.mean(self.values, axis=-1, where=late)
 
+    def final(self) -> Array:
+        """Each run at the last point, [seeds, tasks]."""
+        return self.values[..., -1]
+
+    def area(self) -> Array:
+        """Mean of each run over all its env steps, [seeds, tasks]: the area under its curve, by trapezoids."""
+        if self.values.shape[-1] == 1:
+            return self.final()
+        covered = self.env_steps[..., -1] - self.env_steps[..., 0]
+        return np.asarray(np.trapezoid(self.values, self.env_steps, axis=-1) / covered)
+
+
+def min_max(returns: dict[str, Array]) -> dict[str, Array]:
+    """Scores by the methods of a task: 0 is the least mean over seeds of any method on it, 1 the greatest.
+
+    One of two readings of the article's normalised score, which is not public [R]. It does not depend on reference
+    policies, but on which methods are compared; and where methods are level on a task, it makes 0 and 1 of noise.
+
+    Args:
+        returns: method to [seeds, tasks].
+
+    Returns:
+        The same, scaled; NaN on a task on which all methods are equal.
+    """
+    means = np.stack([values.mean(axis=0) for values in returns.values()])
+    low, width = means.min(axis=0), np.ptp(means, axis=0)
+    scale = np.divide(1, width, out=np.full_like(width, np.nan), where=width > 0)
+    return {method: (values - low) * scale for method, values in returns.items()}
+
 
 def curves(table: pd.DataFrame, regime: str, method: str, column: str) -> Curves:
-    """Arrange a tidy table by seed, task and update; a NaN in an episode makes its point NaN.
+    """Arrange a tidy table by seed, task and update; a NaN in an episode makes its point NaN. See `CEILINGS`.
 
     Args:
         table: the tidy ``evaluations`` or ``metrics``.
@@ -112,7 +145,8 @@ def curves(table: pd.DataFrame, regime: str, method: str, column: str) -> Curves
     if rows.empty:
         raise GipoError(f"{what}: no runs in the tables")
     points = rows.groupby(["task", "seed", "update"])
-    values = points[column].mean().where(points[column].count() == points.size()).unstack("update")
+    means = points[column].mean().where(points[column].count() == points.size())
+    values = means.clip(upper=CEILINGS.get(column)).unstack("update")
     seeds = values.groupby("task").size()
     missing = sorted(set(table.loc[table["regime"] == regime, "task"]) - set(seeds.index))
     if missing:
