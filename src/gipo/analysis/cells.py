@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, model_validator
-from scipy.stats import trim_mean
 
 from gipo import objectives
 from gipo.analysis import methods, statistics
@@ -21,8 +20,8 @@ from gipo.runs.spec import ObjectiveSpec
 from gipo.tables import STATISTICS
 
 EVALUATED = {"score": "score", "min_max_score": "return", "success": "success_any"}
-"""Quantities of evaluations, and their column: the score; the return, for `gipo.analysis.statistics.min_max`; whether an
-episode had a success."""
+"""Quantities of evaluations, and their column: the score; the return, for `gipo.analysis.statistics.min_max`; whether
+an episode had a success."""
 
 SCORES = ("score", "min_max_score")
 """Quantities of which the IQM is taken, and not the mean."""
@@ -176,7 +175,7 @@ def _design(arrays: list[Array]) -> str:
 
 
 def _iqm(scores: Array) -> Array:
-    return np.array([trim_mean(scores, 0.25, axis=None)])
+    return np.array([statistics.trimmed_mean(scores)])
 
 
 def _mean(values: Array) -> Array:

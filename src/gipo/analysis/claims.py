@@ -55,7 +55,8 @@ class Aside(Section):
         except NotJudgedError as reason:
             return f"{self.text}: {reason}."
         interval = "" if np.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
-        return f"{self.text}: {found.value:.2f}{interval}."
+        number = f"{found.value:.2f}{interval}".replace("-", "\N{MINUS SIGN}")
+        return f"{self.text}: {number}."
 
 
 class Claim(Section):

@@ -32,8 +32,8 @@ WINDOW = 0.2
 """Final share of a run's env steps over which its value is averaged (paper, appendix C.4)."""
 
 CEILINGS = {"score": 1.0}
-"""Columns whose mean in an evaluation counts up to there only. The scripted expert's score is 1; in short episodes, that
-it hardly ends, it is no ceiling, and one such task would decide every mean over tasks."""
+"""Columns whose mean in an evaluation counts up to there only. The scripted expert's score is 1; in short episodes,
+which are over before it is done, that is no ceiling, and one such task would decide every mean over tasks."""
 
 
 @dataclass(frozen=True)
@@ -300,6 +300,11 @@ def mean_curve(values: Array, method: str, resamples: int) -> Band:
 def _by_seed(rows: pd.DataFrame, shape: tuple[int, int, int]) -> Array:
     """Rows sorted by task and seed to [seeds, tasks, points]."""
     return rows.to_numpy(np.float64).reshape(shape).swapaxes(0, 1)
+
+
+def trimmed_mean(scores: Array) -> float:
+    """Interquartile mean of all values, without an interval."""
+    return float(stats.trim_mean(scores, 0.25, axis=None))
 
 
 def _iqm(scores: Array) -> Array:

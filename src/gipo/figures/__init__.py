@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from gipo.stages import StudyFolder
 
 ORDER = (
-    *("fig1", "fig2", "fig3", "success", "table1", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"),
-    *("iqm", "ranking", "vtrace", "lagsweep", "scorecard"),
+    *("fig1", "fig2", "fig3", "success_curves", "success", "table1", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"),
+    *("iqm", "effects", "ranking", "vtrace", "lagsweep", "scorecard"),
 )
 """Order in the report; what a suite has beside these comes before the last, the scorecard."""
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from gipo import suites
-from gipo.analysis.collect import Tables
-from gipo.figures import panels, style, words
-from gipo.figures.learning import learning, panel
+from gipo.figures import words
+from gipo.figures.learning import draw_success, success_table
 from gipo.stages import StudyFolder
 
 TITLE = "Figure 3"
@@ -19,43 +17,15 @@ LIBERO = suites.get("libero")
 AXES = {"env_steps": "env steps (chunks)", "update": "learner updates"}
 """Horizontal axes: column to label."""
 
-MOST_TASKS = 4
-"""Panels side by side that can be read."""
-
 
 def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
-    """Mean success rate over seeds at every evaluation, with its interval.
-
-    Args:
-        sources: ``results/<scale>``.
-        resamples: bootstrap resamples.
-
-    Raises:
-        GipoError: a table is missing or damaged, or the runs of a method are not comparable.
-    """
-    return learning(Tables.read(sources).evaluations, "success_any", "success", resamples)
+    """See `gipo.figures.learning.success_table`."""
+    return success_table(sources, resamples)
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """A column of panels per suite; a row per regime against env steps, then a row per regime against updates."""
-    tasks, regimes = LIBERO.order_tasks(table["task"]), style.order_regimes(table["regime"])
-    looks = style.looks(table["method"])
-    rows = [(axis, regime) for axis in AXES for regime in regimes]
-    wide = -(-len(tasks) // MOST_TASKS)
-    figure = Figure(figsize=(style.WIDTH * wide, 0.9 + 1.9 * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), len(tasks), sharex="row", sharey=True, squeeze=False)
-    for axes, (axis, regime) in zip(grid, rows, strict=True):
-        for ax, task in zip(axes, tasks, strict=True):
-            curves = table[(table["task"] == task) & (table["regime"] == regime)]
-            panel(ax, curves, looks, axis, "success", ticks=4)
-            ax.set_xlabel(AXES[axis])
-        axes[0].set_ylabel(f"{regime}\nsuccess rate")
-    for ax, task in zip(grid[0], tasks, strict=True):
-        ax.set_title(LIBERO.task_title(task))
-    grid[0, 0].set_ylim(-0.03, 1.03)
-    grid[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
-    style.legend(figure, *panels.curve_entries(looks))
-    return figure
+    return draw_success(table, LIBERO, AXES)
 
 
 def caption(table: pd.DataFrame) -> str:

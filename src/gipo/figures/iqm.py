@@ -30,7 +30,8 @@ SCORES = {"baselines": "normalised score", "success": "success rate"}
 CHAMPION = "gipo-1-1"
 """Id of the configuration that the paper's ranking names; where it was not run, the first GIPO stands for it."""
 
-PANELS = ("iqm", "run", "profile", "improvement", "efficiency")
+PANELS = ("iqm", "success", "run", "profile", "improvement", "efficiency")
+"""From the top; success is left out where it is the score."""
 COLUMNS = (
     *("suite", "panel", "regime", "method", "rival", "task", "x", "value", "low", "high"),
     *("tasks", "seeds", "n", "resamples", "note"),
@@ -63,7 +64,20 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     }
     thresholds = _thresholds([run.window() for methods in runs.values() for run in methods.values()])
     frames = [_regime(methods, thresholds, resamples).assign(regime=regime) for regime, methods in runs.items()]
-    return pd.concat(frames).assign(suite=design.suite(tables.runs), resamples=resamples)[list(COLUMNS)]
+    suite = suites.get(design.suite(tables.runs))
+    if suite.score != "success":
+        frames += [_success(evaluations, regime, list(methods), resamples) for regime, methods in runs.items()]
+    return pd.concat(frames).assign(suite=suite.name, resamples=resamples)[list(COLUMNS)]
+
+
+def _success(evaluations: pd.DataFrame, regime: str, names: list[str], resamples: int) -> pd.DataFrame:
+    """Mean success rates."""
+    rows = []
+    for method in names:
+        rates = statistics.curves(evaluations, regime, method, "success_any").window()
+        size = {"method": method, "rival": "", "tasks": rates.shape[1], "seeds": len(rates), "regime": regime}
+        rows.append(_frame(statistics.mean(rates, "success", method, resamples), panel="success", x=np.nan, **size))
+    return pd.concat(rows)
 
 
 def _thresholds(scores: list[Array]) -> Array:
@@ -90,7 +104,7 @@ def _regime(runs: dict[str, Curves], thresholds: Array, resamples: int) -> pd.Da
                 for i, task in enumerate(run.tasks)
             ),
         ]
-    champion = _champion(list(runs))
+    champion = champion_of(list(runs))
     for rival in [method for method in runs if champion and method != champion]:
         pair = scores[champion], scores[rival]
         size = {"method": champion, "rival": rival, "tasks": len(runs[rival].tasks), "seeds": min(map(len, pair))}
@@ -99,7 +113,7 @@ def _regime(runs: dict[str, Curves], thresholds: Array, resamples: int) -> pd.Da
     return pd.concat(rows)
 
 
-def _champion(names: list[str]) -> str:
+def champion_of(names: list[str]) -> str:
     """The GIPO whose improvement over the others is shown; empty if there is none."""
     family = [name for name in names if methods.read(name).objective == "gipo"]
     return next(iter(methods.find(family, CHAMPION) or family), "")
@@ -116,19 +130,25 @@ def draw(table: pd.DataFrame) -> Figure:
     shown = set(table.loc[table["panel"] == "improvement", "rival"])
     rivals = {method: look for method, look in looks.items() if method in shown}
     rows_high = 0.8 + 0.3 * len(looks)
-    heights = [rows_high, rows_high, 2.4, 0.8 + 0.3 * max(len(rivals), 1), 2.4]
+    high = dict.fromkeys(PANELS, rows_high) | {"profile": 2.4, "efficiency": 2.4}
+    high["improvement"] = 0.8 + 0.3 * max(len(rivals), 1)
+    drawn = [panel for panel in PANELS if panel != "success" or (table["panel"] == "success").any()]
+    heights = [high[panel] for panel in drawn]
     figure = Figure(figsize=(style.WIDTH, sum(heights) + 0.6), layout="constrained")
-    grid = figure.subplots(len(PANELS), len(regimes), sharey="row", squeeze=False, height_ratios=heights)
-    for row in grid[:2]:
-        for ax in row[1:]:
-            ax.sharex(row[0])
+    grid = figure.subplots(len(drawn), len(regimes), sharey="row", squeeze=False, height_ratios=heights)
+    of_panel = dict(zip(drawn, grid, strict=True))
+    for panel in [panel for panel in drawn if panel in ("iqm", "success", "run")]:
+        for ax in of_panel[panel][1:]:
+            ax.sharex(of_panel[panel][0])
     tasks = suite.order_tasks(table["task"].dropna())
     has_paper = False
     for column, regime in zip(grid.T, regimes, strict=True):
         rows = table[table["regime"] == regime]
         parts = {panel: rows[rows["panel"] == panel] for panel in PANELS}
-        axes = dict(zip(PANELS, column, strict=True))
+        axes = dict(zip(drawn, column, strict=True))
         panels.estimates(axes["iqm"], parts["iqm"].set_index("method"), looks)
+        if "success" in axes:
+            panels.estimates(axes["success"], parts["success"].set_index("method"), looks)
         panels.points(axes["run"], parts["run"], looks, tasks)
         panels.curves(axes["profile"], parts["profile"], looks)
         panels.estimates(axes["improvement"], parts["improvement"].set_index("rival"), rivals)
@@ -136,10 +156,10 @@ def draw(table: pd.DataFrame) -> Figure:
         if suite.name == PAPER_SUITE:
             has_paper |= published_iqms(axes["iqm"], looks, regime)
         _titles(axes, regime, parts["improvement"], SCORES[suite.score])
-    for row, named in ((0, looks), (1, looks), (3, rivals)):
-        panels.name_rows(grid[row, 0], named)
-    grid[2, 0].set_ylabel("share of runs above")
-    grid[4, 0].set_ylabel("IQM score")
+    for panel in [panel for panel in drawn if panel in ("iqm", "success", "run", "improvement")]:
+        panels.name_rows(of_panel[panel][0], rivals if panel == "improvement" else looks)
+    of_panel["profile"][0].set_ylabel("share of runs above")
+    of_panel["efficiency"][0].set_ylabel("IQM score")
     panels.legend(figure, panels.entries(looks), PAPER_WORDS if has_paper else "")
     panels.task_legend(figure, [suite.task_title(task) for task in tasks])
     return figure
@@ -149,6 +169,8 @@ def _titles(axes: dict[str, Axes], regime: str, improvement: pd.DataFrame, score
     champion = style.label(improvement["method"].iloc[0]) if len(improvement) else "GIPO"
     ends = "  (0 random, 1 expert)" if score == SCORES["baselines"] else ""
     axes["iqm"].set(title=f"{regime}: IQM of the final score", xlabel=score + ends)
+    if "success" in axes:
+        axes["success"].set(title=f"{regime}: success rate", xlabel="share of episodes with a success")
     axes["run"].set(title=f"{regime}: final score of every run", xlabel=score)
     axes["profile"].set(title=f"{regime}: performance profile", xlabel=score)
     axes["improvement"].set(title=f"{regime}: P({champion} beats ...)", xlabel="probability of improvement")
@@ -186,6 +208,7 @@ def published_iqms(ax: Axes, looks: dict[str, Look], regime: str) -> bool:
 def caption(table: pd.DataFrame) -> str:
     """Say what the panels show, n, interval method, the paper's values."""
     estimates = table[table["panel"] != "run"]
+    rates = "mean success rate in the same evaluations; " if (table["panel"] == "success").any() else ""
     few = " With fewer than four runs the IQM is their mean." if table["tasks"].max() * table["seeds"].max() < 4 else ""
     score, theirs = "Success rate", ""
     suite = suites.get(table["suite"].iloc[0])
@@ -195,8 +218,8 @@ def caption(table: pd.DataFrame) -> str:
         theirs = f" Diamonds: the paper's stale IQM over eight tasks, {paper.words(PUBLISHED)}."
     return (
         f"{score}, {words.runs(table)} per method and regime; a run's final score is its mean over the last 20 % of "
-        "env steps, episodes averaged first. From the top: interquartile mean over runs; every run, by colour of its "
-        "task, on the quartiles of its method; share of runs above a score; probability that a run of the named GIPO "
-        "beats one of each other method on the same task (0.5 = no difference); IQM during training against env steps "
-        f"(the fresh regime collects more of them per update).{few} {words.intervals(estimates)}{theirs}"
+        f"env steps, episodes averaged first. From the top: interquartile mean over runs; {rates}every run, by colour "
+        "of its task, on the quartiles of its method; share of runs above a score; probability that a run of the named "
+        "GIPO beats one of each other method on the same task (0.5 = no difference); IQM during training against env "
+        f"steps (the fresh regime collects more of them per update).{few} {words.intervals(estimates)}{theirs}"
     )

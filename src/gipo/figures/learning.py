@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
+from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import curves, mean_curve
 from gipo.figures import panels, style
 from gipo.figures.style import Look
+from gipo.stages import StudyFolder
+from gipo.suites import Suite
+
+MOST_TASKS = 4
+"""Panels side by side that can be read."""
 
 
 def learning(evaluations: pd.DataFrame, column: str, name: str, resamples: int) -> pd.DataFrame:
@@ -65,3 +72,49 @@ def panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look], x: str, y: str, 
     panels.curves(ax, rows, looks, x, y)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
+
+
+def success_table(sources: StudyFolder, resamples: int) -> pd.DataFrame:
+    """Mean success rate over seeds at every evaluation, with its interval.
+
+    Args:
+        sources: ``results/<scale>``.
+        resamples: bootstrap resamples.
+
+    Raises:
+        GipoError: a table is missing or damaged, or the runs of a method are not comparable.
+    """
+    return learning(Tables.read(sources).evaluations, "success_any", "success", resamples)
+
+
+def draw_success(table: pd.DataFrame, suite: Suite, axes: dict[str, str]) -> Figure:
+    """A column of panels per task, in blocks of `MOST_TASKS`; in each a row per horizontal axis and regime.
+
+    Args:
+        table: see `success_table`.
+        suite: of its tasks.
+        axes: horizontal axes, column to label.
+    """
+    tasks, regimes = suite.order_tasks(table["task"]), style.order_regimes(table["regime"])
+    looks = style.looks(table["method"])
+    rows = [(axis, regime) for axis in axes for regime in regimes]
+    blocks = [tasks[i : i + MOST_TASKS] for i in range(0, len(tasks), MOST_TASKS)]
+    figure = Figure(figsize=(style.WIDTH, 0.7 + (0.2 + 1.9 * len(rows)) * len(blocks)), layout="constrained")
+    wide = min(len(tasks), MOST_TASKS)
+    grid = figure.subplots(len(rows) * len(blocks), wide, sharey=True, squeeze=False)
+    for b, block in enumerate(blocks):
+        of_block = grid[b * len(rows) : (b + 1) * len(rows)]
+        for panels_of_row, (axis, regime) in zip(of_block, rows, strict=True):
+            for ax, task in zip(panels_of_row, block, strict=False):
+                shown = table[(table["task"] == task) & (table["regime"] == regime)]
+                panel(ax, shown, looks, axis, "success", ticks=4)
+                ax.set_xlabel(axes[axis])
+            for ax in panels_of_row[len(block) :]:
+                ax.set_axis_off()
+            panels_of_row[0].set_ylabel(f"{regime}\nsuccess rate")
+        for ax, task in zip(of_block[0], block, strict=False):
+            ax.set_title(suite.task_title(task))
+    grid[0, 0].set_ylim(-0.03, 1.03)
+    grid[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
+    style.legend(figure, *panels.curve_entries(looks))
+    return figure

@@ -37,8 +37,9 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
         resamples: bootstrap resamples.
 
     Returns:
-        A row per method for ``panel`` iqm, by falling IQM; one per method and ``rank`` (from 1) for ``panel``
-        probability; one for ``panel`` top where six variants and a rival ran.
+        A row per method for ``panel`` iqm, by falling IQM, for min-max, the IQM of the min-max score, and for success,
+        the mean success rate; one per method and ``rank`` (from 1) for ``panel`` probability; one for ``panel`` top
+        where six variants and a rival ran.
 
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
@@ -49,6 +50,13 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     estimates = {method: statistics.iqm(score, method, resamples) for method, score in scores.items()}
     ranked = sorted(names, key=lambda method: -estimates[method].value)
     rows = [_row(estimates[method], scores[method], panel="iqm", method=method) for method in ranked]
+    relative = statistics.min_max({name: curves(evaluations, REGIME, name, "return").window() for name in names})
+    rates = {method: curves(evaluations, REGIME, method, "success_any").window() for method in names}
+    for method in ranked:
+        by_methods = statistics.iqm(relative[method], method, resamples)
+        success = statistics.mean(rates[method], "success", method, resamples)
+        rows.append(_row(by_methods, relative[method], panel="min-max", method=method))
+        rows.append(_row(success, rates[method], panel="success", method=method))
     shares = statistics.rank_probabilities(scores, resamples)
     for method in ranked:
         size = {"method": method, "tasks": scores[method].shape[1], "seeds": len(scores[method])}
@@ -75,14 +83,20 @@ def draw(table: pd.DataFrame) -> Figure:
     iqm = table[table["panel"] == "iqm"]
     looks = style.looks(iqm["method"])
     looks = {method: looks[method] for method in iqm["method"]}
-    figure = Figure(figsize=(style.WIDTH, 1.5 + 0.34 * len(looks)), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    panels.estimates(left, iqm.set_index("method"), looks)
-    left.set_ylim(len(looks) - 0.5, -0.5)
-    left.axvline(0, color=style.MUTED, lw=1, zorder=1)
+    figure = Figure(figsize=(style.WIDTH, 2 * (1.3 + 0.34 * len(looks))), layout="constrained")
+    (left, right), (below, success) = figure.subplots(2, 2)
+    by_methods, rates = (table[table["panel"] == name] for name in ("min-max", "success"))
+    for ax, rows in ((left, iqm), (below, by_methods), (success, rates)):
+        panels.estimates(ax, rows.set_index("method"), looks)
+        ax.set_ylim(len(looks) - 0.5, -0.5)
+        ax.axvline(0, color=style.MUTED, lw=1, zorder=1)
+        panels.name_rows(ax, looks)
     left.set(title=f"{REGIME}: IQM of the final score", xlabel="normalised score  (0 random, 1 expert)")
-    panels.name_rows(left, looks)
-    if published_iqms(left, looks, REGIME):
+    below.set(title=f"{REGIME}: IQM of the min-max score", xlabel="0 least, 1 greatest method of a task")
+    success.set(title=f"{REGIME}: success rate", xlabel="share of episodes with a success")
+    success.set_yticklabels([])
+    published = [published_iqms(ax, looks, REGIME) for ax in (left, below)]
+    if any(published):
         panels.legend(figure, ([], []), PAPER_WORDS)
     _shares(right, table[table["panel"] == "probability"], list(looks))
     return figure
@@ -110,7 +124,9 @@ def caption(table: pd.DataFrame) -> str:
         f"Interquartile mean of the normalised score on stale data, {words.runs(iqm)} per configuration, best first; "
         "a run's score is its mean over the last 20 % of env steps. Right: in how many of a hundred bootstrap "
         "resamples a configuration has a rank by IQM, each configuration resampled on its own; ties share their "
-        f"ranks. {_top_words(table)} {words.intervals(iqm)} Diamonds: the paper's IQM over eight tasks, "
+        "ranks. Below, in the same order: the other reading of the article's normalisation, which is not public, with "
+        "0 and 1 at the least and the greatest mean return of a method on a task; and the mean success rate. "
+        f"{_top_words(table)} {words.intervals(iqm)} Diamonds: the paper's IQM over eight tasks, "
         f"{paper.words(PUBLISHED)}."
     )
 
