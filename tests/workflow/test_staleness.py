@@ -129,7 +129,7 @@ def test_the_page_and_its_title_make_only_the_report_stale(
 
 
 def test_the_catalogue_of_suites_makes_all_that_reads_it_stale_and_no_training(edited: Checkout, finished: Path):
-    edited.edit("src/gipo/suites/metaworld.py", 'headline="stale-gipo-over-ppo"', 'headline="iqm-gipo"')
+    edited.edit("src/gipo/suites/metaworld.py", '"stale-gipo-over-sapo")', '"iqm-gipo")')
     plan = edited.plan(finished)
     assert plan.jobs == {"tables": 5, "claims": 1, "figure": len(FIGURES)} | REPORT
 

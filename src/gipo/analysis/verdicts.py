@@ -19,6 +19,8 @@ VERDICTS = (REPRODUCED, CONTRADICTED, INCONCLUSIVE, CANNOT_TELL, NOT_RUN)
 """What a rule accepts; what it rejects; neither; what a study is too small for; what it has no runs for."""
 JUDGED = VERDICTS[:3]
 """Those that a claim's rule gives."""
+ANSWERS = dict(zip(VERDICTS, ("Yes", "No", "Open", "This study cannot tell", "Not run"), strict=True))
+"""Each as the answer to whether a claim holds."""
 
 
 class NotJudgedError(Exception):

@@ -13,10 +13,11 @@ from markupsafe import Markup
 from gipo import suites
 from gipo.analysis import claims, joined
 from gipo.analysis.collect import Tables
-from gipo.analysis.verdicts import KINDS, MEASURED, NOT_RUN
+from gipo.analysis.verdicts import ANSWERS, KINDS, MEASURED, NOT_RUN
 from gipo.figures import scorecard
 from gipo.files import atomic_path
 from gipo.report import details, embed, summary
+from gipo.report.links import of_claim
 from gipo.report.part import Part
 from gipo.stages import StudyFolder
 
@@ -43,9 +44,12 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: StudyFolder, 
     finished = [part for part in parts if not so_far or part.is_finished]
     scorecards = {part.name: claims.read_scorecard(part.folder) if part in finished else None for part in parts}
     judged = joined.join(scorecards, {part.name: part.suite for part in parts}, claims.load())
-    ran = judged[judged["verdict"] != NOT_RUN]
     views = {part.name: _view(part, so_far) for part in finished}
     every_run = pd.concat([view["every_run"] for view in views.values()]).drop_duplicates("run_id")
+    several = len(parts) > 1
+    links = {claim.id: of_claim(claim, views, several) for claim in claims.load()}
+    judged = judged.assign(links=judged["id"].map(links))
+    ran = judged[judged["verdict"] != NOT_RUN]
     page = _template().render(
         title=title,
         command=lambda target: " ".join(command.replace("{target}", target).split()),
@@ -56,7 +60,7 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: StudyFolder, 
         measured=_by_section(ran[ran["kind"] == MEASURED]),
         not_counted=[(kind, _by_section(ran[ran["kind"] == kind])) for kind in KINDS if kind != MEASURED],
         not_run=_by_section(judged[judged["verdict"] == NOT_RUN]),
-        headlines=_headlines(judged, parts),
+        answers=_answers(judged, parts),
         totals=summary.totals(every_run),
         unseen=[suites.get(name).title for name in suites.names() if name not in {part.suite for part in parts}],
         slurm=summary.slurm(out.path.parent / "slurm"),
@@ -93,10 +97,15 @@ def _view(part: Part, so_far: bool) -> dict[str, Any]:
     }
 
 
-def _headlines(judged: pd.DataFrame, parts: Sequence[Part]) -> list[dict[str, str]]:
-    """The claim of each suite that stands above its others."""
+def _answers(judged: pd.DataFrame, parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """The claims that answer the question of the page, of every suite that has some."""
     of_parts = [suites.get(name) for name in dict.fromkeys(part.suite for part in parts)]
-    return [_entry(judged[judged["id"] == suite.headline].iloc[0]) | {"suite": suite.title} for suite in of_parts]
+    rows = {str(row["id"]): _entry(row) for _, row in judged.iterrows()}
+    return [
+        rows[name] | {"suite": suite.title, "answer": ANSWERS[rows[name]["verdict"]]}
+        for suite in of_parts
+        for name in suite.answers
+    ]
 
 
 def _template() -> jinja2.Template:
@@ -121,14 +130,15 @@ def _verdicts(judged: pd.DataFrame) -> list[dict[str, object]]:
     ]
 
 
-def _by_section(judged: pd.DataFrame) -> list[tuple[str, list[dict[str, str]]]]:
+def _by_section(judged: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
     """Entries under the headings of the paper's parts, in the order of the scorecard."""
     groups = judged.groupby("section", sort=False)
     return [(str(section), [_entry(row) for _, row in rows.iterrows()]) for section, rows in groups]
 
 
-def _entry(row: pd.Series) -> dict[str, str]:
+def _entry(row: pd.Series) -> dict[str, Any]:
     """A scorecard row for the template."""
-    words = {str(column): str(row[column]) for column in row.index}
-    words |= {"measured": scorecard.measured_words(row), "mark": scorecard.MARKS[row["verdict"]]}
+    words: dict[str, Any] = {str(column): str(row[column]) for column in row.index}
+    words |= {"measured": scorecard.measured_words(row), "mark": scorecard.MARKS[row["verdict"]], "links": row["links"]}
+    words |= {"detectable": "" if pd.isna(row["detectable"]) else f"{row['detectable']:.2g}"}
     return words | {"n": "" if pd.isna(row["n"]) else f"{row['n']:,}"}

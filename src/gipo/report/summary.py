@@ -16,6 +16,7 @@ from gipo.analysis import design as designs
 from gipo.config import Section
 from gipo.errors import GipoError, shortened
 from gipo.figures import style
+from gipo.report.links import run_anchor
 from gipo.runs.spec import (
     AsynchronousSpec,
     DiagnosticsSpec,
@@ -317,9 +318,12 @@ def _distinct(column: pd.Series) -> str:
 
 
 def run_rows(runs: pd.DataFrame) -> list[dict[str, str]]:
-    """One row per run for the table at the end of the page."""
+    """One row per run for the table at the end of the page, by regime and method; the first of each has an anchor."""
+    ordered = runs.sort_values(["regime", "method", "run_id"])
+    anchors = [run_anchor(*pair) for pair in zip(ordered["regime"], ordered["method"], strict=True)]
     return [
         {
+            "anchor": anchor if anchor not in anchors[:place] else "",
             "run": row["run_id"],
             "machine": row["host"],
             "updates": f"{row['updates']:,}",
@@ -328,7 +332,7 @@ def run_rows(runs: pd.DataFrame) -> list[dict[str, str]]:
             "interruptions": str(row["interruptions"]),
             "finished": row["finished_at"],
         }
-        for _, row in runs.sort_values("run_id").iterrows()
+        for place, (anchor, (_, row)) in enumerate(zip(anchors, ordered.iterrows(), strict=True))
     ]
 
 

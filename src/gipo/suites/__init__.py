@@ -39,8 +39,8 @@ class Suite:
     """Names that a study may ask for."""
     score: Literal["baselines", "success"]
     """Score of an episode: 0 the random policy, 1 the scripted expert; or 1 for a success."""
-    headline: str
-    """Id of the claim that stands above the others."""
+    answers: tuple[str, ...] = ()
+    """Ids of the claims that answer whether GIPO beats PPO-Clip and SAPO on stale data; they stand above the others."""
     figures: tuple[str, ...] = ()
     """Figures of the main grid that only this suite has."""
     sweeps: Mapping[str, SweepKind] = field(default_factory=dict)

@@ -22,8 +22,8 @@ SUITE = Suite(
     title="MetaWorld",
     tasks=METAWORLD_TASKS,
     score="baselines",
-    headline="stale-gipo-over-ppo",
-    figures=("fig2", "table1", "fig6", "fig7", "fig8"),
+    answers=("stale-gipo-over-ppo", "stale-gipo-over-sapo"),
+    figures=("fig2", "success_curves", "success", "table1", "fig6", "fig7", "fig8"),
     sweeps={
         "sigma": SweepKind("fig9", "GIPO's sigmas"),
         "ranking": SweepKind("ranking", "all configurations on stale data"),

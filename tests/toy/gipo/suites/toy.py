@@ -2,4 +2,4 @@
 
 from gipo.suites import Suite
 
-SUITE = Suite(name="toy", title="Toy", tasks=("near", "far"), score="baselines", headline="stale-gipo-over-ppo")
+SUITE = Suite(name="toy", title="Toy", tasks=("near", "far"), score="baselines")
