@@ -208,7 +208,7 @@ def test_a_truncated_table_is_named(fails: Callable[..., None], results: Path, t
 def test_an_unknown_figure_is_named(fails: Callable[..., None], tmp_path: Path):
     fails(
         ["figure", "fig10", tmp_path, tmp_path / "out"],
-        ["unknown figure 'fig10'", "fig1, fig2, fig3, success, table1, fig4"],
+        ["unknown figure 'fig10'", "fig1, fig2, fig3, success_curves, success, table1, fig4"],
     )
 
 

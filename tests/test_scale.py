@@ -49,7 +49,7 @@ def test_figures_of_no_runs_are_there_once_and_the_scorecard_is_of_the_whole():
     figures = Scale.load(CONFIGS / "full-smoke.yaml").figures()
     assert list(figures) == ["smoke", "libero-smoke", "full-smoke"]
     assert {"fig1", "fig4", "fig2", "iqm"} <= set(figures["smoke"])
-    assert set(figures["libero-smoke"]) == {"fig3", "success", "fig5", "iqm"}
+    assert set(figures["libero-smoke"]) == {"fig3", "success", "fig5", "iqm", "effects"}
     assert figures["full-smoke"] == ["scorecard"]
     assert "scorecard" in Scale.load(CONFIGS / "smoke.yaml").figures()["smoke"]
 

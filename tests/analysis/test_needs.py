@@ -1,4 +1,4 @@
-"""What a study must reach before a measured claim is judged on it."""
+"""Requirements on a study before a measured claim is judged on it."""
 
 import itertools
 import json
@@ -156,7 +156,7 @@ class TestClaimsFile:
         assert all((one.kind in ("exact", "by construction")) == (not one.measure.cells()) for one in self.CLAIMS)
 
     def test_claims_of_one_sort_have_the_same_needs(self) -> None:
-        """What is asked for, without the reason, by the quantity and the measure."""
+        """Their needs without the reasons, by the quantity and the measure."""
         asked: dict[tuple, set[str]] = {}
         for one in self.CLAIMS:
             if one.needs and one.measure.name != "correlation":

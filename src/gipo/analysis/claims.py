@@ -86,7 +86,7 @@ class Claim(Section):
         return self
 
     def row(self) -> dict[str, Any]:
-        """What stands in the scorecard whatever a study measured."""
+        """The part of its row in the scorecard that no study changes."""
         row = self.model_dump(include=set(COLUMNS) - {"needs", "rule"}) | dict.fromkeys(NUMBERS, np.nan) | {"n": None}
         return row | {"needs": self.needs.words() if self.needs else "", "rule": self.rule.words()}
 

@@ -1,4 +1,4 @@
-"""What a study must reach before a measured claim can be judged on it."""
+"""Requirements on a study before a measured claim can be judged on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reached(Section):
     """None: every regime that the claim is about."""
 
     def unmet(self, place: Place, results: Results) -> str:
-        """What falls short, in numbers; empty if nothing does."""
+        """The shortfall, in numbers; empty if there is none."""
         if self.regime not in {None, place.regime}:
             return ""
         best = max(curve.window().mean() for curve in Cell.at(place, self.quantity).curves(results))
@@ -61,7 +61,7 @@ class Needs(Section):
         return self
 
     def unmet(self, measure: MeasureBase, results: Results) -> list[str]:
-        """What a study lacks, in numbers, one phrase for each; empty if it can tell.
+        """All that a study lacks, in numbers, one phrase for each; empty if it can tell.
 
         Raises:
             NotJudgedError: there are no such runs, or not for every seed and task.

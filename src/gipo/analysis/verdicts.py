@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 Kind = Literal["measured", "by construction", "set by the config", "exact"]
-"""What stands behind a claim: training runs; a definition, which leaves no other outcome; a key of the config; or a
+"""The ground of a claim: training runs; a definition, which leaves no other outcome; a key of the config; or a
 calculation without runs. Only the first kind is counted."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MEASURED: Kind = "measured"
@@ -16,7 +16,7 @@ INCONCLUSIVE = "inconclusive"
 CANNOT_TELL = "cannot tell"
 NOT_RUN = "not run"
 VERDICTS = (REPRODUCED, CONTRADICTED, INCONCLUSIVE, CANNOT_TELL, NOT_RUN)
-"""What a rule accepts; what it rejects; neither; what a study is too small for; what it has no runs for."""
+"""The rule accepts; it rejects; neither; the study is too small for the claim; it has no runs for it."""
 JUDGED = VERDICTS[:3]
 """Those that a claim's rule gives."""
 ANSWERS = dict(zip(VERDICTS, ("Yes", "No", "Open", "This study cannot tell", "Not run"), strict=True))
