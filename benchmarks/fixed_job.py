@@ -85,7 +85,7 @@ def plain_script(device: torch.device) -> list[dict[str, float]]:
             segment = []
         while len(log) < settings.updates * min(1.0, (step - 512) / 1024) and replay:
             for group in optimizer.param_groups:
-                group["lr"] = settings.policy_learning_rate * schedule(len(log), settings)
+                group["lr"] = settings.policy_learning_rate * schedule(len(log), RUN)
             rows = [replay[i] for i in rng.integers(len(replay), size=settings.batch_size)]
             columns = [np.stack([row[i] for row in rows]) for i in range(5)]
             observations, tokens, old, advantages, targets = (

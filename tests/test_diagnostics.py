@@ -33,23 +33,31 @@ def test_utilisation_by_hand():
     multiplier = torch.tensor([[0.0, 5e-4], [2.0, 1.0], [0.5, 0.0]])
     advantage = torch.tensor([1.0, -1.0, 4.0])
     gap = torch.tensor([0, 50, 100])
-    found = floats(diagnostics.utilisation(multiplier, advantage, gap, old_gap=50))
+    log_ratio = torch.tensor([[0.0, 0.0], [0.0, 0.0], [math.log(1000), 0.0]])
+    found = floats(diagnostics.utilisation(multiplier, log_ratio, advantage, gap, old_gap=50))
     assert found["dead"] == pytest.approx(2 / 6)
     assert found["suppressed"] == pytest.approx(1 / 6)
     assert found["near_zero"] == pytest.approx(3 / 6)
     assert found["near_zero_old"] == pytest.approx(1 / 4)
     assert found["old_share"] == pytest.approx(5 / (5 + 5e-4))  # |2|+|-1| + |2|+|0| over all
     assert found["ess_eff_old"] == pytest.approx(3.5**2 / (4 + 1 + 0.25) / 4)
+    assert found["near_zero_code"] == pytest.approx(3 / 6)
+    assert found["near_zero_old_code"] == pytest.approx(1 / 4)
+    assert found["suppressed_code"] == pytest.approx(4 / 6)  # 0.5 at rho = 1000 weighs 0.0005
 
 
 def test_equal_weights_have_a_full_effective_sample_size():
-    found = diagnostics.utilisation(torch.full((8, 4), 0.3), torch.ones(8), torch.full((8,), 9), old_gap=1)
+    found = diagnostics.utilisation(
+        torch.full((8, 4), 0.3), torch.zeros(8, 4), torch.ones(8), torch.full((8,), 9), old_gap=1
+    )
     assert found["ess_eff_old"].item() == pytest.approx(1.0)
     assert found["old_share"].item() == 1.0
 
 
 def test_without_old_samples_their_shares_are_undefined():
-    found = floats(diagnostics.utilisation(torch.ones(4, 2), torch.ones(4), torch.zeros(4), old_gap=10))
+    found = floats(
+        diagnostics.utilisation(torch.ones(4, 2), torch.zeros(4, 2), torch.ones(4), torch.zeros(4), old_gap=10)
+    )
     assert all(math.isnan(found[name]) for name in ("near_zero_old", "old_share", "ess_eff_old"))
     assert found["dead"] == 0
 

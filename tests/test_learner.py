@@ -73,7 +73,7 @@ def plain_update(model, optimizer, objective_loss, replay, index, spec, update):
         (loss / len(index)).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), learner.gradient_clip)
     for group in optimizer.param_groups:
-        group["lr"] = learner.policy_learning_rate * schedule(update, learner)
+        group["lr"] = learner.policy_learning_rate * schedule(update, spec)
     optimizer.step()
 
 
@@ -118,7 +118,8 @@ def test_every_tenth_update_moves_the_policy_if_asked():
 def test_joint_ratio_is_the_product_over_the_dimensions():
     per_dimension, joint = (make_learner(make_spec(joint_ratio=joint)) for joint in (False, True))
     batch = joint.replay.gather(torch.arange(32))
-    apart, together = per_dimension.losses(batch), joint.losses(batch)
+    advantages = joint.normalised([batch])[0]
+    apart, together = per_dimension.losses(batch, advantages), joint.losses(batch, advantages)
     torch.testing.assert_close(together.log_ratios.exp(), apart.log_ratios.exp().prod(dim=1, keepdim=True))
     torch.testing.assert_close(together.kl, apart.kl)
 
@@ -128,7 +129,7 @@ def test_the_value_trains_the_encoder_only_if_asked(detach):
     spec = make_spec(policy_start=39)
     spec = spec.model_copy(update={"network": spec.network.model_copy(update={"detach_value": detach})})
     learner = make_learner(spec)
-    losses = learner.losses(learner.replay.gather(torch.arange(32)))
+    losses = learner.losses(learner.replay.gather(torch.arange(32)), torch.randn(32))
     losses.value.backward()
     assert all(p.grad.any() != detach for p in learner.model.encoder.parameters())
 
@@ -177,9 +178,74 @@ def test_vtrace_targets_use_the_joint_ratio_of_the_current_policy():
 
 
 def test_schedule_warms_up_then_falls_to_zero():
-    learner = make_spec().learner
-    factors = [schedule(update, learner) for update in range(40)]
+    spec = make_spec()
+    factors = [schedule(update, spec) for update in range(40)]
     assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
     assert factors[22] == pytest.approx(0.5)
     assert all(a > b for a, b in itertools.pairwise(factors[4:]))
-    assert schedule(40, learner) == pytest.approx(0)
+    assert schedule(40, spec) == pytest.approx(0)
+
+
+def test_advantages_are_normalised_over_what_the_run_says():
+    batches = [make_learner(make_spec()).replay.gather(torch.arange(first, first + 32)) for first in (0, 32)]
+    advantages = torch.stack([batch.advantages for batch in batches])
+    for scope in ("micro-batch", "update"):
+        for deviation in ("sample", "population"):
+            learner = make_learner(make_spec(advantage_scope=scope, advantage_deviation=deviation))
+            parts = [advantages] if scope == "update" else [advantages[:1], advantages[1:]]
+            expected = [(p - p.mean()) / p.flatten().std(correction=int(deviation == "sample")) for p in parts]
+            torch.testing.assert_close(learner.normalised(batches), torch.cat(expected))
+
+
+def test_an_update_of_the_value_alone_is_the_same_with_and_without_the_policy():
+    settings = {"policy_every": 5}
+    quick, whole = (make_learner(make_spec(**settings)) for _ in range(2))
+    index = torch.arange(64).view(2, 32)
+    for update in range(5):
+        losses, norms = quick.update(index)
+        assert (losses is None) == (update > 0)
+        whole.index.copy_(index)
+        _, expected = whole._step(whole.set_rates())
+        whole.updates += 1
+        for name, norm in expected.items():
+            torch.testing.assert_close(norms[name], norm)
+    for ours, theirs in zip(quick.model.parameters(), whole.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_targets_of_a_batch_are_those_of_the_current_model():
+    learner = make_learner(
+        make_spec(estimator="vtrace", targets="batch", sampling="segments", vtrace_weighted=True, policy_start=0)
+    )
+    segments = make_segments()
+    index = torch.cat([16 * slot + torch.arange(16) for slot in (3, 0)])
+    batch = learner._gather(index)
+    advantages, value_targets = learner.targets(segments)
+    torch.testing.assert_close(batch.advantages, advantages[[3, 0]].flatten())
+    torch.testing.assert_close(batch.targets, value_targets[[3, 0]].flatten())
+    plain = make_learner(make_spec(estimator="vtrace", refresh_every=1, policy_start=0)).targets(segments)[0]
+    joint = (learner._log_probs(segments) - segments.log_probs).sum(-1)
+    torch.testing.assert_close(advantages, plain * joint.exp().clamp(max=1))
+
+
+def test_the_policy_warms_up_from_its_start_where_asked():
+    spec = make_spec(policy_start=6, policy_warmup="from-policy-start")
+    factors = [schedule(update, spec, start=6) for update in range(12)]
+    assert factors[:7] == [0.0] * 7
+    assert factors[7:11] == [0.25, 0.5, 0.75, 1.0]
+
+
+RELEASED = {"uses": 10, "policy_every": 10, "schedule": "round", "warmup_updates": 1000, "updates": 99_900}
+
+
+def test_the_schedule_by_rounds_is_the_released_scripts():
+    """Its iteration 0 collects only; learning rates are those of the iteration, out of 1,000."""
+    replay = {"capacity": 20_000, "segment_length": 500, "environments": 1, "group_size": 1, "warmup_steps": 500}
+    spec = RunSpec(
+        **{"task": "t", "regime": "r", "method": "m", "seed": 0, "objective": {"name": "gipo"}},
+        replay=replay | {"lifetime": 4000 / 99_900},
+        learner=RELEASED | {"accumulation": 1, "policy_start": 0},
+    )
+    for update, iteration in ((0, 1), (99, 1), (100, 2), (899, 9), (900, 10), (50_000, 501), (99_899, 999)):
+        rises, falls = iteration / 10, 0.5 * (1 + math.cos(math.pi * (iteration - 10) / 990))
+        assert schedule(update, spec) == pytest.approx(min(rises, 1.0) if iteration < 10 else falls)

@@ -14,12 +14,31 @@ def reference(logits, tokens):
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_divergence_equals_torch_distributions_in_value_and_gradient(scale):
+    generator = torch.Generator().manual_seed(0)
+    logits, behaviour = (scale * torch.randn(2, 6, 4, 9, generator=generator, dtype=torch.float64)).unbind()
+    tokens = torch.randint(0, 9, (6, 4), generator=generator)
+    weights = torch.randn(3, 6, 4, generator=generator, dtype=torch.float64)
+    logits.requires_grad_()
+    mu, pi = (torch.distributions.Categorical(logits=of) for of in (behaviour, logits))
+    found = log_prob_and_entropy(logits, tokens, behaviour)
+    expected = (*reference(logits, tokens), torch.distributions.kl_divergence(mu, pi))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    ours, theirs = (
+        torch.autograd.grad(sum((w * term).sum() for w, term in zip(weights, terms, strict=True)), logits)[0]
+        for terms in (found, expected)
+    )
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
 def test_log_prob_and_entropy_equal_torch_distributions_in_value_and_gradient(scale):
     generator = torch.Generator().manual_seed(0)
     logits = (scale * torch.randn(6, 4, 9, generator=generator, dtype=torch.float64)).requires_grad_()
     tokens = torch.randint(0, 9, (6, 4), generator=generator)
     weights = torch.randn(2, 6, 4, generator=generator, dtype=torch.float64)
-    found, expected = log_prob_and_entropy(logits, tokens), reference(logits, tokens)
+    found, expected = log_prob_and_entropy(logits, tokens)[:2], reference(logits, tokens)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
     gradients = [
@@ -32,7 +51,7 @@ def test_log_prob_and_entropy_equal_torch_distributions_in_value_and_gradient(sc
 def test_log_prob_gradient_passes_gradcheck():
     logits = torch.randn(3, 2, 5, dtype=torch.float64, requires_grad=True)
     tokens = torch.randint(0, 5, (3, 2))
-    assert torch.autograd.gradcheck(lambda x: log_prob_and_entropy(x, tokens), logits)
+    assert torch.autograd.gradcheck(lambda x: log_prob_and_entropy(x, tokens)[:2], logits)
 
 
 def test_drawn_tokens_have_the_frequencies_of_the_distribution():

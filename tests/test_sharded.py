@@ -64,11 +64,11 @@ class Source:
         )
         share = 4 // self.processes
         mine = torch.arange(8).view(2, 4)[:, self.rank * share : (self.rank + 1) * share].flatten()
-        self.batch = Batch(**{name: tensor[mine] for name, tensor in vars(batch).items()})
+        self.batch = Batch(**{name: tensor[mine] for name, tensor in batch.tensors().items()})
         self.index = torch.arange(len(mine)).view(2, share)
 
     def gather(self, index):
-        return Batch(**{name: tensor[index] for name, tensor in vars(self.batch).items()})
+        return Batch(**{name: tensor[index] for name, tensor in self.batch.tensors().items()})
 
 
 def make_learner(directory, source):
@@ -149,7 +149,9 @@ def test_the_first_update_moves_the_value_alone(directory):
 def test_gradients_are_those_of_the_sum_of_the_parts(directory):
     source = Source(0, 1)
     learner = make_learner(directory, source)
-    whole = sum(learner.total(learner.losses(source.gather(positions)), True) for positions in source.index) / 2
+    batches = [source.gather(positions) for positions in source.index]
+    parts = list(zip(batches, learner.normalised(batches), strict=True))
+    whole = sum(learner.total(learner.losses(batch, advantages), True) for batch, advantages in parts) / 2
     gradients = torch.autograd.grad(whole, learner.model.policy_parameters())
     learner.updates = 1
     _, norms = learner.update(source.index)

@@ -43,14 +43,18 @@ def ratio_tails(log_ratio: Tensor, eps: float = 0.2) -> dict[str, Tensor]:
     }
 
 
-def utilisation(multiplier: Tensor, advantage: Tensor, gap: Tensor, old_gap: float) -> dict[str, Tensor]:
+def utilisation(
+    multiplier: Tensor, log_ratio: Tensor, advantage: Tensor, gap: Tensor, old_gap: float
+) -> dict[str, Tensor]:
     """How much of the batch still moves the policy, and how much of that is old.
 
     With the contribution proxy ``c = |m A|``: *dead* m = 0, *suppressed* 0 < m < tau, *near-zero* c < tau;
     OldShare = sum of c over old / sum of c (eq. 45); ESS_Eff_Old = (sum m)^2 / sum m^2 / N over old (eq. 46-47).
+    The authors' code counts otherwise: near-zero m < tau, suppressed m / rho < tau, dead ones among both [C].
 
     Args:
         multiplier: ``m``, [B, D].
+        log_ratio: ``log rho``, [B, D].
         advantage: normalised advantage of the step, [B].
         gap: version gap in updates, [B].
         old_gap: K in updates.
@@ -61,12 +65,15 @@ def utilisation(multiplier: Tensor, advantage: Tensor, gap: Tensor, old_gap: flo
     contribution = (multiplier * advantage[:, None]).abs()
     old = (gap >= old_gap)[:, None].expand_as(multiplier)
     old_multiplier = multiplier * old
-    near_zero = contribution < TAU
+    near_zero, small = contribution < TAU, multiplier.abs() < TAU
     return {
         "dead": (multiplier == 0).float().mean(),
         "suppressed": ((multiplier > 0) & (multiplier < TAU)).float().mean(),
         "near_zero": near_zero.float().mean(),
         "near_zero_old": (near_zero & old).sum() / old.sum(),
+        "near_zero_code": small.float().mean(),
+        "near_zero_old_code": (small & old).sum() / old.sum(),
+        "suppressed_code": (multiplier.abs() < TAU * log_ratio.exp()).float().mean(),
         "old_share": torch.where(old.any(), (contribution * old).sum() / contribution.sum(), torch.nan),
         "ess_eff_old": old_multiplier.sum().square() / old_multiplier.square().sum() / old.sum(),
     }

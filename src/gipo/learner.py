@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,8 +17,8 @@ from gipo.cuda_graph import Step
 from gipo.errors import GipoError
 from gipo.models.categorical import log_prob_and_entropy
 from gipo.models.mlp import MLPPolicy, make_model
-from gipo.replay import Batch, Segments
-from gipo.runs.spec import LearnerSpec, RunSpec
+from gipo.replay import Batch, Replay, Segments
+from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
 from gipo.tables import STATISTICS
 
@@ -91,13 +91,12 @@ class UpdateRule:
     """Learning rates of policy and value, on the device."""
     health: Health
 
-    def losses(self, batch: Batch) -> Losses:
-        """Forward pass over a micro-batch; advantages are normalised over it [C]."""
-        advantages = self.normalised(batch.advantages)
+    def losses(self, batch: Batch, advantages: Tensor) -> Losses:
+        """Forward pass over a micro-batch with normalised advantages [B]."""
         logits, values = self.model(batch.observations)
-        log_probs, entropies = log_prob_and_entropy(logits, batch.tokens)
+        log_probs, entropies, divergences = log_prob_and_entropy(logits, batch.tokens, batch.logits)
         log_ratios = log_probs - batch.log_probs
-        kl = -log_ratios.mean()  # exact in expectation: the tokens are mu's, of which only these log-probs are kept
+        kl = -log_ratios.mean() if divergences is None else divergences.mean()  # equal in expectation: tokens are mu's
         if self.spec.learner.joint_ratio:
             log_ratios = log_ratios.sum(-1, keepdim=True)
         return Losses(
@@ -112,9 +111,14 @@ class UpdateRule:
             versions=batch.versions,
         )
 
-    def normalised(self, advantages: Tensor) -> Tensor:
-        """Advantages [B] of a micro-batch with mean 0 and standard deviation 1."""
-        return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    def normalised(self, batches: Sequence[Batch]) -> Tensor:
+        """Advantages of an update's micro-batches, [M, B], with mean 0 and standard deviation 1."""
+        advantages = torch.stack([batch.advantages for batch in batches])
+        learner = self.spec.learner
+        over = (0, 1) if learner.advantage_scope == "update" else 1
+        correction = 1 if learner.advantage_deviation == "sample" else 0
+        deviation, mean = torch.std_mean(advantages, over, correction=correction, keepdim=True)
+        return (advantages - mean) / (deviation + 1e-8)
 
     def check(self) -> None:
         """Wait for the updates so far.
@@ -146,16 +150,16 @@ class UpdateRule:
             "explained_variance": diagnostics.explained_variance(losses.values, losses.targets),
             **diagnostics.staleness(gap, old_gap),
             **diagnostics.ratio_tails(losses.log_ratios),
-            **diagnostics.utilisation(multiplier, losses.normalised_advantages, gap, old_gap),
+            **diagnostics.utilisation(multiplier, losses.log_ratios, losses.normalised_advantages, gap, old_gap),
         }
         return torch.stack([row[name] for name in STATISTICS])
 
     def set_rates(self) -> bool:
         """Set the learning rates of the next update; whether it moves the policy."""
         learner = self.spec.learner
-        factor = schedule(self.updates, learner)
-        self.rates["policy"].fill_(learner.policy_learning_rate * factor)
-        self.rates["value"].fill_(learner.value_learning_rate * factor)
+        start = learner.policy_start if learner.policy_warmup == "from-policy-start" else 0
+        self.rates["policy"].fill_(learner.policy_learning_rate * schedule(self.updates, self.spec, start))
+        self.rates["value"].fill_(learner.value_learning_rate * schedule(self.updates, self.spec))
         since_start = self.updates - learner.policy_start
         return since_start >= 0 and since_start % learner.policy_every == 0
 
@@ -195,6 +199,7 @@ class Learner(UpdateRule):
                 {"params": [part.vector], "lr": rate}
                 for part, rate in zip(self._parts, self.rates.values(), strict=True)
             ],
+            weight_decay=spec.learner.weight_decay,
             fused=True,
             capturable=device.type == "cuda",
         )
@@ -202,6 +207,7 @@ class Learner(UpdateRule):
         self.index = torch.zeros(shape, dtype=torch.int64, device=device)
         self.health = Health(device)
         self._steps = {moves: Step(partial(self._step, moves), device) for moves in (False, True)}
+        self._value_step = Step(self._learn_value, device)
 
     def targets(self, segments: Segments) -> tuple[Tensor, Tensor]:
         """Advantages and value targets of segments under the current model, both [S, T]."""
@@ -218,7 +224,7 @@ class Learner(UpdateRule):
         ends = segments.terminated, segments.truncated
         return targets.estimate(segments.rewards, values, successors, *ends, self.spec.learner, log_ratios)
 
-    def update(self, index: Tensor) -> tuple[Losses, dict[str, Tensor]]:
+    def update(self, index: Tensor) -> tuple[Losses | None, dict[str, Tensor]]:
         """One optimiser step.
 
         Args:
@@ -226,20 +232,51 @@ class Learner(UpdateRule):
 
         Returns:
             Losses of the last micro-batch, without their graph, and the gradient norms before clipping; valid until the
-            next update.
+            next update. Losses are None where the policy was not needed: it does not move, and nothing is logged.
         """
         self.index.copy_(index)
-        result = self._steps[self.set_rates()]()
+        moves_policy = self.set_rates()
         self.updates += 1
-        return result
+        if moves_policy or not self.model.detach_value or self.is_due(self.spec.diagnostics.every):
+            return self._steps[moves_policy]()
+        return None, self._value_step()
+
+    def _gather(self, positions: Tensor) -> Batch:
+        """Transitions at ``positions``; of whole segments with targets of today's model where the run asks for them."""
+        batch = self.replay.gather(positions)
+        if self.spec.learner.targets == "stored":
+            return batch
+        assert isinstance(self.replay, Replay)  # as the spec of such a run sees to
+        steps = self.spec.replay.segment_length
+        segments = self.replay.gather_segments(positions[::steps] // steps)
+        with torch.no_grad():
+            advantages, value_targets = self.targets(segments)
+        return replace(batch, advantages=advantages.flatten(), targets=value_targets.flatten())
+
+    def _learn_value(self) -> dict[str, Tensor]:
+        """An update of the value alone, without the policy."""
+        self.value.gradient.zero_()
+        losses = []
+        for positions in self.index:
+            batch = self._gather(positions)
+            loss = (self.model.head_values(batch.observations) - batch.targets).square().mean()
+            (self.spec.learner.value_coefficient * loss / len(self.index)).backward()
+            losses.append(loss.detach())
+        norm, nothing = self.value.gradient.norm(), torch.zeros((), device=self.replay.device)
+        self.policy.vector.grad = None
+        self.value.vector.grad = self.value.gradient.mul_((self.spec.learner.gradient_clip / norm).clamp(max=1))
+        self.optimizer.step()
+        self.health.record(torch.stack([nothing, sum(losses, nothing), nothing, nothing, norm]))
+        return {"grad_norm_policy": nothing, "grad_norm_value": norm}
 
     def _step(self, moves_policy: bool) -> tuple[Losses, dict[str, Tensor]]:
         """The update on the device; before `policy_start` the value learns alone."""
         for part in self._parts:
             part.gradient.zero_()
         parts = []
-        for positions in self.index:
-            losses = self.losses(self.replay.gather(positions))
+        batches = [self._gather(positions) for positions in self.index]
+        for batch, advantages in zip(batches, self.normalised(batches), strict=True):
+            losses = self.losses(batch, advantages)
             (self.total(losses, moves_policy) / len(self.index)).backward()
             parts.append(losses.detached())
         norms = {
@@ -278,7 +315,7 @@ class Learner(UpdateRule):
     @torch.no_grad()
     def _log_probs(self, segments: Segments) -> Tensor:
         logits = self.model.logits(segments.observations.flatten(0, 1))
-        log_probs, _ = log_prob_and_entropy(logits, segments.tokens.flatten(0, 1).long())
+        log_probs, *_ = log_prob_and_entropy(logits, segments.tokens.flatten(0, 1).long())
         return log_probs.view(segments.log_probs.shape)
 
     @property
@@ -315,9 +352,22 @@ class Health:
         )
 
 
-def schedule(update: int, learner: LearnerSpec) -> float:
-    """Factor on the learning rates: linear warm-up, then cosine to 0 at the last update [C]."""
-    if update < learner.warmup_updates:
-        return (update + 1) / learner.warmup_updates
-    progress = (update - learner.warmup_updates) / max(1, learner.updates - learner.warmup_updates)
+def schedule(update: int, spec: RunSpec, start: int = 0) -> float:
+    """Factor on a learning rate: linear warm-up from ``start`` on, then cosine to 0 at the last update [C].
+
+    By rounds, it is that of the round in which the update is made, and the first round, which has none, has 0 [C].
+    """
+    warmup, total = spec.learner.warmup_updates, spec.learner.updates - start
+    update -= start
+    if spec.learner.schedule == "update":
+        if update < warmup:
+            return max(0, update + (start == 0)) / warmup  # a policy that starts later starts at 0
+        return _cosine((update - warmup) / max(1, total - warmup))
+    per_round = spec.updates_per_round
+    first = spec.replay.warmup_steps / spec.round_steps
+    number, rising, rounds = first + update // per_round, warmup / per_round, first + total / per_round
+    return number / rising if number < rising else _cosine((number - rising) / max(1, rounds - rising))
+
+
+def _cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))

@@ -188,10 +188,11 @@ def learner_rate(run: RunSpec, device: torch.device) -> LearnerRate:
     updating = seconds(
         lambda: [learner.update(random_index(learner)) for _ in range(cycle)], device, warm_up, at_least=0.5
     )
-    last = learner.update(random_index(learner))
+    losses, norms = learner.update(random_index(learner))
+    assert losses  # the first update of a cycle moves the policy
     return LearnerRate(
         update=updating / cycle,
-        metrics=seconds(lambda: learner.metrics(*last), device, warm_up=1, at_least=0.1),
+        metrics=seconds(lambda: learner.metrics(losses, norms), device, warm_up=1, at_least=0.1),
         target=seconds(lambda: replay.refresh(learner.targets), device, warm_up=1) / len(replay),
     )
 

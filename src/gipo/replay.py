@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -59,10 +59,15 @@ class Segments:
     truncated: Tensor  # bool [S, T]
     final_observation: Tensor  # float32 [S, O]
     cut_observation: Tensor  # float32 [S, O]
+    logits: Tensor | None = None  # float32 [S, T, D, K], of mu, where the run needs them
 
     def to(self, device: torch.device) -> Segments:
         """The same on another device."""
-        return Segments(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        return Segments(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that are there."""
+        return _tensors(self)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,15 @@ class Batch:
     advantages: Tensor  # float32 [B], not normalised
     targets: Tensor  # float32 [B]
     versions: Tensor  # int64 [B], learner update of the policy that collected the step
+    logits: Tensor | None = None  # float32 [B, D, K], of mu, where the run keeps them
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that are there."""
+        return _tensors(self)
+
+
+def _tensors(of: Segments | Batch) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in vars(of).items() if tensor is not None}
 
 
 class Replay:
@@ -89,6 +103,7 @@ class Replay:
         observation_dtype: of one number of an observation.
         directory: where the store is mapped to files, which outlive this object and hold what the last one stored;
             None: it lives in memory.
+        bins: K, tokens per action dimension, where the behaviour's logits are kept; None: they are not.
 
     Raises:
         GipoError: the capacity is no multiple of the segment length, or there is no space for the files.
@@ -106,6 +121,7 @@ class Replay:
         device: torch.device | str = "cpu",
         observation_dtype: torch.dtype = torch.float32,
         directory: Path | None = None,
+        bins: int | None = None,
     ) -> None:
         if capacity <= 0 or capacity % segment_length:
             raise GipoError(f"replay capacity = {capacity}, expected a multiple of the segment length {segment_length}")
@@ -127,6 +143,7 @@ class Replay:
             truncated=zeros("truncated", slots, steps, dtype=torch.bool),
             final_observation=zeros("final_observation", slots, observation_size, dtype=observation_dtype),
             cut_observation=zeros("cut_observation", slots, observation_size, dtype=observation_dtype),
+            logits=zeros("logits", slots, steps, action_dimensions, bins) if bins else None,
         )
         self.advantages = zeros("advantages", slots, steps)
         self.targets = zeros("targets", slots, steps)
@@ -176,8 +193,9 @@ class Replay:
         count = advantages.shape[0]
         self._counts[1] = self.appended + count
         slots = torch.arange(self.appended, self.appended + count, device=self.device) % self.slots
-        for field in fields(Segments):
-            getattr(self.segments, field.name)[slots] = getattr(segments, field.name)
+        new = segments.tensors()
+        for name, store in self.segments.tensors().items():
+            store[slots] = new[name]
         self.advantages[slots] = advantages
         self.targets[slots] = targets
         self.versions[slots] = version
@@ -187,7 +205,7 @@ class Replay:
         """Recompute advantages and targets of all that is stored, by ``compute``, [S, T] each, so many at a time."""
         for first in range(0, self.filled, self.REFRESHED_AT_ONCE):
             part = slice(first, min(first + self.REFRESHED_AT_ONCE, self.filled))
-            stored = Segments(*(getattr(self.segments, field.name)[part] for field in fields(Segments)))
+            stored = Segments(**{name: store[part] for name, store in self.segments.tensors().items()})
             self.advantages[part], self.targets[part] = compute(stored)
 
     def gather(self, index: Tensor) -> Batch:
@@ -203,19 +221,24 @@ class Replay:
             advantages=rows(self.advantages),
             targets=rows(self.targets),
             versions=rows(self.versions),
+            logits=None if self.segments.logits is None else rows(self.segments.logits),
         )
+
+    def gather_segments(self, slots: Tensor) -> Segments:
+        """The segments in slots in [0, filled), int64 [S]."""
+        return Segments(**{name: store.index_select(0, slots) for name, store in self.segments.tensors().items()})
 
     def state(self) -> dict[str, Tensor | int]:
         """The filled part, for a checkpoint."""
-        stores = {field.name: getattr(self.segments, field.name) for field in fields(Segments)}
+        stores = self.segments.tensors()
         stores |= {"advantages": self.advantages, "targets": self.targets, "versions": self.versions}
         return {"appended": self.appended} | {name: store[: self.filled].clone() for name, store in stores.items()}
 
     def load_state(self, state: dict[str, Tensor | int]) -> None:
         """Restore what `state` returned."""
         self.appended = int(state["appended"])
-        for field in fields(Segments):
-            getattr(self.segments, field.name)[: self.filled] = state[field.name]
+        for name, store in self.segments.tensors().items():
+            store[: self.filled] = state[name]
         self.advantages[: self.filled] = state["advantages"]
         self.targets[: self.filled] = state["targets"]
         self.versions[: self.filled] = state["versions"]

@@ -20,6 +20,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from gipo import objectives
 from gipo.learner import Health, Losses, Transitions, UpdateRule
 from gipo.models.openvla_oft.packed import PackedPolicy
+from gipo.replay import Batch
 from gipo.runs.spec import RunSpec
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -50,6 +51,7 @@ class ShardedLearner(UpdateRule):
         self.rates = {name: torch.zeros((), device=device) for name in ("policy", "value")}
         self.optimizer = torch.optim.AdamW(
             [{"params": model.policy_parameters()}, {"params": model.value_parameters()}],
+            weight_decay=spec.learner.weight_decay,
             fused=device.type == "cuda",
         )
         self.health = Health(device)
@@ -68,10 +70,11 @@ class ShardedLearner(UpdateRule):
             group["lr"] = float(rate)
         self.optimizer.zero_grad()
         parts = []
-        for number, positions in enumerate(index, 1):
+        batches = [self.transitions.gather(positions) for positions in index]
+        for number, (batch, advantages) in enumerate(zip(batches, self.normalised(batches), strict=True), 1):
             if isinstance(self.model, FSDPModule):
                 self.model.set_requires_gradient_sync(number == len(index))
-            losses = self.losses(self.transitions.gather(positions))
+            losses = self.losses(batch, advantages)
             (self.total(losses, moves_policy) / len(index)).backward()
             parts.append(self._of_the_whole(losses))
         whole = joined(parts)
@@ -88,13 +91,18 @@ class ShardedLearner(UpdateRule):
         self.updates += 1
         return whole, norms
 
-    def normalised(self, advantages: Tensor) -> Tensor:
-        """Advantages [B] of this process's share, by the moments of the whole micro-batch."""
+    def normalised(self, batches: Sequence[Batch]) -> Tensor:
+        """Advantages of this process's share of the micro-batches, [M, B], by the moments of the whole ones."""
         if self.processes == 1:
-            return super().normalised(advantages)
-        count = len(advantages) * self.processes
-        centred = advantages - self._mean(advantages.mean())
-        variance = self._mean(centred.square().mean()) * count / (count - 1)
+            return super().normalised(batches)
+        advantages = torch.stack([batch.advantages for batch in batches])
+        learner = self.spec.learner
+        over = (0, 1) if learner.advantage_scope == "update" else 1
+        centred = advantages - self._mean(advantages.mean(over, keepdim=True))
+        variance = self._mean(centred.square().mean(over, keepdim=True))
+        if learner.advantage_deviation == "sample":
+            count = advantages.numel() / variance.numel() * self.processes
+            variance = variance * count / (count - 1)
         return centred / (variance.sqrt() + 1e-8)
 
     def weights(self) -> dict[str, Tensor]:

@@ -27,10 +27,11 @@ STATISTICS = (
     *("explained_variance", "gap_mean", "gap_q05", "gap_q50", "gap_q95", "old_frac", "d95"),
     *("rho_q05", "rho_q50", "rho_q95", "outside_clip"),
     *("dead", "suppressed", "near_zero", "near_zero_old", "old_share", "ess_eff_old"),
+    *("near_zero_code", "near_zero_old_code", "suppressed_code"),
 )
 """Columns of metrics.parquet that the learner logs of an update; docs/metrics.md has their formulas."""
 
-RUN_METRICS: Schema = _STEP | dict.fromkeys(STATISTICS, "float64")
+RUN_METRICS: Schema = _STEP | dict.fromkeys(("train_return", "train_success", *STATISTICS), "float64")
 RUN_EVALUATION: Schema = _STEP | _EPISODE
 BASELINES: Schema = {"task": "string", "policy": "string"} | _EPISODE
 

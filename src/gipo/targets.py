@@ -60,7 +60,10 @@ def estimate(
     if learner.estimator == "gae":
         return gae(*transitions, gamma=learner.gamma, lam=learner.gae_lambda)
     assert log_ratios is not None
-    return vtrace(*transitions, log_ratios, gamma=learner.gamma)
+    advantages, value_targets = vtrace(*transitions, log_ratios, gamma=learner.gamma)
+    if learner.vtrace_weighted:
+        advantages = advantages * log_ratios.exp().clamp(max=1.0)
+    return advantages, value_targets
 
 
 def gae(

@@ -21,19 +21,20 @@ class Scripted:
 
     def step(self, action):
         self.steps += 1
-        return np.array([float(self.steps)]), 0.0, self.steps == 6, self.steps == 3, {}
+        return np.array([float(self.steps)]), 1.0, self.steps == 6, self.steps == 3, {"success_any": self.steps == 6}
 
 
 class Anyone:
     def sample(self, observations, uniforms):
-        return np.zeros((len(observations), 1), np.uint8), np.zeros((len(observations), 1), np.float32)
+        return np.zeros((len(observations), 1), np.uint8), np.zeros((len(observations), 1), np.float32), None
 
 
 def test_an_episode_that_ends_after_a_cut_in_the_same_segment_leaves_the_observation_at_the_cut():
     spec = Study.model_validate(STUDY).run("door-open-v3", "stale", "gipo-1-1", 5)
     suite = SimpleNamespace(observation_dtype=torch.float32, action_dimensions=1, make_environment=Scripted)
-    segment = ActorGroup(spec, suite, 0).collect(Anyone(), 0)
+    segment, ended = ActorGroup(spec, suite, 0).collect(Anyone(), 0)
     assert segment["observations"][0, :8, 0].tolist() == [-1, 1, 2, -1, 4, 5, -1, 7]
     assert np.flatnonzero(segment["truncated"][0]).tolist() == [2]
     assert np.flatnonzero(segment["terminated"][0]).tolist() == [5]
     assert segment["cut_observation"][0].tolist() == [3]
+    assert sorted(set(ended)) == [(3.0, False), (3.0, True)]

@@ -10,6 +10,9 @@ from gipo.engines.suites import Actor, Array, Arrays, RunSuite, numpy_dtype
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream, episode_seed
 
+Episode = tuple[float, bool]
+"""Return of an episode, and whether it succeeded at any of its steps."""
+
 
 class ActorState(TypedDict):
     """State of an actor group between two rounds."""
@@ -32,10 +35,15 @@ class ActorGroup:
         self.environments = [suite.make_environment() for _ in members]
         self.episodes = list(members)
         self.histories: list[list[list[int]]] = [[] for _ in members]
+        self.returns = [0.0 for _ in members]
         self.observations = np.stack([self._begin_episode(i) for i in range(len(members))])
 
-    def collect(self, actor: Actor, round_number: int) -> Arrays:
-        """One segment of every environment, with actions sampled by ``actor``; fields of `gipo.replay.Segments`."""
+    def collect(self, actor: Actor, round_number: int) -> tuple[Arrays, list[Episode]]:
+        """One segment of every environment, with actions sampled by ``actor``.
+
+        Returns:
+            Fields of `gipo.replay.Segments`, and the episodes that ended meanwhile, in order.
+        """
         count, steps = len(self.environments), self.spec.replay.segment_length
         shape = steps, count, self.action_dimensions
         uniforms = self.spec.generator(Stream.ACTIONS, self.group, round_number).random(shape, dtype=np.float32)
@@ -46,21 +54,31 @@ class ActorGroup:
         terminated = np.zeros((count, steps), dtype=bool)
         truncated = np.zeros((count, steps), dtype=bool)
         cut_observation = np.zeros_like(self.observations)
+        keeps_logits = self.spec.learner.kl == "exact"
+        bins = self.spec.environment.bins if keeps_logits else 0
+        logits = np.empty((count, steps, self.action_dimensions, bins), dtype=np.float32)
+        ended: list[Episode] = []
         successors = self.observations
         for t in range(steps):
             observations[:, t] = self.observations
-            tokens[:, t], log_probs[:, t] = actor.sample(self.observations, uniforms[t])
+            tokens[:, t], log_probs[:, t], of_policy = actor.sample(self.observations, uniforms[t])
+            if keeps_logits:
+                logits[:, t] = of_policy
             successors = np.empty_like(self.observations)
             for i, environment in enumerate(self.environments):
-                successors[i], rewards[i, t], terminated[i, t], truncated[i, t], _ = environment.step(tokens[i, t])
+                successors[i], reward, terminated[i, t], truncated[i, t], info = environment.step(tokens[i, t])
+                rewards[i, t] = reward
+                self.returns[i] += reward
                 self.histories[i].append(tokens[i, t].tolist())
+                if terminated[i, t] or truncated[i, t]:
+                    ended.append((self.returns[i], bool(info["success_any"])))
             self.observations = successors.copy()
             for i in np.flatnonzero(terminated[:, t] | truncated[:, t]).tolist():
                 if truncated[i, t]:  # at most once, as episodes are no shorter than segments
                     cut_observation[i] = successors[i]
                 self.episodes[i] += self.spec.replay.environments
                 self.observations[i] = self._begin_episode(i)
-        return {
+        arrays = {
             "observations": observations,
             "tokens": tokens,
             "log_probs": log_probs,
@@ -70,6 +88,7 @@ class ActorGroup:
             "final_observation": successors,
             "cut_observation": cut_observation,
         }
+        return arrays | ({"logits": logits} if keeps_logits else {}), ended
 
     def state(self) -> ActorState:
         """Episode numbers and the tokens played in them so far: all it takes, as the simulation is deterministic."""
@@ -81,10 +100,11 @@ class ActorGroup:
         for i, history in enumerate(state["histories"]):
             self.observations[i] = self._begin_episode(i)
             for tokens in history:
-                self.observations[i] = self.environments[i].step(np.array(tokens))[0]
+                self.observations[i], reward, *_ = self.environments[i].step(np.array(tokens))
+                self.returns[i] += reward
             self.histories[i] = list(history)
 
     def _begin_episode(self, i: int) -> Array:
-        self.histories[i] = []
+        self.histories[i], self.returns[i] = [], 0.0
         observation, _ = self.environments[i].reset(seed=episode_seed(self.spec.seed, "train", self.episodes[i]))
         return np.asarray(observation, dtype=self.dtype)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from gipo.engines.attempt import attempt, check_device, unfinished
@@ -85,6 +87,7 @@ class Run:
             self.suite.action_dimensions,
             device,
             self.suite.observation_dtype,
+            bins=spec.environment.bins if spec.learner.kl == "exact" else None,
         )
         learner = self.suite.make_learner(self.replay)
         assert isinstance(learner, Learner)  # as the spec of a lockstep run sees to
@@ -112,33 +115,53 @@ class Run:
     def _round(self, progress: ProgressLog) -> None:
         version = self.learner.updates
         self.collectors.start(self.learner.weights(), self.rounds)
-        due = min(self.pace.updates_due(self.env_steps), self.spec.learner.updates)
-        self._learn(due - version, progress)
-        segments = self.collectors.finish().to(self.replay.device)
-        self.replay.append(segments, *self.learner.targets(segments), version=version)
-        self.env_steps += self.spec.round_steps
+        if self.spec.replay.rounds == "in-turn":
+            self._store(version)
+            self._learn(progress)
+        else:
+            self._learn(progress)
+            self._store(version)
         self.rounds += 1
 
-    def _learn(self, updates: int, progress: ProgressLog) -> None:
+    def _store(self, version: int) -> None:
+        """Wait for the segments that the policy of ``version`` collected, and put them into the replay."""
+        collected, ended = self.collectors.finish()
+        segments = collected.to(self.replay.device)
+        self.replay.append(segments, *self.learner.targets(segments), version=version)
+        self.env_steps += self.spec.round_steps
+        self.record.ended(ended)
+
+    def _learn(self, progress: ProgressLog) -> None:
+        """Make the updates that the env steps so far have paid for."""
         learner = self.spec.learner
+        due = min(self.pace.updates_due(self.env_steps), learner.updates)
+        updates = due - self.learner.updates
         if updates <= 0:
             return
-        positions = torch.from_numpy(
-            self.spec.generator(Stream.SAMPLING, self.rounds).integers(
-                len(self.replay), size=(updates, learner.accumulation, learner.batch_size)
-            )
-        ).to(self.replay.device)
-        for index in positions:
+        batches = torch.from_numpy(self._draw(-(-updates // learner.uses))).to(self.replay.device)
+        for index in batches.repeat_interleave(learner.uses, dim=0)[:updates]:
             if learner.refresh_every and self.learner.updates % learner.refresh_every == 0:
                 self.replay.refresh(self.learner.targets)
             losses, norms = self.learner.update(index)
-            if self.learner.is_due(self.spec.diagnostics.every):
+            if losses and self.learner.is_due(self.spec.diagnostics.every):
                 self.record.log(self.learner.updates, self.env_steps, self.learner.metrics(losses, norms))
             if self.learner.is_due(self.spec.evaluation.every):
                 self._evaluate()
             if progress.is_due:
                 self._log(progress)
         self.learner.check()
+
+    def _draw(self, count: int) -> npt.NDArray[np.int64]:
+        """Positions in the replay of the transitions of so many updates, [count, accumulation, batch_size]."""
+        generator = self.spec.generator(Stream.SAMPLING, self.rounds)
+        shape = (self.spec.learner.accumulation, self.spec.learner.batch_size)
+        if self.spec.learner.sampling == "independent":
+            return generator.integers(len(self.replay), size=(count, *shape))
+        if self.spec.learner.sampling == "segments":
+            steps = self.spec.replay.segment_length
+            slots = generator.integers(self.replay.filled, size=(count, shape[0], shape[1] // steps, 1))
+            return (slots * steps + np.arange(steps)).reshape(count, *shape)
+        return np.stack([generator.choice(len(self.replay), shape, replace=False) for _ in range(count)])
 
     def _log(self, progress: ProgressLog) -> None:
         progress.log(self.learner.updates, self.env_steps, self.record.evaluations, self.record.latest("d95"))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -29,11 +32,15 @@ class Record:
         device: where the learner leaves its statistics.
     """
 
+    LATEST = 100
+    """Training episodes over which their return and success are averaged."""
+
     def __init__(self, origin: Origin, device: torch.device) -> None:
         self.origin, self.device = origin, device
         self.evaluations: list[dict[str, float]] = []
         self.attempts: list[dict[str, Any]] = []
-        self._logged: list[tuple[int, int]] = []
+        self._logged: list[tuple[int, int, float, float]] = []
+        self._ended: deque[tuple[float, bool]] = deque(maxlen=self.LATEST)
         self._rows: list[Tensor] = []
         self._seconds_before = 0.0
         self._started = time.monotonic()
@@ -58,8 +65,13 @@ class Record:
 
     def log(self, update: int, env_steps: int, row: Tensor) -> None:
         """Keep the statistics of an update (`gipo.tables.STATISTICS`), on their device."""
-        self._logged.append((update, env_steps))
+        latest = np.array(self._ended or [(math.nan, math.nan)], dtype=float).mean(axis=0)
+        self._logged.append((update, env_steps, *latest.tolist()))
         self._rows.append(row)
+
+    def ended(self, episodes: Iterable[tuple[float, bool]]) -> None:
+        """Keep the returns of training episodes, and whether they succeeded."""
+        self._ended.extend(episodes)
 
     def latest(self, name: str) -> float | None:
         """A statistic of the latest update that was logged; None before the first one. Waits for the device."""
@@ -69,6 +81,7 @@ class Record:
         """All of it, for a checkpoint."""
         return {
             "logged": self._logged,
+            "ended": list(self._ended),
             "rows": self._in_memory(),
             "evaluations": self.evaluations,
             "attempts": self.attempts,
@@ -78,6 +91,7 @@ class Record:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self._logged, self._rows = state["logged"], list(state["rows"].to(self.device))
+        self._ended.extend(state["ended"])
         self.evaluations, self.attempts = state["evaluations"], state["attempts"]
         self._seconds_before = state["seconds"]
 
@@ -99,7 +113,7 @@ class Record:
             others: files in the directory that are results as well.
         """
         metrics = pd.DataFrame(self._in_memory().double().numpy(), columns=list(STATISTICS))
-        metrics[["update", "env_steps"]] = self._logged
+        metrics[["update", "env_steps", "train_return", "train_success"]] = self._logged
         write_table(directory.metrics, metrics, RUN_METRICS)
         write_table(directory.evaluation, pd.DataFrame(self.evaluations), RUN_EVALUATION)
         weights = io.BytesIO()  # torch's own file errors do not tell a full disk

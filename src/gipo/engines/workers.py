@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gipo.engines.actors import ActorGroup
+from gipo.engines.actors import ActorGroup, Episode
 from gipo.engines.suites import Actor, Arrays, make_suite
 from gipo.errors import GipoError
 from gipo.replay import Segments
@@ -26,8 +26,8 @@ class Collectors(Protocol):
     def start(self, weights: dict[str, Tensor], round_number: int) -> None:
         """Collect a round with the policy of these weights (`gipo.learner.Learner.weights`)."""
 
-    def finish(self) -> Segments:
-        """The segments of the round, in the order of the environments."""
+    def finish(self) -> tuple[Segments, list[Episode]]:
+        """The segments of the round, in the order of the environments, and the episodes that ended in it."""
 
     def state(self) -> list[Any]:
         """State of every group, for a checkpoint between rounds."""
@@ -51,15 +51,15 @@ class LocalCollectors:
 
     def __init__(self, spec: RunSpec, pretrained: Path) -> None:
         self.actor, self.groups = make_groups(spec, pretrained, spec.replay.groups)
-        self.collected: list[Arrays] = []
+        self.collected: list[tuple[Arrays, list[Episode]]] = []
 
     def start(self, weights: dict[str, Tensor], round_number: int) -> None:
         """Collect at once."""
         self.actor.load(weights)
         self.collected = [group.collect(self.actor, round_number) for group in self.groups]
 
-    def finish(self) -> Segments:
-        """The segments that `start` collected."""
+    def finish(self) -> tuple[Segments, list[Episode]]:
+        """What `start` collected."""
         return _merge(self.collected)
 
     def state(self) -> list[Any]:
@@ -99,7 +99,7 @@ class WorkerPool:
         for worker in range(len(self.connections)):
             self._send(worker, "collect", saved.getvalue(), round_number)
 
-    def finish(self) -> Segments:
+    def finish(self) -> tuple[Segments, list[Episode]]:
         """Wait for the round of every worker."""
         return _merge(self._receive())
 
@@ -158,11 +158,11 @@ def make_groups(spec: RunSpec, pretrained: Path, numbers: range) -> tuple[Actor,
     return suite.make_actor(torch.device("cpu")), [ActorGroup(spec, suite, number) for number in numbers]
 
 
-def _merge(collected: list[Arrays]) -> Segments:
-    """The arrays of all groups as one set of segments."""
-    return Segments(
-        **{name: torch.from_numpy(np.concatenate([group[name] for group in collected])) for name in collected[0]}
-    )
+def _merge(collected: list[tuple[Arrays, list[Episode]]]) -> tuple[Segments, list[Episode]]:
+    """The arrays of all groups as one set of segments, and their episodes."""
+    arrays = [group for group, _ in collected]
+    segments = {name: torch.from_numpy(np.concatenate([group[name] for group in arrays])) for name in arrays[0]}
+    return Segments(**segments), [episode for _, episodes in collected for episode in episodes]
 
 
 def _serve(connection: Connection, spec: RunSpec, pretrained: Path, numbers: range) -> None:

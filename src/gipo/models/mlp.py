@@ -69,6 +69,12 @@ class MLPPolicy(nn.Module):
 
         return logits
 
+    def head_values(self, observations: Tensor) -> Tensor:
+        """Values [B] of observations [B, observation_size], with a gradient for the value head alone."""
+        with torch.no_grad():
+            features = self.encoder(observations)
+        return self._values(features)
+
     @torch.no_grad()
     def values(self, observations: Tensor) -> Tensor:
         """Values only, without gradient; any leading shape: [..., observation_size] -> [...]."""

@@ -124,6 +124,9 @@ class StoreSpec(Section):
     """Environments that share one inference batch; a group is never split over workers."""
     warmup_steps: Annotated[PositiveInt, Field(le=10**8)] = 2048
     """Env steps collected before the first update [R]."""
+    rounds: Literal["overlapped", "in-turn"] = "overlapped"
+    """Lockstep: overlapped rounds learn on what was there before they collect; in turn, a round collects first and
+    learns on that too, as in the released code [C]."""
 
     @property
     def groups(self) -> range:
@@ -167,10 +170,23 @@ class LearnerSpec(Section):
     """Largest learning rate of the value head, at most 1."""
     warmup_updates: NonNegativeInt = 1000
     """Linear warm-up of both learning rates; a cosine to 0 follows."""
+    policy_warmup: Literal["from-start", "from-policy-start"] = "from-start"
+    """First update of the policy's warm-up: the run's, or `policy_start`, as in the study's code [C]."""
     policy_start: NonNegativeInt = 500
     """First update that moves the policy, before the last one; until then only the value learns."""
     policy_every: PositiveInt = 1
     """From `policy_start` on, every so many updates move the policy; the released single-file script has 10 [C]."""
+    uses: PositiveInt = 1
+    """Updates in a row on the same transitions; where policy_every is above 1, the policy moves on the first of them.
+    The released single-file script has 10 [C]."""
+    sampling: Literal["independent", "distinct", "segments"] = "independent"
+    """How an update's transitions are drawn from the replay: each on its own; none of them twice, as in the released
+    single-file script; or as whole segments, as in the study's code [C]."""
+    weight_decay: UnitInterval = 0.01
+    """Decoupled weight decay of AdamW; both versions of the authors' code have 0 [C]."""
+    schedule: Literal["update", "round"] = "update"
+    """When learning rates change: with every update; or with every round of collection, as in the released single-file
+    script, which also counts rounds without updates [C]."""
     joint_ratio: Flag = False
     """One ratio for the whole action, the product over its dimensions; false: one per dimension [C]."""
     gradient_clip: PositiveFloat = 1.0
@@ -181,6 +197,13 @@ class LearnerSpec(Section):
     """Factor of the entropy, which is subtracted from the total (eq. 9-11) [C]."""
     kl_coefficient: NonNegativeFloat = 0.1
     """Factor of KL(mu || pi) in the total (eq. 9-11) [C]."""
+    kl: Literal["sample", "exact"] = "sample"
+    """How KL(mu || pi) is estimated: by the taken tokens; or exactly, from the logits of mu, which the replay keeps
+    then, as in the released code [C]."""
+    advantage_scope: Literal["micro-batch", "update"] = "micro-batch"
+    """Transitions over which advantages are normalised; the study's code takes all of an update [C]."""
+    advantage_deviation: Literal["sample", "population"] = "sample"
+    """Standard deviation that advantages are divided by: divided by n - 1, or by n as in the authors' code [C]."""
     reward_scale: PositiveFloat = 0.01
     """Factor of every reward before targets are computed."""
     gamma: UnitInterval = 0.99
@@ -188,17 +211,28 @@ class LearnerSpec(Section):
     gae_lambda: UnitInterval = 0.95
     """Lambda of generalised advantage estimation."""
     estimator: Literal["gae", "vtrace"] = "gae"
-    """How advantages and value targets are estimated; vtrace needs refresh_every."""
+    """How advantages and value targets are estimated; vtrace needs refresh_every or targets of every batch."""
+    targets: Literal["stored", "batch"] = "stored"
+    """Whether targets are those that were stored, or computed anew for every batch by the model of that update, as the
+    study's code does for V-trace [C]; that needs whole segments."""
     refresh_every: PositiveInt | None = None
     """Recompute the targets of the whole replay every so many updates; null: frozen once stored, as in [C]."""
+    vtrace_weighted: Flag = False
+    """Whether V-trace's advantages carry the factor min(1, rho) of the joint action, as in the study's code [C]."""
     truncation_bootstraps: Flag = True
     """Whether the value of the last observation stands for what would follow an episode's time limit; false: the time
     limit is the end of the task, as in the released code [C]."""
 
     @model_validator(mode="after")
     def _vtrace_needs_refresh(self) -> LearnerSpec:
-        if self.estimator == "vtrace" and self.refresh_every is None:
-            raise ValueError("estimator vtrace corrects for the lag only where refresh_every is set")
+        if self.estimator == "vtrace" and self.refresh_every is None and self.targets == "stored":
+            raise ValueError(
+                "estimator vtrace corrects for the lag only where refresh_every is set, or targets = batch"
+            )
+        if self.targets == "batch" and (self.sampling != "segments" or self.refresh_every):
+            raise ValueError("targets = batch needs sampling = segments, and no refresh_every")
+        if self.vtrace_weighted and self.estimator != "vtrace":
+            raise ValueError("vtrace_weighted = true needs estimator = vtrace")
         return self
 
     @model_validator(mode="after")
@@ -219,12 +253,14 @@ class LearnerSpec(Section):
 
 
 class EvaluationSpec(Section):
-    """Evaluation of the sampled policy on episodes of its own seeds."""
+    """Evaluation of the policy on episodes of its own seeds."""
 
     every: PositiveInt = 2_000
     """Learner updates between evaluations; the first is before training, the last after it."""
     episodes: Annotated[PositiveInt, Field(le=10**4)] = 10
     """Episodes of each evaluation [R]."""
+    action: Literal["sampled", "most-probable"] = "sampled"
+    """What is played of the policy's tokens; the authors' code plays the most probable ones [C]."""
 
 
 class DiagnosticsSpec(Section):
@@ -332,6 +368,67 @@ class RunSpec(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _conventions_fit(self) -> RunSpec:
+        learner, replay = self.learner, self.replay
+        of_rounds = {
+            "learner.uses": learner.uses > 1,
+            "learner.sampling": learner.sampling != "independent",
+            "learner.schedule": learner.schedule == "round",
+            "learner.kl": learner.kl == "exact",
+            "replay.rounds": replay.rounds == "in-turn",
+        }
+        if self.asynchronous and (chosen := [name for name, is_chosen in of_rounds.items() if is_chosen]):
+            section, name = chosen[0].split(".")
+            value = getattr(getattr(self, section), name)
+            raise ValueError(f"{chosen[0]} = {value} needs the lockstep engine")
+        if learner.uses > 1 and learner.policy_every > 1 and learner.policy_every % learner.uses:
+            raise ValueError(
+                f"learner.policy_every = {learner.policy_every} is neither 1 nor a multiple of learner.uses = "
+                f"{learner.uses}: the policy moves on the first use of a batch"
+            )
+        if learner.policy_start % learner.uses:
+            raise ValueError(f"learner.policy_start = {learner.policy_start} is no multiple of learner.uses")
+        if (learner.uses > 1 or learner.schedule == "round") and (
+            self.updates_per_round != int(self.updates_per_round) or self.updates_per_round % learner.uses
+        ):
+            raise ValueError(
+                f"a round pays for {self.updates_per_round:g} updates (replay.lifetime x learner.updates x its env "
+                f"steps / replay.capacity), learner.uses = {learner.uses} and learner.schedule = {learner.schedule} "
+                "need a whole number, and a multiple of the uses"
+            )
+        if learner.schedule == "round" and replay.warmup_steps % self.round_steps:
+            raise ValueError(f"learner.schedule = round needs a multiple of {self.round_steps} as replay.warmup_steps")
+        if learner.sampling == "segments" and learner.batch_size % replay.segment_length:
+            raise ValueError(
+                f"learner.sampling = segments: learner.batch_size = {learner.batch_size} is no multiple of "
+                f"replay.segment_length = {replay.segment_length}"
+            )
+        if learner.sampling == "distinct" and self.transitions_per_update > self._transitions_at_start:
+            raise ValueError(
+                f"learner.sampling = distinct: an update takes {self.transitions_per_update:,} transitions, the first "
+                f"one finds {self._transitions_at_start:,}; raise replay.warmup_steps"
+            )
+        return self
+
+    @property
+    def transitions_per_update(self) -> int:
+        """Transitions that an update learns from."""
+        return self.learner.accumulation * self.learner.batch_size
+
+    @property
+    def updates_per_round(self) -> float:
+        """Learner updates that a round of collection pays for; infinite where nothing paces them."""
+        return self.round_steps * self.lifetime_updates / self.replay.capacity
+
+    @property
+    def _transitions_at_start(self) -> int:
+        """Transitions in the replay at the first update."""
+        if not math.isfinite(self.lifetime_updates):
+            return self.replay.warmup_steps
+        paid = self.replay.warmup_steps + self.replay.capacity / self.lifetime_updates
+        return min(self.replay.capacity, self.round_steps * math.ceil(paid / self.round_steps))
+
     @property
     def round_steps(self) -> int:
         """Env steps collected per round, over all environments."""
@@ -342,7 +439,7 @@ class RunSpec(Section):
         """L: learner updates in which the replay is replaced once; infinite where it is not set."""
         if self.replay.lifetime is None:
             return math.inf
-        return self.replay.lifetime * self.learner.updates
+        return round(self.replay.lifetime * self.learner.updates, 6)  # a share written with ten digits gives whole ones
 
     @property
     def old_gap_updates(self) -> float:

@@ -107,7 +107,7 @@ class LearnerProcess:
             with self.heartbeat.watch(f"update {self.learner.updates + 1}"):
                 self.staging.fill({name: array[first : first + self.staging.size] for name, array in batches.items()})
                 losses, norms = self.learner.update(self.staging.index)
-            if self.learner.is_due(self.spec.diagnostics.every):
+            if losses and self.learner.is_due(self.spec.diagnostics.every):
                 self.record.log(self.learner.updates, self.env_steps, self.learner.metrics(losses, norms))
             if self.learner.is_due(self.spec.evaluation.every):
                 self._leave_snapshot()

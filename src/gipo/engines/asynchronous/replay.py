@@ -99,7 +99,8 @@ class ReplayServer:
             position = number % self.store.slots * steps + self.random.integers(steps, size=count)
             batch = self.store.gather(torch.from_numpy(position))
             batch.versions.clamp_(max=update)  # of a learner that died after it had made more updates
-        return {name: tensor.numpy() for name, tensor in vars(batch).items()} | {"env_steps": np.array(self._env_steps)}
+        arrays = {name: tensor.numpy() for name, tensor in batch.tensors().items()}
+        return arrays | {"env_steps": np.array(self._env_steps)}
 
     async def rewind(self, update: int) -> None:
         """The learner starts again from ``update``: steps of policies that it made later count as its own."""

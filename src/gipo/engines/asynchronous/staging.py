@@ -48,11 +48,11 @@ class Staging:
     @property
     def bytes(self) -> int:
         """Size of the transitions of one update, of all processes together."""
-        return self.ranks.size * sum(tensor.nbytes for tensor in vars(self.batch).values())
+        return self.ranks.size * sum(tensor.nbytes for tensor in self.batch.tensors().values())
 
     def fill(self, arrays: dict[str, npt.NDArray[Any]] | None) -> None:
         """Take the transitions of the next update, fields of `gipo.replay.Batch`; the first process brings all."""
-        for name, tensor in vars(self.batch).items():
+        for name, tensor in self.batch.tensors().items():
             whole = None
             if arrays is not None:
                 whole = torch.tensor(arrays[name]).view(*self.shape, *tensor.shape[1:]).to(self.device)
@@ -60,4 +60,4 @@ class Staging:
 
     def gather(self, index: Tensor) -> Batch:
         """The transitions at positions ``index``, int64 [B]."""
-        return Batch(**{name: tensor.index_select(0, index) for name, tensor in vars(self.batch).items()})
+        return Batch(**{name: tensor.index_select(0, index) for name, tensor in self.batch.tensors().items()})

@@ -62,12 +62,15 @@ class Actor:
     def __init__(self, model: nn.Module, load: Callable[[dict[str, Tensor]], object], device: torch.device) -> None:
         self.model, self.load, self.device = model, load, device
 
-    def sample(self, observations: Array, uniforms: Array) -> tuple[Array, Array]:
-        """Tokens uint8 [N, D] and their log-probabilities float32 [N, D] of observations [N, O].
+    def sample(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
+        """Tokens uint8 [N, D], their log-probabilities float32 [N, D], and the logits float32 [N, D, bins].
 
-        Uniforms in [0, 1), [N, D], draw the tokens.
+        Args:
+            observations: [N, O].
+            uniforms: in [0, 1), [N, D]; they draw the tokens.
         """
-        return self.act(observations, uniforms)[:2]
+        logits, _ = self._forward(observations)
+        return *sample_tokens(logits, uniforms), logits
 
     def act(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
         """As `sample`, and the values, float32 [N]."""

@@ -25,10 +25,14 @@ class NetworkActor(Actor):
         super().__init__(model, model.load_state_dict, device)
         self._logits = model.acting_logits()
 
-    def sample(self, observations: Array, uniforms: Array) -> tuple[Array, Array]:
+    def sample(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
         """See `Actor.sample`; without the value head."""
         logits = self._logits(torch.from_numpy(observations).to(self.device)).cpu().numpy()
-        return sample_tokens(logits, uniforms)
+        return *sample_tokens(logits, uniforms), logits
+
+    def best(self, observations: Array) -> Array:
+        """See `Actor.best`; without the value head."""
+        return self._logits(torch.from_numpy(observations).to(self.device)).cpu().numpy().argmax(-1).astype(np.uint8)
 
 
 class NetworkSuite:
@@ -69,7 +73,7 @@ class NetworkSuite:
         return Learner(self.spec, transitions)
 
     def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
-        """The run's evaluation episodes side by side, the same ones at every update; actions are sampled."""
+        """The run's evaluation episodes side by side, the same ones at every update."""
         count, steps = len(self._evaluated), self.spec.environment.episode_steps
         shape = steps, count, self.action_dimensions
         uniforms = self.spec.generator(Stream.EVALUATION, update).random(shape, dtype=np.float32)
@@ -79,7 +83,10 @@ class NetworkSuite:
         rows: list[dict[str, Any]] = [{"episode": i, "return": 0.0} for i in range(count)]
         playing = list(range(count))
         for t in range(steps):
-            tokens, _ = actor.sample(observations, uniforms[t])
+            if self.spec.evaluation.action == "sampled":
+                tokens, *_ = actor.sample(observations, uniforms[t])
+            else:
+                tokens = actor.best(observations)
             for i in list(playing):
                 observations[i], reward, terminated, truncated, info = self._evaluated[i].step(tokens[i])
                 rows[i]["return"] += reward
