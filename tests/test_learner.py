@@ -202,7 +202,7 @@ def test_an_update_of_the_value_alone_is_the_same_with_and_without_the_policy():
     quick, whole = (make_learner(make_spec(**settings)) for _ in range(2))
     index = torch.arange(64).view(2, 32)
     for update in range(5):
-        losses, norms = quick.update(index)
+        losses, norms = quick.update(index, again=update > 0)
         assert (losses is None) == (update > 0)
         whole.index.copy_(index)
         _, expected = whole._step(whole.set_rates())
@@ -211,6 +211,35 @@ def test_an_update_of_the_value_alone_is_the_same_with_and_without_the_policy():
             torch.testing.assert_close(norms[name], norm)
     for ours, theirs in zip(quick.model.parameters(), whole.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_transitions_used_again_are_looked_at_once_with_the_same_result():
+    learners = [make_learner(make_spec(policy_every=5)) for _ in range(2)]
+    gathered = {}
+    for learner, remembers in zip(learners, (True, False), strict=True):
+        calls, gather = [], learner.replay.gather
+        learner.replay.gather = lambda index, calls=calls, gather=gather: calls.append(1) or gather(index)
+        for update in range(10):
+            index = torch.arange(64).view(2, 32) + 5 * (update // 5)
+            learner.update(index, again=remembers and update % 5 > 0)
+        gathered[remembers] = len(calls)
+    for ours, theirs in zip(*(learner.model.parameters() for learner in learners), strict=True):
+        assert torch.equal(ours, theirs)
+    assert gathered == {True: 2 * 2 * 2, False: 2 * 10}  # micro-batches x updates that look
+
+
+def test_features_are_computed_again_once_the_policy_moved():
+    learner = make_learner(make_spec(policy_every=2))
+    index = torch.arange(64).view(2, 32)
+    learner.update(index)
+    learner.update(index, again=True)
+    stale = learner._features.clone()
+    learner.update(index, again=True)
+    learner.update(index, again=True)
+    torch.testing.assert_close(
+        learner._features[0], learner.model.encoder(learner.replay.gather(index[0]).observations).detach()
+    )
+    assert not torch.equal(stale, learner._features)
 
 
 def test_targets_of_a_batch_are_those_of_the_current_model():

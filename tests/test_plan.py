@@ -98,15 +98,27 @@ def test_a_scale_without_sweeps_has_no_figures_of_sweeps():
 def simulate(run: RunSpec) -> tuple[int, int]:
     """Env steps and refreshed transitions of a run, by going through the engine's rounds."""
     pace = Pace(run.replay.capacity, run.lifetime_updates, run.replay.warmup_steps)
-    updates = env_steps = refreshed = 0
+    updates = env_steps = refreshed = rounds = 0
     every = run.learner.refresh_every
     while updates < run.learner.updates:
+        if run.replay.rounds == "in-turn":
+            env_steps += steps_of_round(run, rounds)
         due = min(pace.updates_due(env_steps), run.learner.updates)
         if every:
             times = len(range(-(-updates // every) * every, due, every))
             refreshed += times * min(env_steps, run.replay.capacity)
-        updates, env_steps = max(updates, due), env_steps + run.round_steps
+        if run.replay.rounds == "overlapped":
+            env_steps += steps_of_round(run, rounds)
+        updates, rounds = max(updates, due), rounds + 1
     return env_steps, refreshed
+
+
+def steps_of_round(run: RunSpec, number: int) -> int:
+    """Env steps of a round; per episode, the last one is what is left of it."""
+    steps, limit = run.replay.segment_length, run.environment.episode_steps
+    if run.replay.segments == "per-episode":
+        steps = min(steps, limit - number % -(-limit // steps) * steps)
+    return run.replay.environments * steps
 
 
 @pytest.mark.parametrize("scale", METAWORLD)

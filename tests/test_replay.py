@@ -113,3 +113,18 @@ def test_the_paper_regimes_give_table_1(lifetime, old_frac, mean_gap, gap_tolera
     assert np.mean(shares) == pytest.approx(old_frac, abs=0.003)
     assert np.mean(means) == pytest.approx(mean_gap, abs=gap_tolerance)
     assert max(uniform) < 0.02
+
+
+def test_of_segments_cut_short_only_the_steps_that_are_there_are_counted_and_drawn():
+    replay = Replay(5 * T, T, O, D, cut=True)
+    for version, length in enumerate([4, 1, 3, 4, 2, 3]):  # the last one lies over the first one
+        new = segments(version, 1)
+        new.lengths = torch.tensor([length])
+        replay.append(new, new.rewards, new.rewards, version)
+    there = {20, 21, 22, 4, 8, 9, 10, 12, 13, 14, 15, 16, 17}
+    assert len(replay) == len(there)
+    positions = replay.positions(torch.arange(len(replay)))
+    assert set(replay.gather(positions).observations[:, 0].tolist()) == there
+    restored = Replay(5 * T, T, O, D, cut=True)
+    restored.load_state(replay.state())
+    assert torch.equal(restored.positions(torch.arange(len(replay))), positions)

@@ -152,9 +152,23 @@ def other(value: Any) -> Any:
 
 
 CHOICES = {("suite",), ("learner", "estimator"), ("asynchronous",), ("openvla",), ("states",)}
+CONVENTIONS: dict[tuple[str, str], tuple[Any, dict[str, dict[str, Any]]]] = {  # another value, and what it needs
+    ("replay", "segments"): ("per-episode", {}),
+    ("replay", "rounds"): ("in-turn", {}),
+    ("learner", "policy_warmup"): ("from-policy-start", {}),
+    ("learner", "uses"): (10, {"learner": {"policy_start": 30}, "replay": {"lifetime": 0.08}}),
+    ("learner", "sampling"): ("segments", {}),
+    ("learner", "schedule"): ("round", {"replay": {"lifetime": 0.08}}),
+    ("learner", "kl"): ("exact", {}),
+    ("learner", "advantage_scope"): ("update", {}),
+    ("learner", "advantage_deviation"): ("population", {}),
+    ("learner", "targets"): ("batch", {"learner": {"sampling": "segments"}}),
+    ("learner", "vtrace_weighted"): (True, {"learner": {"estimator": "vtrace", "refresh_every": 10}}),
+    ("evaluation", "action"): ("most-probable", {}),
+}
 
 
-@pytest.mark.parametrize("path", sorted(set(leaves(spec().model_dump())) - CHOICES), ids=".".join)
+@pytest.mark.parametrize("path", sorted(set(leaves(spec().model_dump())) - CHOICES - set(CONVENTIONS)), ids=".".join)
 def test_any_change_is_another_run(path: tuple[str, ...]):
     content = spec().model_dump()
     section = content
@@ -162,6 +176,17 @@ def test_any_change_is_another_run(path: tuple[str, ...]):
         section = section[key]
     section[path[-1]] = other(section[path[-1]])
     assert RunSpec.model_validate(content).digest() != spec().digest()
+
+
+@pytest.mark.parametrize(("section", "name"), CONVENTIONS)
+def test_another_convention_is_another_run(section: str, name: str):
+    value, needs = CONVENTIONS[section, name]
+    content = spec().model_dump()
+    for needed, keys in needs.items():
+        content[needed] |= keys
+    before = RunSpec.model_validate(content)
+    content[section] |= {name: value}
+    assert RunSpec.model_validate(content).digest() != before.digest()
 
 
 def test_another_engine_is_another_run():

@@ -20,16 +20,17 @@ class Step(Generic[Result]):
     Args:
         function: the work; its result may be read until the next call.
         device: where its tensors live.
+        captured: false where the work is not the same at every call, which then runs as it is.
     """
 
     PLAIN_CALLS = 3
     """Calls before the capture, as PyTorch recommends: libraries and the optimiser allocate their state in them."""
 
-    def __init__(self, function: Callable[[], Result], device: torch.device) -> None:
+    def __init__(self, function: Callable[[], Result], device: torch.device, captured: bool = True) -> None:
         self.function, self.device = function, device
         self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.stream = torch.cuda.Stream(device) if captured and device.type == "cuda" else None
 
     def __call__(self) -> Result:
         """Do the work once."""

@@ -206,7 +206,12 @@ class Learner(UpdateRule):
         shape = (spec.learner.accumulation, spec.learner.batch_size)
         self.index = torch.zeros(shape, dtype=torch.int64, device=device)
         self.health = Health(device)
-        self._steps = {moves: Step(partial(self._step, moves), device) for moves in (False, True)}
+        captured = spec.learner.targets == "stored"  # else it depends on the data how many segments an update takes
+        self._steps = {moves: Step(partial(self._step, moves), device, captured) for moves in (False, True)}
+        self._features = torch.zeros(*shape, spec.network.hidden, device=device)
+        self._value_targets = torch.zeros(shape, device=device)
+        self._has_features = False
+        self._look_step = Step(self._look, device, captured)
         self._value_step = Step(self._learn_value, device)
 
     def targets(self, segments: Segments) -> tuple[Tensor, Tensor]:
@@ -224,11 +229,12 @@ class Learner(UpdateRule):
         ends = segments.terminated, segments.truncated
         return targets.estimate(segments.rewards, values, successors, *ends, self.spec.learner, log_ratios)
 
-    def update(self, index: Tensor) -> tuple[Losses | None, dict[str, Tensor]]:
+    def update(self, index: Tensor, again: bool = False) -> tuple[Losses | None, dict[str, Tensor]]:
         """One optimiser step.
 
         Args:
             index: flat positions in the replay, int64 [accumulation, batch_size].
+            again: they are those of the update before: what the value sees is computed again only if the policy moved.
 
         Returns:
             Losses of the last micro-batch, without their graph, and the gradient norms before clipping; valid until the
@@ -238,7 +244,11 @@ class Learner(UpdateRule):
         moves_policy = self.set_rates()
         self.updates += 1
         if moves_policy or not self.model.detach_value or self.is_due(self.spec.diagnostics.every):
+            self._has_features = False
             return self._steps[moves_policy]()
+        if not (again and self._has_features):
+            self._look_step()
+            self._has_features = True
         return None, self._value_step()
 
     def _gather(self, positions: Tensor) -> Batch:
@@ -248,18 +258,26 @@ class Learner(UpdateRule):
             return batch
         assert isinstance(self.replay, Replay)  # as the spec of such a run sees to
         steps = self.spec.replay.segment_length
-        segments = self.replay.gather_segments(positions[::steps] // steps)
+        slots, slot = (positions // steps).unique(return_inverse=True)
         with torch.no_grad():
-            advantages, value_targets = self.targets(segments)
-        return replace(batch, advantages=advantages.flatten(), targets=value_targets.flatten())
+            advantages, value_targets = self.targets(self.replay.gather_segments(slots))
+        step = positions % steps
+        return replace(batch, advantages=advantages[slot, step], targets=value_targets[slot, step])
+
+    @torch.no_grad()
+    def _look(self) -> None:
+        """Keep the features and targets of the update's transitions: without the policy they do not change."""
+        for number, positions in enumerate(self.index):
+            batch = self._gather(positions)
+            self._features[number] = self.model.encoder(batch.observations)
+            self._value_targets[number] = batch.targets
 
     def _learn_value(self) -> dict[str, Tensor]:
         """An update of the value alone, without the policy."""
         self.value.gradient.zero_()
         losses = []
-        for positions in self.index:
-            batch = self._gather(positions)
-            loss = (self.model.head_values(batch.observations) - batch.targets).square().mean()
+        for features, value_targets in zip(self._features, self._value_targets, strict=True):
+            loss = (self.model.head_values(features) - value_targets).square().mean()
             (self.spec.learner.value_coefficient * loss / len(self.index)).backward()
             losses.append(loss.detach())
         norm, nothing = self.value.gradient.norm(), torch.zeros((), device=self.replay.device)

@@ -43,7 +43,9 @@ GOALS = 50
 
 
 TRANSITION_BYTES = 210
-"""Of a transition in the replay (`gipo.replay.Replay`), with its part of the segment."""
+"""Of a transition in the replay (`gipo.replay.Replay`), with its part of the segment and without logits."""
+ACTION_DIMENSIONS = 7
+"""The most that a suite's actions have."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,10 @@ def run_cost(run: RunSpec, rates: Rates) -> Cost:
     replay, evaluation = run.replay, run.evaluation
     episode_steps, updates = run.environment.episode_steps, run.learner.updates
     task = rates.tasks[run.task]
-    rounds = env_steps_at(run, updates) // run.round_steps + 1  # while the last updates are made, one more is collected
-    collected = rounds * run.round_steps
+    rounds = rounds_until(run, updates)
+    if replay.rounds == "overlapped":
+        rounds += 1  # while the last updates are made, one more is collected
+    collected = run.env_steps_after(rounds)
     evaluations = 1 + math.ceil(updates / evaluation.every)
     evaluated = evaluations * evaluation.episodes * episode_steps
     environments = replay.environments + evaluation.episodes
@@ -177,7 +181,8 @@ def run_cost(run: RunSpec, rates: Rates) -> Cost:
 
 def memory_mb(run: RunSpec) -> int:
     """Memory of the learner of a run at most, in MB: libraries, the replay, and a checkpoint of it being read."""
-    return math.ceil(LEARNER_MB + 5 * run.replay.capacity * TRANSITION_BYTES / 1e6)
+    logits = 4 * ACTION_DIMENSIONS * run.environment.bins if run.learner.kl == "exact" else 0
+    return math.ceil(LEARNER_MB + 5 * run.replay.capacity * (TRANSITION_BYTES + logits) / 1e6)
 
 
 def save(path: Path, study: Study, rates: Rates) -> None:
@@ -198,20 +203,21 @@ def save(path: Path, study: Study, rates: Rates) -> None:
     write_json(path, {"runs": known})
 
 
-def env_steps_at(run: RunSpec, update: int) -> int:
-    """Env steps, whole rounds, that the replay has seen when that many updates are due."""
+def rounds_until(run: RunSpec, update: int) -> int:
+    """Rounds of collection that the replay has seen when that many updates are due."""
     pace = Pace(run.replay.capacity, run.lifetime_updates, run.replay.warmup_steps)
     rounds = math.ceil((pace.warmup_steps + update * pace.env_steps_per_update) / run.round_steps) - 1
-    while pace.updates_due(rounds * run.round_steps) < update:  # the engine's own rounding decides
+    while pace.updates_due(run.env_steps_after(rounds)) < update:  # the engine's own rounding decides
         rounds += 1
-    return rounds * run.round_steps
+    return rounds
 
 
 def refreshed_transitions(run: RunSpec) -> int:
     """Targets that a run computes again because of ``refresh_every``: the filled replay at each time."""
     every = run.learner.refresh_every
     times = range(0, run.learner.updates, every) if every else ()
-    return sum(min(run.replay.capacity, env_steps_at(run, update + 1)) for update in times)
+    seen = (run.env_steps_after(rounds_until(run, update + 1)) for update in times)
+    return sum(min(run.replay.capacity, steps) for steps in seen)
 
 
 def baseline_cost(spec: BaselineSpec, rates: Rates) -> Cost:

@@ -33,8 +33,8 @@ from gipo.study import Study
 CPU = torch.device("cpu")
 STEPS = 300
 """Env steps timed per task."""
-SEGMENTS = 256
-"""Made-up segments that a timed learner samples from."""
+TRANSITIONS = 16_384
+"""Made-up transitions that a timed learner samples from, in whole segments."""
 
 
 @dataclass(frozen=True)
@@ -183,11 +183,17 @@ def learner_rate(run: RunSpec, device: torch.device) -> LearnerRate:
     learner = made_up_learner(run, device)
     replay = learner.replay
     assert isinstance(replay, Replay)
-    cycle = run.learner.policy_every  # of which one update moves the policy
+    uses = run.learner.uses
+    cycle = max(uses, run.learner.policy_every)  # a multiple of both
     warm_up = Step.PLAIN_CALLS + 1 if device.type == "cuda" else 1
-    updating = seconds(
-        lambda: [learner.update(random_index(learner)) for _ in range(cycle)], device, warm_up, at_least=0.5
-    )
+
+    def update() -> None:
+        for _ in range(cycle // uses):
+            index = random_index(learner)
+            for use in range(uses):
+                learner.update(index, again=use > 0)
+
+    updating = seconds(update, device, warm_up, at_least=0.5)
     losses, norms = learner.update(random_index(learner))
     assert losses  # the first update of a cycle moves the policy
     return LearnerRate(
@@ -202,19 +208,22 @@ def made_up_learner(run: RunSpec, device: torch.device) -> Learner:
     steps, bins = run.replay.segment_length, run.environment.bins
     suite = suite_of(run)
     size, dimensions = suite.observation_size, suite.action_dimensions
-    replay = Replay(SEGMENTS * steps, steps, size, dimensions, device)
+    exact = run.learner.kl == "exact"
+    count = max(1, TRANSITIONS // steps)
+    replay = Replay(count * steps, steps, size, dimensions, device, bins=bins if exact else None)
     learner = suite.make_learner(replay)
     assert isinstance(learner, Learner)  # of suites that lockstep can run; others are not measured
     learner.updates = run.learner.policy_start
     segments = Segments(
-        observations=torch.randn(SEGMENTS, steps, size),
-        tokens=torch.randint(bins, (SEGMENTS, steps, dimensions)).to(torch.uint8),
-        log_probs=torch.full((SEGMENTS, steps, dimensions), -math.log(bins)),
-        rewards=torch.rand(SEGMENTS, steps),
-        terminated=torch.zeros(SEGMENTS, steps, dtype=torch.bool),
-        truncated=torch.zeros(SEGMENTS, steps, dtype=torch.bool),
-        final_observation=torch.randn(SEGMENTS, size),
-        cut_observation=torch.zeros(SEGMENTS, size),
+        observations=torch.randn(count, steps, size),
+        tokens=torch.randint(bins, (count, steps, dimensions)).to(torch.uint8),
+        log_probs=torch.full((count, steps, dimensions), -math.log(bins)),
+        rewards=torch.rand(count, steps),
+        terminated=torch.zeros(count, steps, dtype=torch.bool),
+        truncated=torch.zeros(count, steps, dtype=torch.bool),
+        final_observation=torch.randn(count, size),
+        cut_observation=torch.zeros(count, size),
+        logits=torch.zeros(count, steps, dimensions, bins) if exact else None,
     ).to(device)
     replay.append(segments, *learner.targets(segments), version=0)
     return learner
@@ -222,8 +231,9 @@ def made_up_learner(run: RunSpec, device: torch.device) -> Learner:
 
 def random_index(learner: Learner) -> torch.Tensor:
     """Positions in the learner's replay for one update."""
-    count = SEGMENTS * learner.spec.replay.segment_length
-    return torch.randint(count, learner.index.shape, device=learner.index.device)
+    replay = learner.replay
+    assert isinstance(replay, Replay)  # of lockstep
+    return torch.randint(len(replay), learner.index.shape, device=learner.index.device)
 
 
 def gridworld_rate(few: int = 20, many: int = 120) -> GridworldRate:

@@ -60,6 +60,7 @@ class Segments:
     final_observation: Tensor  # float32 [S, O]
     cut_observation: Tensor  # float32 [S, O]
     logits: Tensor | None = None  # float32 [S, T, D, K], of mu, where the run needs them
+    lengths: Tensor | None = None  # int64 [S], steps that are there, where segments end with their episodes
 
     def to(self, device: torch.device) -> Segments:
         """The same on another device."""
@@ -104,6 +105,7 @@ class Replay:
         directory: where the store is mapped to files, which outlive this object and hold what the last one stored;
             None: it lives in memory.
         bins: K, tokens per action dimension, where the behaviour's logits are kept; None: they are not.
+        cut: whether segments end with their episodes, so that some are shorter than T.
 
     Raises:
         GipoError: the capacity is no multiple of the segment length, or there is no space for the files.
@@ -122,6 +124,7 @@ class Replay:
         observation_dtype: torch.dtype = torch.float32,
         directory: Path | None = None,
         bins: int | None = None,
+        cut: bool = False,
     ) -> None:
         if capacity <= 0 or capacity % segment_length:
             raise GipoError(f"replay capacity = {capacity}, expected a multiple of the segment length {segment_length}")
@@ -144,6 +147,7 @@ class Replay:
             final_observation=zeros("final_observation", slots, observation_size, dtype=observation_dtype),
             cut_observation=zeros("cut_observation", slots, observation_size, dtype=observation_dtype),
             logits=zeros("logits", slots, steps, action_dimensions, bins) if bins else None,
+            lengths=zeros("lengths", slots, dtype=torch.int64) if cut else None,
         )
         self.advantages = zeros("advantages", slots, steps)
         self.targets = zeros("targets", slots, steps)
@@ -179,7 +183,23 @@ class Replay:
 
     def __len__(self) -> int:
         """Transitions in store."""
-        return self.filled * self.versions.shape[1]
+        if self.segments.lengths is None:
+            return self.filled * self.versions.shape[1]
+        return int(self.segments.lengths[: self.filled].sum())
+
+    @property
+    def lengths(self) -> Tensor:
+        """Steps of each segment in store, int64 [filled]."""
+        if self.segments.lengths is None:
+            return torch.full((self.filled,), self.versions.shape[1], device=self.device)
+        return self.segments.lengths[: self.filled]
+
+    def positions(self, numbers: Tensor) -> Tensor:
+        """Flat positions of transitions that are numbered from 0 to len(self) - 1 slot by slot, of the same shape."""
+        if self.segments.lengths is None:
+            return numbers
+        steps = torch.arange(self.versions.shape[1], device=self.device)
+        return (steps < self.lengths[:, None]).flatten().nonzero().squeeze(1)[numbers]
 
     def append(self, segments: Segments, advantages: Tensor, targets: Tensor, version: int | Tensor) -> None:
         """Store segments collected by policy ``version``, over the oldest ones where the store is full.
@@ -209,7 +229,7 @@ class Replay:
             self.advantages[part], self.targets[part] = compute(stored)
 
     def gather(self, index: Tensor) -> Batch:
-        """The transitions at flat positions ``index`` in [0, len(self)), int64 [B]."""
+        """The transitions at flat positions ``index``, int64 [B]; position p is step p modulo T of slot p // T."""
 
         def rows(store: Tensor) -> Tensor:
             return store.flatten(0, 1).index_select(0, index)

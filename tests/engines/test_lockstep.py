@@ -123,10 +123,10 @@ def interrupt_after(spec, path, updates):
 
     original = Learner.update
 
-    def update(self, index):
+    def update(self, index, again=False):
         if self.updates == updates:
             raise KeyboardInterrupt
-        return original(self, index)
+        return original(self, index, again)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Learner, "update", update)
@@ -264,8 +264,8 @@ def test_the_version_gap_of_a_real_run_is_uniform_up_to_the_lifetime(tmp_path, m
     gaps: list[tuple[int, np.ndarray]] = []
     original = Learner.update
 
-    def update(self, index):
-        losses, norms = original(self, index)
+    def update(self, index, again=False):
+        losses, norms = original(self, index, again)
         gaps.append((self.updates, (self.updates - 1 - losses.versions).numpy()))
         return losses, norms
 

@@ -41,6 +41,8 @@ class ActorGroup:
     def collect(self, actor: Actor, round_number: int) -> tuple[Arrays, list[Episode]]:
         """One segment of every environment, with actions sampled by ``actor``.
 
+        Where segments end with their episodes, an environment whose episode ends waits for the next round.
+
         Returns:
             Fields of `gipo.replay.Segments`, and the episodes that ended meanwhile, in order.
         """
@@ -50,7 +52,7 @@ class ActorGroup:
         observations = np.empty((count, steps, self.observations.shape[1]), dtype=self.dtype)
         tokens = np.empty((count, steps, self.action_dimensions), dtype=np.uint8)
         log_probs = np.empty((count, steps, self.action_dimensions), dtype=np.float32)
-        rewards = np.empty((count, steps), dtype=np.float32)
+        rewards = np.zeros((count, steps), dtype=np.float32)
         terminated = np.zeros((count, steps), dtype=bool)
         truncated = np.zeros((count, steps), dtype=bool)
         cut_observation = np.zeros_like(self.observations)
@@ -58,26 +60,32 @@ class ActorGroup:
         bins = self.spec.environment.bins if keeps_logits else 0
         logits = np.empty((count, steps, self.action_dimensions, bins), dtype=np.float32)
         ended: list[Episode] = []
+        cut = self.spec.replay.segments == "per-episode"
+        lengths = np.zeros(count, dtype=np.int64)
+        collecting = list(range(count))
         successors = self.observations
         for t in range(steps):
             observations[:, t] = self.observations
             tokens[:, t], log_probs[:, t], of_policy = actor.sample(self.observations, uniforms[t])
             if keeps_logits:
                 logits[:, t] = of_policy
-            successors = np.empty_like(self.observations)
-            for i, environment in enumerate(self.environments):
-                successors[i], reward, terminated[i, t], truncated[i, t], info = environment.step(tokens[i, t])
+            successors = successors.copy()
+            for i in collecting:
+                successors[i], reward, terminated[i, t], truncated[i, t], info = self.environments[i].step(tokens[i, t])
                 rewards[i, t] = reward
+                lengths[i] += 1
                 self.returns[i] += reward
                 self.histories[i].append(tokens[i, t].tolist())
                 if terminated[i, t] or truncated[i, t]:
                     ended.append((self.returns[i], bool(info["success_any"])))
-            self.observations = successors.copy()
+            self.observations[collecting] = successors[collecting]
             for i in np.flatnonzero(terminated[:, t] | truncated[:, t]).tolist():
                 if truncated[i, t]:  # at most once, as episodes are no shorter than segments
                     cut_observation[i] = successors[i]
                 self.episodes[i] += self.spec.replay.environments
                 self.observations[i] = self._begin_episode(i)
+                if cut:
+                    collecting.remove(i)
         arrays = {
             "observations": observations,
             "tokens": tokens,
@@ -88,7 +96,11 @@ class ActorGroup:
             "final_observation": successors,
             "cut_observation": cut_observation,
         }
-        return arrays | ({"logits": logits} if keeps_logits else {}), ended
+        if keeps_logits:
+            arrays["logits"] = logits
+        if cut:
+            arrays["lengths"] = lengths
+        return arrays, ended
 
     def state(self) -> ActorState:
         """Episode numbers and the tokens played in them so far: all it takes, as the simulation is deterministic."""

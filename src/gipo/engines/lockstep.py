@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from gipo.engines.attempt import attempt, check_device, unfinished
 from gipo.engines.record import Record
@@ -88,6 +88,7 @@ class Run:
             device,
             self.suite.observation_dtype,
             bins=spec.environment.bins if spec.learner.kl == "exact" else None,
+            cut=replay.segments == "per-episode",
         )
         learner = self.suite.make_learner(self.replay)
         assert isinstance(learner, Learner)  # as the spec of a lockstep run sees to
@@ -128,7 +129,7 @@ class Run:
         collected, ended = self.collectors.finish()
         segments = collected.to(self.replay.device)
         self.replay.append(segments, *self.learner.targets(segments), version=version)
-        self.env_steps += self.spec.round_steps
+        self.env_steps += int(segments.rewards.numel() if segments.lengths is None else segments.lengths.sum())
         self.record.ended(ended)
 
     def _learn(self, progress: ProgressLog) -> None:
@@ -138,11 +139,12 @@ class Run:
         updates = due - self.learner.updates
         if updates <= 0:
             return
-        batches = torch.from_numpy(self._draw(-(-updates // learner.uses))).to(self.replay.device)
-        for index in batches.repeat_interleave(learner.uses, dim=0)[:updates]:
+        batches = self._draw(-(-updates // learner.uses))
+        for number in range(updates):
+            batch, use = divmod(number, learner.uses)
             if learner.refresh_every and self.learner.updates % learner.refresh_every == 0:
                 self.replay.refresh(self.learner.targets)
-            losses, norms = self.learner.update(index)
+            losses, norms = self.learner.update(batches[batch], again=use > 0)
             if losses and self.learner.is_due(self.spec.diagnostics.every):
                 self.record.log(self.learner.updates, self.env_steps, self.learner.metrics(losses, norms))
             if self.learner.is_due(self.spec.evaluation.every):
@@ -151,17 +153,26 @@ class Run:
                 self._log(progress)
         self.learner.check()
 
-    def _draw(self, count: int) -> npt.NDArray[np.int64]:
-        """Positions in the replay of the transitions of so many updates, [count, accumulation, batch_size]."""
-        generator = self.spec.generator(Stream.SAMPLING, self.rounds)
+    def _draw(self, count: int) -> Tensor:
+        """Positions in the replay of the transitions of so many updates, int64 [count, accumulation, batch_size]."""
+        generator, replay, size = self.spec.generator(Stream.SAMPLING, self.rounds), self.replay, len(self.replay)
         shape = (self.spec.learner.accumulation, self.spec.learner.batch_size)
         if self.spec.learner.sampling == "independent":
-            return generator.integers(len(self.replay), size=(count, *shape))
-        if self.spec.learner.sampling == "segments":
-            steps = self.spec.replay.segment_length
-            slots = generator.integers(self.replay.filled, size=(count, shape[0], shape[1] // steps, 1))
-            return (slots * steps + np.arange(steps)).reshape(count, *shape)
-        return np.stack([generator.choice(len(self.replay), shape, replace=False) for _ in range(count)])
+            drawn = torch.from_numpy(generator.integers(size, size=(count, *shape)))
+            return replay.positions(drawn.to(replay.device))
+        if self.spec.learner.sampling == "distinct":
+            drawn = torch.from_numpy(np.stack([generator.choice(size, shape, replace=False) for _ in range(count)]))
+            return replay.positions(drawn.to(replay.device))
+        return torch.stack([self._draw_segments(generator).view(shape) for _ in range(count)])
+
+    def _draw_segments(self, generator: np.random.Generator) -> Tensor:
+        """Positions of the transitions of an update: whole segments, the last of them cut where they are enough."""
+        replay, steps = self.replay, self.spec.replay.segment_length
+        most = -(-self.spec.transitions_per_update // int(replay.lengths.min()))
+        slots = torch.from_numpy(generator.integers(replay.filled, size=most)).to(replay.device)
+        step = torch.arange(steps, device=replay.device)
+        there = step < replay.lengths[slots, None]
+        return (slots[:, None] * steps + step)[there][: self.spec.transitions_per_update]
 
     def _log(self, progress: ProgressLog) -> None:
         progress.log(self.learner.updates, self.env_steps, self.record.evaluations, self.record.latest("d95"))

@@ -46,7 +46,7 @@ class MLPPolicy(nn.Module):
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, D, K] and values [B] of observations [B, observation_size]."""
         features = self.encoder(observations)
-        return self._logits(features), self._values(features.detach() if self.detach_value else features)
+        return self._logits(features), self.head_values(features.detach() if self.detach_value else features)
 
     def logits(self, observations: Tensor) -> Tensor:
         """Logits only, [B, D, K]."""
@@ -69,16 +69,14 @@ class MLPPolicy(nn.Module):
 
         return logits
 
-    def head_values(self, observations: Tensor) -> Tensor:
-        """Values [B] of observations [B, observation_size], with a gradient for the value head alone."""
-        with torch.no_grad():
-            features = self.encoder(observations)
-        return self._values(features)
+    def head_values(self, features: Tensor) -> Tensor:
+        """Values [B] of the encoder's features [B, hidden]."""
+        return self.value_head(features).squeeze(-1)
 
     @torch.no_grad()
     def values(self, observations: Tensor) -> Tensor:
         """Values only, without gradient; any leading shape: [..., observation_size] -> [...]."""
-        return self._values(self.encoder(observations))
+        return self.head_values(self.encoder(observations))
 
     def policy_parameters(self) -> list[nn.Parameter]:
         """Encoder and policy head."""
@@ -90,9 +88,6 @@ class MLPPolicy(nn.Module):
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.policy_head(features).unflatten(-1, self.shape)
-
-    def _values(self, features: Tensor) -> Tensor:
-        return self.value_head(features).squeeze(-1)
 
 
 def make_model(spec: RunSpec, observation_size: int, action_dimensions: int) -> MLPPolicy:

@@ -20,7 +20,7 @@ from gipo.tables import RUN_EVALUATION, RUN_METRICS, STATISTICS, Schema, parse_t
 
 _MENDS = "make reproduce, or training it again, restores it"
 _ANEW = "delete that directory, then train the run again"
-_MAY_BE_NAN = {"explained_variance", "near_zero_old", "old_share", "ess_eff_old"}
+_MAY_BE_NAN = {"explained_variance", "near_zero_old", "near_zero_old_code", "old_share", "ess_eff_old"}
 """Statistics that are undefined where a batch has no old sample, or targets that do not vary (`gipo.diagnostics`)."""
 
 _Content = TypeVar("_Content", bound=Section)

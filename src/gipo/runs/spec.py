@@ -7,6 +7,7 @@ neither says [R]; a scale config overrides them.
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -124,6 +125,9 @@ class StoreSpec(Section):
     """Environments that share one inference batch; a group is never split over workers."""
     warmup_steps: Annotated[PositiveInt, Field(le=10**8)] = 2048
     """Env steps collected before the first update [R]."""
+    segments: Literal["continuous", "per-episode"] = "continuous"
+    """Lockstep: continuous segments go on into the next episode; per episode, a segment that an episode ends in is cut
+    there, and its environment waits for the next round, as in the study's code [C]."""
     rounds: Literal["overlapped", "in-turn"] = "overlapped"
     """Lockstep: overlapped rounds learn on what was there before they collect; in turn, a round collects first and
     learns on that too, as in the released code [C]."""
@@ -377,6 +381,7 @@ class RunSpec(Section):
             "learner.schedule": learner.schedule == "round",
             "learner.kl": learner.kl == "exact",
             "replay.rounds": replay.rounds == "in-turn",
+            "replay.segments": replay.segments == "per-episode",
         }
         if self.asynchronous and (chosen := [name for name, is_chosen in of_rounds.items() if is_chosen]):
             section, name = chosen[0].split(".")
@@ -389,7 +394,17 @@ class RunSpec(Section):
             )
         if learner.policy_start % learner.uses:
             raise ValueError(f"learner.policy_start = {learner.policy_start} is no multiple of learner.uses")
-        if (learner.uses > 1 or learner.schedule == "round") and (
+        counts_rounds = learner.uses > 1 or learner.schedule == "round"
+        if (
+            counts_rounds
+            and replay.segments == "per-episode"
+            and self.environment.episode_steps % replay.segment_length
+        ):
+            raise ValueError(
+                "learner.uses above 1 and learner.schedule = round need rounds of equal length: replay.segments = "
+                "per-episode with a replay.segment_length that divides environment.episode_steps, or continuous"
+            )
+        if counts_rounds and (
             self.updates_per_round != int(self.updates_per_round) or self.updates_per_round % learner.uses
         ):
             raise ValueError(
@@ -399,11 +414,6 @@ class RunSpec(Section):
             )
         if learner.schedule == "round" and replay.warmup_steps % self.round_steps:
             raise ValueError(f"learner.schedule = round needs a multiple of {self.round_steps} as replay.warmup_steps")
-        if learner.sampling == "segments" and learner.batch_size % replay.segment_length:
-            raise ValueError(
-                f"learner.sampling = segments: learner.batch_size = {learner.batch_size} is no multiple of "
-                f"replay.segment_length = {replay.segment_length}"
-            )
         if learner.sampling == "distinct" and self.transitions_per_update > self._transitions_at_start:
             raise ValueError(
                 f"learner.sampling = distinct: an update takes {self.transitions_per_update:,} transitions, the first "
@@ -427,7 +437,19 @@ class RunSpec(Section):
         if not math.isfinite(self.lifetime_updates):
             return self.replay.warmup_steps
         paid = self.replay.warmup_steps + self.replay.capacity / self.lifetime_updates
-        return min(self.replay.capacity, self.round_steps * math.ceil(paid / self.round_steps))
+        enough = min(paid, self.replay.capacity)
+        least = math.ceil(enough / self.round_steps)
+        return min(
+            self.replay.capacity, next(n for n in map(self.env_steps_after, itertools.count(least)) if n >= enough)
+        )
+
+    def env_steps_after(self, rounds: int) -> int:
+        """Env steps of so many rounds of collection, where only the time limit ends an episode."""
+        if self.replay.segments == "continuous":
+            return rounds * self.round_steps
+        limit, steps = self.environment.episode_steps, self.replay.segment_length
+        episodes, more = divmod(rounds, math.ceil(limit / steps))
+        return self.replay.environments * (episodes * limit + min(more * steps, limit))
 
     @property
     def round_steps(self) -> int:
