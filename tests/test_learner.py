@@ -205,7 +205,7 @@ def test_an_update_of_the_value_alone_is_the_same_with_and_without_the_policy():
         losses, norms = quick.update(index, again=update > 0)
         assert (losses is None) == (update > 0)
         whole.index.copy_(index)
-        _, expected = whole._step(whole.set_rates())
+        _, expected = whole.step(whole.set_rates())
         whole.updates += 1
         for name, norm in expected.items():
             torch.testing.assert_close(norms[name], norm)

@@ -336,14 +336,21 @@ def plan(
 
 @cli.command()
 def parity(
-    directory: Annotated[Path, typer.Argument(help="Checkpoint directory with golden_* files beside it.")],
+    directory: Annotated[
+        Path, typer.Argument(help="Golden numbers of an update; or a checkpoint with golden_* files beside it.")
+    ],
 ) -> None:
-    """Compare OpenVLA-OFT as it is here with what the authors' code computed; fails beyond the tolerances."""
-    from gipo.models.openvla_oft import parity
+    """Compare the learner, or OpenVLA-OFT, with what the authors' code computed; fails beyond the tolerances."""
+    from gipo import golden, released_update
 
-    comparisons = parity.compare(directory)
-    parity.show(comparisons)
-    parity.check(comparisons)
+    if released_update.is_fixture(directory):
+        comparisons = released_update.compare(directory)
+    else:
+        from gipo.models.openvla_oft import parity
+
+        comparisons = parity.compare(directory)
+    golden.show(comparisons)
+    golden.check(comparisons)
 
 
 @cli.command()

@@ -207,7 +207,7 @@ class Learner(UpdateRule):
         self.index = torch.zeros(shape, dtype=torch.int64, device=device)
         self.health = Health(device)
         captured = spec.learner.targets == "stored"  # else it depends on the data how many segments an update takes
-        self._steps = {moves: Step(partial(self._step, moves), device, captured) for moves in (False, True)}
+        self._steps = {moves: Step(partial(self.step, moves), device, captured) for moves in (False, True)}
         self._features = torch.zeros(*shape, spec.network.hidden, device=device)
         self._value_targets = torch.zeros(shape, device=device)
         self._has_features = False
@@ -287,8 +287,8 @@ class Learner(UpdateRule):
         self.health.record(torch.stack([nothing, sum(losses, nothing), nothing, nothing, norm]))
         return {"grad_norm_policy": nothing, "grad_norm_value": norm}
 
-    def _step(self, moves_policy: bool) -> tuple[Losses, dict[str, Tensor]]:
-        """The update on the device; before `policy_start` the value learns alone."""
+    def step(self, moves_policy: bool) -> tuple[Losses, dict[str, Tensor]]:
+        """The update at the rates that are set, from `index`; where the policy does not move the value learns alone."""
         for part in self._parts:
             part.gradient.zero_()
         parts = []

@@ -5,27 +5,20 @@ A fixture is the directory of a pretrained model with ``golden_*`` files beside 
 
 from __future__ import annotations
 
-import io
-import math
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gipo.errors import GipoError
 from gipo.files import read_json
+from gipo.golden import Arrays, Comparison, near, read_arrays, same, told
 from gipo.models.openvla_oft import images, tokens
 from gipo.models.openvla_oft.model import STOP_ID, OpenVLAOFT, Sequence, read
 from gipo.models.openvla_oft.normalisation import Statistics, read_statistics
@@ -33,10 +26,6 @@ from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.prompts import SPACE_ID, prompt, prompt_ids, read_tokenizer
 from gipo.models.openvla_oft.vision import CHANNELS, pixel_values
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-
-MOST_ARRAYS, MOST_GOLDEN = 1000, 1 << 32
-"""Arrays of a file, and bytes of all of them, at most."""
 FLOAT32 = 1e-4
 """Largest deviation of float32 networks: twice that of the authors' own from float64."""
 FLOAT64 = 1e-12
@@ -44,22 +33,6 @@ FLOAT64 = 1e-12
 
 _EXACT = ("logit_positions", "mm_attention_mask", "argmax_token_ids", "argmax_token_ids_restricted", "bin_indices")
 _FLOAT64 = ("normalized_actions", "actions", "env_actions")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One quantity of one file."""
-
-    file: str
-    quantity: str
-    deviation: float | None
-    """Largest absolute deviation; or, where entries must be equal, how many are not. None: not compared."""
-    tolerance: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the deviation is a number within its tolerance, or nothing was compared."""
-        return self.deviation is None or self.deviation <= self.tolerance
 
 
 def compare(directory: Path) -> list[Comparison]:
@@ -77,55 +50,23 @@ def compare(directory: Path) -> list[Comparison]:
     rows = []
     for name, part in parts.items():
         if (path := directory / name).exists():
-            rows += _told(path, partial(part, path))
+            rows += told(path, partial(part, path))
     paths = [path for kind in ("predict", "forward") for path in sorted(directory.glob(f"golden_{kind}_*.npz"))]
     if paths:
-        rows += _told(directory, partial(_cases, directory, paths))
+        rows += told(directory, partial(_cases, directory, paths))
     if not rows:
         raise GipoError(f"{directory}: no golden_* files to compare with")
     return rows
 
 
-def _told(path: Path, part: Callable[[], Iterator[Comparison]]) -> list[Comparison]:
-    """All comparisons of a part; one line where the arrays of its files do not go together."""
-    try:
-        return list(part())
-    except GipoError:
-        raise
-    except Exception as error:  # of numpy, torch or Python, depending on what does not fit
-        raise GipoError(f"{path}: what was computed there does not fit together: {error!r}") from error
-
-
-def check(comparisons: list[Comparison]) -> None:
-    """Raise a `GipoError` that names the first failures, if there are any."""
-    if failed := [f"{row.file}: {row.quantity}" for row in comparisons if not row.passed]:
-        more = ", ..." if len(failed) > 3 else ""
-        raise GipoError(f"{len(failed)} of {len(comparisons)} quantities deviate: {', '.join(failed[:3])}{more}")
-
-
-def show(comparisons: list[Comparison]) -> None:
-    """Print the table."""
-    table = Table(box=SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    for name in ("file", "quantity", "deviation", "tolerance", ""):
-        table.add_column(name, justify="right" if name in ("deviation", "tolerance") else "left", no_wrap=True)
-    previous = None
-    for row in comparisons:
-        deviation = "not compared" if row.deviation is None else f"{row.deviation:.3g}"
-        tolerance = f"{row.tolerance:.0e}" if row.tolerance else "equal"
-        verdict = "" if row.deviation is None else "ok" if row.passed else "FAILED"
-        table.add_row(row.file if row.file != previous else "", row.quantity, deviation, tolerance, verdict)
-        previous = row.file
-    Console(highlight=False, width=120).print(table)
-
-
 def _token_map(path: Path) -> Iterator[Comparison]:
-    golden = _read(path)
+    golden = read_arrays(path)
     ids = golden["token_ids"].astype(np.int64)
-    yield _same(path, "edges of the bins", tokens.EDGES, golden["bins"])
-    yield _same(path, "centres of the bins", tokens.CENTRES, golden["bin_centers"])
-    yield _same(path, "bins of all ids", tokens.bins_of_ids(ids), golden["bin_indices"])
-    yield _same(path, "values of all ids", tokens.values_of_ids(ids), golden["normalized_values"])
-    yield _same(path, "ids of values", tokens.ids_of_values(golden["encode_values"]), golden["encode_token_ids"])
+    yield same(path, "edges of the bins", tokens.EDGES, golden["bins"])
+    yield same(path, "centres of the bins", tokens.CENTRES, golden["bin_centers"])
+    yield same(path, "bins of all ids", tokens.bins_of_ids(ids), golden["bin_indices"])
+    yield same(path, "values of all ids", tokens.values_of_ids(ids), golden["normalized_values"])
+    yield same(path, "ids of values", tokens.ids_of_values(golden["encode_values"]), golden["encode_token_ids"])
 
 
 def _prompts(path: Path) -> Iterator[Comparison]:
@@ -142,7 +83,7 @@ def _prompts(path: Path) -> Iterator[Comparison]:
 
 
 def _preprocess(path: Path) -> Iterator[Comparison]:
-    golden = _read(path)
+    golden = read_arrays(path)
     for name in (key.removesuffix("_raw_256") for key in golden if key.endswith("_raw_256")):
         rotated = images.rotate(golden[f"{name}_raw_256"])
         data = images.encode_jpeg(rotated)
@@ -150,25 +91,25 @@ def _preprocess(path: Path) -> Iterator[Comparison]:
         resized = images.resize(decoded)
         cropped = images.center_crop(resized)
         written = golden[f"{name}_jpeg_bytes"].tobytes()
-        yield _same(path, f"{name}: rotated", rotated, golden[f"{name}_rotated_256"])
+        yield same(path, f"{name}: rotated", rotated, golden[f"{name}_rotated_256"])
         yield Comparison(path.name, f"{name}: JPEG", float(data != written), 0)
-        yield _same(path, f"{name}: decoded", decoded, golden[f"{name}_jpeg_decoded_256"])
-        yield _same(path, f"{name}: resized", resized, golden[f"{name}_resized_224"])
-        yield _same(path, f"{name}: cropped", cropped, golden[f"{name}_center_crop_224"])
+        yield same(path, f"{name}: decoded", decoded, golden[f"{name}_jpeg_decoded_256"])
+        yield same(path, f"{name}: resized", resized, golden[f"{name}_resized_224"])
+        yield same(path, f"{name}: cropped", cropped, golden[f"{name}_center_crop_224"])
         for stage, image in (("resized_224", resized), ("center_crop_224", cropped)):
             if (key := f"{name}_{stage}_pixel_values") in golden:
-                yield _same(path, f"{name}: pixel values, {stage}", _pixels(image[None]), golden[key])
+                yield same(path, f"{name}: pixel values, {stage}", _pixels(image[None]), golden[key])
     for key in (key for key in golden if key.startswith("obs_") and key.endswith("_image_224")):
         cropped = images.center_crop(golden[key])
-        yield _same(path, f"{key}: cropped", cropped, golden[f"{key.removesuffix('_224')}_center_crop_224"])
+        yield same(path, f"{key}: cropped", cropped, golden[f"{key.removesuffix('_224')}_center_crop_224"])
 
 
 def _inputs(path: Path) -> Iterator[Comparison]:
-    golden = _read(path)
+    golden = read_arrays(path)
     found = np.stack([_pixels(sample) for sample in golden["images_uint8"]])
-    yield _same(path, "pixel values", found, golden["pixel_values"])
+    yield same(path, "pixel values", found, golden["pixel_values"])
     proprio = tokens.normalise_proprio(golden["proprio_raw"], _statistics(path.parent))
-    yield _near(path, "proprioception", proprio, golden["proprio_normalized"], FLOAT64)
+    yield near(path, "proprioception", proprio, golden["proprio_normalized"], FLOAT64)
     wrong = sum(prompt(str(task)) != text for task, text in zip(golden["tasks"], golden["prompts"], strict=True))
     yield Comparison(path.name, "prompts", wrong, 0)
 
@@ -179,16 +120,16 @@ def _pixels(sample: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 def _cases(directory: Path, paths: list[Path]) -> Iterator[Comparison]:
     statistics = _statistics(directory)
-    inputs = _read(directory / "golden_inputs.npz")
-    goldens = {path: _read(path) for path in paths}
+    inputs = read_arrays(directory / "golden_inputs.npz")
+    goldens = {path: read_arrays(path) for path in paths}
     with_proprio = any("proprio_normalized" in golden for golden in goldens.values())
     model = load(directory, proprio=with_proprio, dtype=torch.float32)
     for path, golden in goldens.items():
         for name, found in computed(model, golden, inputs, statistics).items():
             if name in _EXACT:
-                yield _same(path, name, found, golden[name])
+                yield same(path, name, found, golden[name])
             else:
-                yield _near(path, name, found, golden[name], FLOAT64 if name in _FLOAT64 else FLOAT32)
+                yield near(path, name, found, golden[name], FLOAT64 if name in _FLOAT64 else FLOAT32)
 
 
 @torch.no_grad()
@@ -315,55 +256,3 @@ def _statistics(directory: Path) -> Statistics:
     if not isinstance(found, dict) or len(found) != 1:
         raise GipoError(f"{directory / 'dataset_statistics.json'}: expected statistics of one data set")
     return read_statistics(directory, next(iter(found)))
-
-
-class _Golden(dict[str, npt.NDArray[Any]]):
-    """Arrays of a file; a `GipoError` names one that it lacks."""
-
-    path: Path
-
-    def __missing__(self, name: str) -> npt.NDArray[Any]:
-        raise GipoError(f"{self.path} has no array {name!r}")
-
-
-def _read(path: Path) -> Arrays:
-    golden = _Golden()
-    golden.path = path
-    try:
-        with zipfile.ZipFile(path) as file:
-            sizes = {info.filename: info.file_size for info in file.infolist()}
-            if len(sizes) > MOST_ARRAYS or sum(sizes.values()) > MOST_GOLDEN:
-                raise GipoError(f"{path} has {len(sizes):,} arrays of {sum(sizes.values()):,} bytes, which is too much")
-            for name, size in sizes.items():
-                with file.open(name) as stream:
-                    golden[name.removesuffix(".npy")] = _array(stream, size)
-    except FileNotFoundError as error:
-        raise GipoError(f"cannot read {path}: no such file") from error
-    except (OSError, ValueError, TypeError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
-        raise GipoError(f"{path} is truncated or corrupt, expected npz: {error}") from error
-    return golden
-
-
-def _array(stream: IO[bytes], size: int) -> npt.NDArray[Any]:
-    """One array, whose header is not believed: nothing larger than its file is made room for."""
-    content = io.BytesIO(stream.read(size))
-    version = np.lib.format.read_magic(content)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, kind = read_header(content)
-    if math.prod(shape) * kind.itemsize != size - content.tell():
-        raise ValueError(f"an array {shape} of {kind} in {size:,} bytes")
-    content.seek(0)
-    array: npt.NDArray[Any] = np.lib.format.read_array(content, allow_pickle=False)
-    return array
-
-
-def _same(path: Path, quantity: str, found: npt.NDArray[Any], golden: npt.NDArray[Any]) -> Comparison:
-    if found.shape != golden.shape:
-        return Comparison(path.name, quantity, np.inf, 0)
-    return Comparison(path.name, quantity, int((found != golden).sum()), 0)
-
-
-def _near(path: Path, quantity: str, found: npt.NDArray[Any], golden: npt.NDArray[Any], tolerance: float) -> Comparison:
-    if found.shape != golden.shape:
-        return Comparison(path.name, quantity, np.inf, tolerance)
-    return Comparison(path.name, quantity, float(np.abs(found.astype(np.float64) - golden).max()), tolerance)
