@@ -243,6 +243,7 @@ def metrics(spec: RunSpec, rng: np.random.Generator) -> pd.DataFrame:
     nan_if_new = np.where(old > 0, 1.0, np.nan)
     return frame.assign(
         **{"update": update, "env_steps": env_steps(spec, update), "old_frac": old, "d95": d95},
+        **{"train_return": RANDOM_RETURN + (EXPERT_RETURN - RANDOM_RETURN) * update / updates, "train_success": 0.5},
         **{f"gap_{name}": oldest * q for name, q in (("mean", 0.5), ("q05", 0.05), ("q50", 0.5), ("q95", 0.95))},
         **{"rho_q05": np.exp(-d95), "rho_q50": 1.0, "rho_q95": np.exp(d95)},
         near_zero_old=frame["near_zero_old"] * nan_if_new,

@@ -58,11 +58,13 @@ def plain_update(model, optimizer, objective_loss, replay, index, spec, update):
     """One update as the equations say it, with torch.distributions, clip_grad_norm_ and one optimiser."""
     learner = spec.learner
     optimizer.zero_grad()
+    everything = torch.cat([replay.gather(micro).advantages for micro in index])
+    mean, deviation = everything.mean(), everything.std(correction=0)
     for micro in index:
         batch = replay.gather(micro)
         logits, values = model(batch.observations)
         distribution = torch.distributions.Categorical(logits=logits)
-        advantage = (batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + 1e-8)
+        advantage = (batch.advantages - mean) / (deviation + 1e-8)
         log_ratio = distribution.log_prob(batch.tokens) - batch.log_probs
         loss = (
             objective_loss(log_ratio, advantage[:, None]).mean()
@@ -84,7 +86,7 @@ def test_updates_equal_the_plain_implementation():
     model = other.model
     for parameter in model.parameters():
         parameter.grad = None
-    optimizer = torch.optim.AdamW(model.parameters())
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
     generator = torch.Generator().manual_seed(2)
     for update in range(20):
         index = torch.randint(0, len(replay), (2, 32), generator=generator)
@@ -95,7 +97,7 @@ def test_updates_equal_the_plain_implementation():
 
 
 def test_before_policy_start_only_the_value_moves():
-    learner, index = make_learner(make_spec(policy_start=1)), torch.arange(64).view(2, 32)
+    learner, index = make_learner(make_spec(policy_start=1, policy_warmup="from-start")), torch.arange(64).view(2, 32)
     before = [p.clone() for p in learner.model.policy_parameters()]
     value_before = [p.clone() for p in learner.model.value_parameters()]
     learner.update(index)
@@ -106,7 +108,10 @@ def test_before_policy_start_only_the_value_moves():
 
 
 def test_every_tenth_update_moves_the_policy_if_asked():
-    learner, index = make_learner(make_spec(policy_start=2, policy_every=3)), torch.arange(64).view(2, 32)
+    learner, index = (
+        make_learner(make_spec(policy_start=2, policy_every=3, policy_warmup="from-start")),
+        torch.arange(64).view(2, 32),
+    )
     moved = []
     for _ in range(9):
         before = learner.policy.vector.detach().clone()
@@ -159,13 +164,13 @@ def test_state_restores_the_learner_exactly():
     assert all(torch.equal(a, b) for a, b in zip(learner.model.parameters(), restored.model.parameters(), strict=True))
 
 
-def test_released_code_convention_treats_truncation_as_the_end():
+def test_the_time_limit_ends_the_return_unless_it_bootstraps():
     segments = make_segments()
     segments.truncated[:, -1] = True
-    ours = make_learner(make_spec()).targets(segments)[1]
-    theirs = make_learner(make_spec(truncation_bootstraps=False)).targets(segments)[1]
-    torch.testing.assert_close(theirs[:, -1], 0.01 * segments.rewards[:, -1])
-    assert not torch.isclose(ours[:, -1], theirs[:, -1]).any()
+    bootstrapped = make_learner(make_spec(truncation_bootstraps=True)).targets(segments)[1]
+    ended = make_learner(make_spec()).targets(segments)[1]
+    torch.testing.assert_close(ended[:, -1], 0.01 * segments.rewards[:, -1])
+    assert not torch.isclose(bootstrapped[:, -1], ended[:, -1]).any()
 
 
 def test_vtrace_targets_use_the_joint_ratio_of_the_current_policy():
@@ -262,6 +267,8 @@ def test_the_policy_warms_up_from_its_start_where_asked():
     factors = [schedule(update, spec, start=6) for update in range(12)]
     assert factors[:7] == [0.0] * 7
     assert factors[7:11] == [0.25, 0.5, 0.75, 1.0]
+    without = make_spec(policy_start=6, warmup_updates=0)
+    assert [schedule(update, without, start=6) for update in (5, 6)] == [0.0, 1.0]
 
 
 RELEASED = {"uses": 10, "policy_every": 10, "schedule": "round", "warmup_updates": 1000, "updates": 99_900}

@@ -144,7 +144,7 @@ def other(value: Any) -> Any:
         case int():
             return 2 * value or 1
         case float():
-            return value / 2
+            return value / 2 or 0.5
         case str():
             return f"{value}x"
         case _:
@@ -155,16 +155,16 @@ CHOICES = {("suite",), ("learner", "estimator"), ("asynchronous",), ("openvla",)
 CONVENTIONS: dict[tuple[str, str], tuple[Any, dict[str, dict[str, Any]]]] = {  # another value, and what it needs
     ("replay", "segments"): ("per-episode", {}),
     ("replay", "rounds"): ("in-turn", {}),
-    ("learner", "policy_warmup"): ("from-policy-start", {}),
+    ("learner", "policy_warmup"): ("from-start", {}),
     ("learner", "uses"): (10, {"learner": {"policy_start": 30}, "replay": {"lifetime": 0.08}}),
     ("learner", "sampling"): ("segments", {}),
     ("learner", "schedule"): ("round", {"replay": {"lifetime": 0.08}}),
     ("learner", "kl"): ("exact", {}),
-    ("learner", "advantage_scope"): ("update", {}),
-    ("learner", "advantage_deviation"): ("population", {}),
+    ("learner", "advantage_scope"): ("micro-batch", {}),
+    ("learner", "advantage_deviation"): ("sample", {}),
     ("learner", "targets"): ("batch", {"learner": {"sampling": "segments"}}),
     ("learner", "vtrace_weighted"): (True, {"learner": {"estimator": "vtrace", "refresh_every": 10}}),
-    ("evaluation", "action"): ("most-probable", {}),
+    ("evaluation", "action"): ("sampled", {}),
 }
 
 

@@ -377,9 +377,11 @@ def schedule(update: int, spec: RunSpec, start: int = 0) -> float:
     """
     warmup, total = spec.learner.warmup_updates, spec.learner.updates - start
     update -= start
+    if update < 0:
+        return 0.0
     if spec.learner.schedule == "update":
         if update < warmup:
-            return max(0, update + (start == 0)) / warmup  # a policy that starts later starts at 0
+            return (update + (start == 0)) / warmup  # a policy that starts later starts at 0
         return _cosine((update - warmup) / max(1, total - warmup))
     per_round = spec.updates_per_round
     first = spec.replay.warmup_steps / spec.round_steps

@@ -617,7 +617,7 @@ class TestExactMeasures:
         [
             (0.0, 0.07, REPRODUCED),
             (0.01, 0.02, REPRODUCED),  # the width of a line behind
-            (0.02, 0.5, PARTLY),
+            (0.02, 0.5, INCONCLUSIVE),
             (0.2, 0.5, CONTRADICTED),
             (0.0, 0.0, CONTRADICTED),  # the same front
         ],

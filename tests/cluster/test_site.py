@@ -103,7 +103,7 @@ def test_a_gpu_in_the_plan_replaces_the_cores_that_learn(tmp_path: Path, monkeyp
 
 def test_memory_holds_the_replay_five_times():
     replay = Replay(64 * 64, 64, observation_size=39, action_dimensions=4)
-    stores = [*vars(replay.segments).values(), replay.advantages, replay.targets, replay.versions]
+    stores = [*replay.segments.tensors().values(), replay.advantages, replay.targets, replay.versions]
     per_transition = sum(store.nbytes for store in stores) / (64 * 64)
     assert per_transition <= TRANSITION_BYTES < 1.1 * per_transition
     assert memory_mb(RUN) == pytest.approx(requests.LEARNER_MB + 5 * 3.2 * TRANSITION_BYTES, abs=1)

@@ -71,10 +71,10 @@ def test_a_run_is_seen_while_it_is_made_and_when_it_is_finished(tmp_path, monkey
     seen = []
     original = Learner.update
 
-    def update(self, index):
+    def update(self, index, again=False):
         if self.updates == 150:
             seen.append(json.loads((tmp_path / "progress.json").read_text()))
-        return original(self, index)
+        return original(self, index, again)
 
     monkeypatch.setattr(Learner, "update", update)
     monkeypatch.setattr(ProgressLog, "INTERVAL", 0.0)

@@ -59,7 +59,7 @@ class LocalCollectors:
         self.collected = [group.collect(self.actor, round_number) for group in self.groups]
 
     def finish(self) -> tuple[Segments, list[Episode]]:
-        """What `start` collected."""
+        """The segments and episodes that `start` collected."""
         return _merge(self.collected)
 
     def state(self) -> list[Any]:

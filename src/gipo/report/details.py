@@ -49,9 +49,10 @@ of scale `paper`, which are the defaults, and under LIBERO, which has only what 
 A scale config may have others, and a report shows what its runs had.
 
 - **[P]** the paper (arXiv 2603.03955) and its public summaries.
-- **[C]** the authors' released training code and logs. *script*: the single-file MetaWorld script in
-  [distanceLu/GIPO](https://github.com/distanceLu/GIPO) (5aae0ad), whose settings are not all those of the study.
-  *AcceRL*: [distanceLu/AcceRL](https://github.com/distanceLu/AcceRL) (ec28b85).
+- **[C]** the authors' released training code and logs; values are those of the study's code, which is commit 7565764 in
+  the history of [distanceLu/AcceRL](https://github.com/distanceLu/AcceRL). *AcceRL*: that repository as it is today
+  (ec28b85), where other values stand. *script*: the single-file MetaWorld script in
+  [distanceLu/GIPO](https://github.com/distanceLu/GIPO) (5aae0ad), whose conventions scale `released` has.
 - **[H]** earlier public versions of the authors' AcceRL repository: less than [P], more than [R].
 - **[R]** reconstructed here, because neither says.
 - **≠** the source that is not followed here. Without a mark, all that is stated is followed.

@@ -174,8 +174,8 @@ class LearnerSpec(Section):
     """Largest learning rate of the value head, at most 1."""
     warmup_updates: NonNegativeInt = 1000
     """Linear warm-up of both learning rates; a cosine to 0 follows."""
-    policy_warmup: Literal["from-start", "from-policy-start"] = "from-start"
-    """First update of the policy's warm-up: the run's, or `policy_start`, as in the study's code [C]."""
+    policy_warmup: Literal["from-start", "from-policy-start"] = "from-policy-start"
+    """First update of the policy's warm-up: the run's, or `policy_start` [C]."""
     policy_start: NonNegativeInt = 500
     """First update that moves the policy, before the last one; until then only the value learns."""
     policy_every: PositiveInt = 1
@@ -186,8 +186,8 @@ class LearnerSpec(Section):
     sampling: Literal["independent", "distinct", "segments"] = "independent"
     """How an update's transitions are drawn from the replay: each on its own; none of them twice, as in the released
     single-file script; or as whole segments, as in the study's code [C]."""
-    weight_decay: UnitInterval = 0.01
-    """Decoupled weight decay of AdamW; both versions of the authors' code have 0 [C]."""
+    weight_decay: UnitInterval = 0.0
+    """Decoupled weight decay of AdamW [C]."""
     schedule: Literal["update", "round"] = "update"
     """When learning rates change: with every update; or with every round of collection, as in the released single-file
     script, which also counts rounds without updates [C]."""
@@ -204,10 +204,10 @@ class LearnerSpec(Section):
     kl: Literal["sample", "exact"] = "sample"
     """How KL(mu || pi) is estimated: by the taken tokens; or exactly, from the logits of mu, which the replay keeps
     then, as in the released code [C]."""
-    advantage_scope: Literal["micro-batch", "update"] = "micro-batch"
-    """Transitions over which advantages are normalised; the study's code takes all of an update [C]."""
-    advantage_deviation: Literal["sample", "population"] = "sample"
-    """Standard deviation that advantages are divided by: divided by n - 1, or by n as in the authors' code [C]."""
+    advantage_scope: Literal["micro-batch", "update"] = "update"
+    """Transitions over which advantages are normalised: all of an update [C], or each micro-batch on its own."""
+    advantage_deviation: Literal["sample", "population"] = "population"
+    """Standard deviation that advantages are divided by: with n below the sum of squares [C], or with n - 1."""
     reward_scale: PositiveFloat = 0.01
     """Factor of every reward before targets are computed."""
     gamma: UnitInterval = 0.99
@@ -223,9 +223,9 @@ class LearnerSpec(Section):
     """Recompute the targets of the whole replay every so many updates; null: frozen once stored, as in [C]."""
     vtrace_weighted: Flag = False
     """Whether V-trace's advantages carry the factor min(1, rho) of the joint action, as in the study's code [C]."""
-    truncation_bootstraps: Flag = True
+    truncation_bootstraps: Flag = False
     """Whether the value of the last observation stands for what would follow an episode's time limit; false: the time
-    limit is the end of the task, as in the released code [C]."""
+    limit is the end of the task [C]."""
 
     @model_validator(mode="after")
     def _vtrace_needs_refresh(self) -> LearnerSpec:
@@ -263,8 +263,8 @@ class EvaluationSpec(Section):
     """Learner updates between evaluations; the first is before training, the last after it."""
     episodes: Annotated[PositiveInt, Field(le=10**4)] = 10
     """Episodes of each evaluation [R]."""
-    action: Literal["sampled", "most-probable"] = "sampled"
-    """What is played of the policy's tokens; the authors' code plays the most probable ones [C]."""
+    action: Literal["sampled", "most-probable"] = "most-probable"
+    """Tokens that are played: the most probable ones [C], or sampled ones, which OpenVLA is not asked for."""
 
 
 class DiagnosticsSpec(Section):
@@ -387,6 +387,8 @@ class RunSpec(Section):
             section, name = chosen[0].split(".")
             value = getattr(getattr(self, section), name)
             raise ValueError(f"{chosen[0]} = {value} needs the lockstep engine")
+        if self.openvla and self.evaluation.action == "sampled":
+            raise ValueError("evaluation.action = sampled: OpenVLA is evaluated by its most probable tokens")
         if learner.uses > 1 and learner.policy_every > 1 and learner.policy_every % learner.uses:
             raise ValueError(
                 f"learner.policy_every = {learner.policy_every} is neither 1 nor a multiple of learner.uses = "

@@ -236,7 +236,7 @@ def test_a_segment_that_was_being_overwritten_is_not_sampled(tmp_path):
     replay = Replay(32, 8, 3, 2, directory=tmp_path)
     empty = Replay(32, 8, 3, 2).segments
     for number in range(5):
-        one = Segments(**{name: tensor[:1] for name, tensor in vars(empty).items()})
+        one = Segments(**{name: tensor[:1] for name, tensor in empty.tensors().items()})
         replay.append(one, one.rewards, one.rewards, number)
     assert replay.intact == range(1, 5)
     replay._counts[1] += 1  # as an append does before it writes

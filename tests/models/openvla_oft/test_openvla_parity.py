@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import gelu
 from typer.testing import CliRunner
 
+from gipo import golden
 from gipo.cli import cli
 from gipo.errors import GipoError
 from gipo.models.openvla_oft import parity
@@ -108,7 +109,7 @@ def test_an_array_is_made_no_room_for_beyond_its_file(token_map: Path):
 
 
 def test_a_bomb_is_not_unpacked(token_map: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parity, "MOST_GOLDEN", 10_000)
+    monkeypatch.setattr(golden, "MOST_GOLDEN", 10_000)
     np.savez_compressed(token_map / "golden_token_map.npz", token_ids=np.zeros(10_000, np.int64))
     with pytest.raises(GipoError, match=r"has 1 arrays of 80,128 bytes, which is too much"):
         parity.compare(token_map)
