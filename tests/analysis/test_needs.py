@@ -48,7 +48,7 @@ def study(
     ]
     table = pd.DataFrame(rows)
     runs = table.drop_duplicates("run_id")
-    return Results(Tables(runs, table, table, NOTHING), NOTHING, NOTHING, resamples=50)
+    return Results(Tables(runs, table, table, NOTHING), NOTHING, NOTHING, NOTHING, resamples=50)
 
 
 def judged(one: Claim, results: Results, verdicts: bool = True) -> pd.Series:
@@ -100,7 +100,7 @@ def test_a_claim_on_two_regimes_needs_learning_in_both() -> None:
     assert judged(claim({"reached": [LEARNT]}, measure), both)["verdict"] != CANNOT_TELL
     rows = both.tables.evaluations
     failed = rows.assign(success_any=rows["success_any"] * (rows["regime"] == "stale"))
-    half = Results(Tables(both.tables.runs, NOTHING, failed, NOTHING), NOTHING, NOTHING, resamples=50)
+    half = Results(Tables(both.tables.runs, NOTHING, failed, NOTHING), NOTHING, NOTHING, NOTHING, resamples=50)
     row = judged(claim({"reached": [LEARNT]}, measure), half)
     assert row["verdict"] == CANNOT_TELL
     assert "success on fresh data is 0," in row["note"]

@@ -47,7 +47,7 @@ def test_the_difference_of_scores_is_that_of_the_scorecard(table: pd.DataFrame, 
     gipo = {"name": "gipo", "parameters": {"sigma_pos": 1, "sigma_neg": 1}}
     cells = [Cell(quantity="score", method=method, regime="stale") for method in (gipo, {"name": "ppo_clip"})]
     found = Difference(name="difference", of=cells[0], minus=cells[1]).estimate(
-        Results(Tables.read(results), pd.DataFrame(), pd.DataFrame(), resamples=50)
+        Results(Tables.read(results), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), resamples=50)
     )
     here = table.query("panel == 'difference' and regime == 'stale' and view == 'window' and rival == 'ppo-clip'")
     assert tuple(here[["value", "low", "high", "detectable"]].iloc[0]) == pytest.approx(
