@@ -94,10 +94,11 @@ def one_after_the_other(spec: RunSpec, pretrained: Path, scratch: Path) -> None:
     rollout.inference = inference
     replay = ReplayServer(spec, pretrained, scratch / "replay", Process(scratch / "processes", "replay", 0))
     torch.set_num_threads(THREADS)
+    episodes = range(spec.evaluation.episodes)
 
     async def work() -> None:
         inference.actor.load(learner.weights())
-        suite.evaluate(inference.actor, 0)
+        suite.evaluate(inference.actor, 0, episodes)
         rollout.begin()
         while learner.updates < spec.learner.updates:
             rollout.segments += 1
@@ -109,7 +110,7 @@ def one_after_the_other(spec: RunSpec, pretrained: Path, scratch: Path) -> None:
                 learner.metrics(*learner.update(staging.index))
             inference.actor.load(learner.weights())
             inference.version = learner.updates
-        suite.evaluate(inference.actor, learner.updates)
+        suite.evaluate(inference.actor, learner.updates, episodes)
 
     asyncio.run(work())
 

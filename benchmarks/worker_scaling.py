@@ -39,7 +39,7 @@ def main() -> None:
 
     def collect(count: int, collectors: Collectors) -> None:
         collectors.start(weights, round_number=0)
-        latest[count] = collectors.finish()
+        latest[count], _ = collectors.finish()
 
     calls = {str(count): lambda n=count, c=collectors: collect(n, c) for count, collectors in pools.items()}
     times = in_turn(calls, ROUNDS, warm_up=1)

@@ -46,7 +46,7 @@ def train(
     Args:
         spec: the run.
         path: its directory.
-        workers: processes that collect; 0 collects in this one.
+        workers: processes that collect and evaluate; 0: this one does.
         device: where replay and learner live, ``cpu`` or ``cuda``; the actors' copy of the policy is always on the CPU.
         pretrained: where pretrained models lie, as ``<repository>/<revision>``.
         checkpoint_seconds: seconds between checkpoints.
@@ -93,8 +93,6 @@ class Run:
         learner = self.suite.make_learner(self.replay)
         assert isinstance(learner, Learner)  # as the spec of a lockstep run sees to
         self.learner = learner
-        self.evaluated = self.suite.make_actor(torch.device("cpu"))
-        """The policy as it was evaluated last."""
         self.collectors = make_collectors(spec, pretrained, workers)
         self.rounds = 0
         self.env_steps = 0
@@ -178,9 +176,8 @@ class Run:
         progress.log(self.learner.updates, self.env_steps, self.record.evaluations, self.record.latest("d95"))
 
     def _evaluate(self) -> None:
-        self.evaluated.load(self.learner.weights())
         now = {"update": self.learner.updates, "env_steps": self.env_steps}
-        rows = self.suite.evaluate(self.evaluated, self.learner.updates)
+        rows = self.collectors.evaluate(self.learner.weights(), self.learner.updates)
         self.record.evaluations.extend(now | row for row in rows)
 
     def restore(self, directory: RunDirectory, tell: Callable[[str], None]) -> None:

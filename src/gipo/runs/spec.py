@@ -122,7 +122,7 @@ class StoreSpec(Section):
     environments: Processes = 16
     """Environments stepped side by side."""
     group_size: Processes = 8
-    """Environments that share one inference batch; a group is never split over workers."""
+    """Environments, or episodes of evaluation, that share one inference batch, in one worker."""
     warmup_steps: Annotated[PositiveInt, Field(le=10**8)] = 2048
     """Env steps collected before the first update [R]."""
     segments: Literal["continuous", "per-episode"] = "continuous"
@@ -422,6 +422,12 @@ class RunSpec(Section):
                 f"one finds {self._transitions_at_start:,}; raise replay.warmup_steps"
             )
         return self
+
+    @property
+    def evaluation_groups(self) -> list[range]:
+        """Numbers of the evaluation episodes, by as many as environments share an inference batch."""
+        count, size = self.evaluation.episodes, self.replay.group_size
+        return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
     @property
     def transitions_per_update(self) -> int:

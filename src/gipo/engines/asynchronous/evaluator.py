@@ -52,6 +52,6 @@ class EvaluatorProcess:
         hook = self.actor.model.register_forward_hook(lambda *_: self.heartbeat.renew(doing))
         try:
             with self.heartbeat.watch(doing):
-                return self.suite.evaluate(self.actor, update)
+                return self.suite.evaluate(self.actor, update, range(self.spec.evaluation.episodes))
         finally:
             hook.remove()

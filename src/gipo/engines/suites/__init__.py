@@ -109,8 +109,14 @@ class RunSuite(Protocol):
         A suite that the lockstep engine can run (`gipo.suites.Suite.lockstep`) gives a `gipo.learner.Learner`.
         """
 
-    def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
-        """Play the run's evaluation episodes; one row per episode: episode, return, success_any, success_last."""
+    def evaluate(self, actor: Actor, update: int, episodes: range) -> list[dict[str, Any]]:
+        """Play evaluation episodes of the run; one row per episode: episode, return, success_any, success_last.
+
+        Args:
+            actor: has the weights.
+            update: that made them.
+            episodes: their numbers; together, they may share inference batches.
+        """
 
 
 def make_suite(spec: RunSpec, pretrained: Path) -> RunSuite:

@@ -211,11 +211,11 @@ class LiberoSuite:
         """A learner of the untrained model."""
         return self.view.make_learner(transitions)
 
-    def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
+    def evaluate(self, actor: Actor, update: int, episodes: range) -> list[dict[str, Any]]:
         """Episode e plays task e modulo their number from an evaluation state, by the most probable tokens."""
         environment = self.make_environment()
         rows = []
-        for episode in range(self.spec.evaluation.episodes):
+        for episode in episodes:
             turn, number = divmod(episode, len(environment.tasks))
             start = episode_start(self.spec.seed, "evaluation", turn)
             observation = environment.begin(environment.tasks[number], start)

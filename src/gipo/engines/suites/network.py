@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,6 +58,7 @@ class NetworkSuite:
         self.spec = spec
         self.observation_size, self.action_dimensions = observation_size, action_dimensions
         self._make_environment = make_environment
+        self._evaluating: list[Environment] = []
 
     def make_environment(self) -> Environment:
         """A new simulator."""
@@ -72,15 +72,17 @@ class NetworkSuite:
         """A learner of the untrained network."""
         return Learner(self.spec, transitions)
 
-    def evaluate(self, actor: Actor, update: int) -> list[dict[str, Any]]:
-        """The run's evaluation episodes side by side, the same ones at every update."""
-        count, steps = len(self._evaluated), self.spec.environment.episode_steps
-        shape = steps, count, self.action_dimensions
-        uniforms = self.spec.generator(Stream.EVALUATION, update).random(shape, dtype=np.float32)
+    def evaluate(self, actor: Actor, update: int, episodes: range) -> list[dict[str, Any]]:
+        """Play episodes side by side, the same ones at every update."""
+        count, steps = len(episodes), self.spec.environment.episode_steps
+        while len(self._evaluating) < count:
+            self._evaluating.append(self.make_environment())
+        shape = steps, self.spec.evaluation.episodes, self.action_dimensions
+        uniforms = self.spec.generator(Stream.EVALUATION, update).random(shape, dtype=np.float32)[:, episodes]
         observations = np.empty((count, self.observation_size), dtype=np.float32)
-        for i, environment in enumerate(self._evaluated):
-            observations[i], _ = environment.reset(seed=episode_seed(self.spec.seed, "evaluation", i))
-        rows: list[dict[str, Any]] = [{"episode": i, "return": 0.0} for i in range(count)]
+        for i, episode in enumerate(episodes):
+            observations[i], _ = self._evaluating[i].reset(seed=episode_seed(self.spec.seed, "evaluation", episode))
+        rows: list[dict[str, Any]] = [{"episode": episode, "return": 0.0} for episode in episodes]
         playing = list(range(count))
         for t in range(steps):
             if self.spec.evaluation.action == "sampled":
@@ -88,14 +90,9 @@ class NetworkSuite:
             else:
                 tokens = actor.best(observations)
             for i in list(playing):
-                observations[i], reward, terminated, truncated, info = self._evaluated[i].step(tokens[i])
+                observations[i], reward, terminated, truncated, info = self._evaluating[i].step(tokens[i])
                 rows[i]["return"] += reward
                 rows[i] |= {name: info[name] for name in ("success_any", "success_last")}
                 if terminated or truncated:
                     playing.remove(i)
         return rows
-
-    @cached_property
-    def _evaluated(self) -> list[Environment]:
-        """A simulator for each evaluation episode."""
-        return [self.make_environment() for _ in range(self.spec.evaluation.episodes)]
