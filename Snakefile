@@ -67,3 +67,10 @@ include: "workflow/rules/gridworld.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
+
+
+for (
+    one
+) in workflow.rules:  # what can be made of finished runs comes before further runs
+    if one.name not in TRAINING:
+        one.priority = len(SEEDS) + 1

@@ -1,5 +1,6 @@
 """The smoke scale end to end: real training, real simulator, to the report; then again, with nothing to do."""
 
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -52,6 +53,13 @@ def test_every_result_is_there(finished: Path):
             "manifest.json",
         }
         assert "checkpoint.pt" not in names
+
+
+def test_every_cell_has_its_first_seed_before_any_has_its_second(finished: Path):
+    log = "\n".join(snakemake_logs(finished))
+    started = [int(seed) for seed in re.findall(r"^    wildcards: .*, seed=(\d+),", log, re.M)]
+    assert started == sorted(started, key=STUDY.seeds.index)
+    assert len(started) == len(RUN_IDS)
 
 
 def test_every_claim_has_its_row(finished: Path):

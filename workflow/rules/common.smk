@@ -44,6 +44,7 @@ logger.info(
     f"Scale {SCALE}: {len(RUNS)} training runs in all",
     extra={"gipo_runs": [Path("results/runs", run_id) for run_id in RUNS]},
 )
+SEEDS = list(dict.fromkeys(run.seed for run in RUNS.values()))
 PARTS = STUDIES.parts
 FIGURES = STUDIES.figures()
 GRIDS = {
@@ -146,6 +147,11 @@ def run_of(wildcards):
     if (name := run_id(wildcards)) not in RUNS:
         raise WorkflowError(f"scale {SCALE!r} has no run {name}")
     return RUNS[name]
+
+
+def earlier_seeds_first(wildcards):
+    """Priority of a run: every task, regime and method has its first seed before any has its second."""
+    return len(SEEDS) - SEEDS.index(int(wildcards.seed))
 
 
 def code_of(wildcards):

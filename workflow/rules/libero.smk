@@ -42,6 +42,7 @@ rule train_libero:
         "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/errors.log",
     wildcard_constraints:
         task=any_of(tasks_of("train_libero")),
+    priority: earlier_seeds_first
     container:
         image("libero")
     threads: lambda wildcards: run_of(wildcards).replay.environments + 4

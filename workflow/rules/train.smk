@@ -20,6 +20,7 @@ rule train:
         "results/runs/{task}/{regime}/{method}/seed{seed}-{digest}/errors.log",
     wildcard_constraints:
         task=any_of(tasks_of("train")),
+    priority: earlier_seeds_first
     container:
         image("metaworld")
     threads: 1
