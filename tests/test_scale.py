@@ -45,6 +45,15 @@ def test_the_full_reproduction_is_both_studies_of_the_paper():
     assert full.folders(Path("results/full")) == {"paper": Path("results/paper"), "libero": Path("results/libero")}
 
 
+def test_pilots_of_the_released_scale_are_its_runs_with_another_seed():
+    released, pilot = (Scale.load(CONFIGS / f"{name}.yaml").parts[name] for name in ("released", "released-pilot"))
+    study = {(run.task, run.method): run for run in released.runs()}
+    assert pilot.tasks == released.tasks
+    for run in pilot.runs():
+        assert run.seed not in released.seeds
+        assert run.model_copy(update={"seed": 22}) == study[run.task, run.method].model_copy(update={"seed": 22})
+
+
 def test_figures_of_no_runs_are_there_once_and_the_scorecard_is_of_the_whole():
     figures = Scale.load(CONFIGS / "full-smoke.yaml").figures()
     assert list(figures) == ["smoke", "libero-smoke", "full-smoke"]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from checkout import Checkout, read_plan
+from checkout import ROOT, Checkout, read_plan
 from gipo.figures import SWEEPS, of_study
 
 pytestmark = pytest.mark.slow
 
-SCALES = "full, full-smoke, laptop, libero, libero-smoke, metaworld-mini, paper, released, smoke, workstation"
+SCALES = ", ".join(sorted(path.stem for path in (ROOT / "workflow" / "config").glob("*.yaml")))
 ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "report", "all"), 1)
 
 
@@ -21,6 +21,7 @@ ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "repor
         ("paper", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 8, 4),
         ("workstation", 8 * 2 * 4 * 3, 8, 0),
         ("released", 10 * 1 * 8 * 5, 10, 0),
+        ("released-pilot", 10 * 1 * 2 * 1, 10, 0),
         # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
         ("metaworld-mini", 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2, 3, 4),
         ("laptop", 1 * 2 * 4 * 3, 1, 0),
