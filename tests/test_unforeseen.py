@@ -28,6 +28,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (MemoryError(), "memory is not enough"),
         (MemoryError("Unable to allocate 8 TiB"), "memory is not enough: Unable to allocate 8 TiB"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory is not enough: "),
+        (ImportError("agg.so: failed to map segment from shared object"), "memory is not enough: agg.so"),
         (RecursionError("maximum recursion depth exceeded"), "too many levels"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/results/x"), "/results/x: No space left on device"),
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "Too many open files"),

@@ -20,11 +20,12 @@ class GipoError(Exception):
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Whether an exception says that there is too little memory: Python's own, pyarrow's, or torch's."""
+    """Whether an exception says that there is too little memory: Python's, pyarrow's, torch's, or the linker's."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
         or "can't allocate memory" in str(error)
+        or "failed to map segment from shared object" in str(error)
     )
 
 
