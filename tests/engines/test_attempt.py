@@ -56,6 +56,12 @@ def run(tmp_path: Path) -> Run:
     return made
 
 
+def test_a_folder_in_the_place_of_a_checkpoint_is_named(run: Run):
+    run.directory.checkpoint.mkdir()
+    with pytest.raises(GipoError, match=r"checkpoint\.pt is a folder, where a file of the run belongs: delete it"):
+        run.start()
+
+
 DAMAGE = (Path.unlink, flip, cut)
 
 

@@ -127,5 +127,7 @@ def remove(path: Path) -> None:
     """
     try:
         path.unlink(missing_ok=True)
+    except IsADirectoryError as error:
+        raise GipoError(f"{path} is a folder, where a file of the run belongs: delete it") from error
     except OSError as error:
         raise GipoError(f"cannot remove {path}: {error.strerror}") from error
