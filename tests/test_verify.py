@@ -21,10 +21,10 @@ from gipo.processes import Mark
 from gipo.recovery import recover
 from gipo.runs.directory import RunDirectory
 from gipo.runs.lock import Holder, locked
-from gipo.runs.manifest import RunManifest
+from gipo.runs.manifest import Receipt, RunManifest
 from gipo.scale import Scale, config
 from gipo.stages import StudyFolder
-from gipo.verify import Problem, verify
+from gipo.verify import RECEIPT, Problem, verify
 from whole_study import write_whole
 
 SMOKE = Scale.load(config("smoke"))
@@ -304,6 +304,26 @@ def test_of_many_problems_a_few_are_named(results: Path):
     assert lines[5] == f"and {len(SMOKE.runs) - 5} problems more; `gipo verify smoke` names all"
     assert lines[6] == f"runs restored from their kept copies: {len(SMOKE.runs)}"
     assert problems(results) == []
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def of_others(path: Path) -> None:
+    Receipt(files={}, runs=[RUN]).write(path)
+
+
+@pytest.mark.parametrize("damage", [flip, cut, empty, a_folder, of_others])
+def test_a_damaged_receipt_of_recorded_runs_goes_so_that_they_are_recorded_again(
+    results: Path, damage: Callable[[Path], None]
+):
+    receipt = results / "smoke" / RECEIPT
+    damage(receipt)
+    assert [problem.path for problem in problems(results)] == [receipt]
+    recover(SMOKE, results / "smoke", lambda line: None, dry=False)
+    assert not receipt.exists()
 
 
 def test_an_unfinished_study_is_counted_and_no_problem(results: Path):

@@ -12,11 +12,12 @@ from factories import evaluation, metrics, write_baseline, write_manifest, write
 from gipo.runs import kept
 from gipo.runs.baseline import BaselineManifest
 from gipo.runs.directory import RunDirectory
-from gipo.runs.manifest import RunManifest
+from gipo.runs.manifest import Receipt, RunManifest
 from gipo.runs.spec import RunSpec
 from gipo.scale import Scale
 from gipo.stages import StudyFolder
 from gipo.study import Study
+from gipo.verify import RECEIPT
 
 
 def write_whole(scale: Scale, results: Path, policy: int = 1000) -> None:
@@ -45,7 +46,7 @@ def write_whole(scale: Scale, results: Path, policy: int = 1000) -> None:
         write_figures(folder, ["scorecard"], {"scorecard": ["scorecard"]})
     made = {f"figures/{name}": folder.manifest_of(f"figures/{name}").digest() for name in scale.figures()[scale.name]}
     folder.write_stage("report", {"report.html": b"<html>"}, made)
-    (folder.path / "tracked.json").write_text("[]")
+    Receipt(files={}, runs=list(scale.runs)).write(folder.path / RECEIPT)
 
 
 def write_whole_run(

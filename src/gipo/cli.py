@@ -159,13 +159,13 @@ def collect(
 @cli.command()
 def track(config: Config, results: Results, receipt: Out) -> None:
     """Record all runs of a scale in results/mlflow.db; what is recorded already is left alone."""
-    from gipo.files import write_json
     from gipo.runs import tracking
+    from gipo.runs.manifest import Receipt
     from gipo.scale import Scale
 
-    directories = [results / "runs" / run_id for run_id in Scale.load(config).runs]
-    tracking.track(directories, results / "mlflow.db")
-    write_json(receipt, [str(directory) for directory in directories])
+    runs = list(Scale.load(config).runs)
+    tracking.track([results / "runs" / run_id for run_id in runs], results / "mlflow.db")
+    Receipt(files={}, runs=runs).write(receipt)
 
 
 @cli.command()

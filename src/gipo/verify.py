@@ -28,15 +28,17 @@ from gipo.runs.baseline import MANIFEST, Baseline
 from gipo.runs.code import baseline_modules, code_digest, code_of
 from gipo.runs.directory import RunDirectory
 from gipo.runs.finished import FinishedRun
-from gipo.runs.manifest import RunManifest
+from gipo.runs.manifest import Receipt, RunManifest
 from gipo.runs.spec import RunSpec
 from gipo.scale import Scale
 from gipo.stages import GRIDS, StageManifest, StudyFolder, stage_of
 
 Mend = Literal["run", "baseline", "stage", "temporary", "lock", ""]
 
-NOT_MADE_HERE = {"tracked.json", "report-so-far.html"}
-"""Files of a study's folder that stand in no manifest: a receipt, and the page of an unfinished study."""
+RECEIPT = "tracked.json"
+"""Written when all runs of a study had been recorded in MLflow."""
+NOT_MADE_HERE = {RECEIPT, "report-so-far.html"}
+"""Files of a study's folder that stand in no manifest; the second is the page of an unfinished study."""
 OPTIONAL = {"report", "picture", *(f"figures/{name}" for name in NAMES)}
 """Stages that a folder may have, as a scale of its own or where it is published."""
 
@@ -144,6 +146,7 @@ class Check:
                 for part in study.parts():
                     for path in part.baseline_directories(self.results):
                         problems += self._baseline(path, study.suite)
+            problems += self._receipt(self.folder / RECEIPT)
         for name, path in (self.scale.folders(self.folder) | {self.scale.name: self.folder}).items():
             problems += self._study(name, StudyFolder(path))
         return self._found
@@ -254,6 +257,15 @@ class Check:
         for other in sorted(path.iterdir()) if self.all_bytes else ():
             if other.name not in {MANIFEST, *baseline.manifest.files} and not is_temporary(other.name):
                 yield _stranger(other)
+
+    def _receipt(self, path: Path) -> Iterator[Problem]:
+        if not path.exists():
+            return
+        try:
+            if Receipt.read(path).runs != list(self.scale.runs):
+                yield Problem(path, "is of other runs than those of this study", self.again, "stage", path)
+        except GipoError as error:
+            yield Problem(path, _after(path, error), self.again, "stage", path)
 
     def _study(self, name: str, folder: StudyFolder) -> Iterator[Problem]:
         """The folder of a scale."""

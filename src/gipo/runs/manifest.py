@@ -31,6 +31,13 @@ class Attempt(Section):
     git_dirty: bool | None
 
 
+class Receipt(Manifest):
+    """Written when runs have been recorded in MLflow; it has no files."""
+
+    runs: list[str]
+    """Their ids."""
+
+
 class RunManifest(Manifest):
     """``manifest.json`` in a run's directory. It is written last: where it is, the run is finished."""
 
