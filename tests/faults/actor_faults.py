@@ -20,8 +20,8 @@ from gipo.runs.directory import RunDirectory
 from gipo.runs.manifest import RunManifest
 from kinds import kind
 
-SECONDS = 400.0
-SILENCE = 5.0
+SECONDS = 600.0
+SILENCE = 10.0
 """Seconds without a sign of life after which the engine takes a process for stuck; a user's runs wait longer."""
 SCRIPT = f"""
 from gipo.engines.asynchronous.watchdog import Watch

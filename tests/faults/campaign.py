@@ -36,6 +36,11 @@ come back.
 
 Signals and refused system calls hit a command at any of its calls that change a file (`tests/faults/kill_at.c`). A
 fault of the CSV beside this page can be had again alone: `python -m tests.faults --only 'run: killed:1170000'`.
+
+The table is less strict in four things. Where memory is little, a process that a library aborts counts as killed.
+Where Snakemake is hit, any line that names an error or a lock counts as clear. Runs of the asynchronous engine are not
+repeatable: their counts are compared, not their bytes. And of the ways out that a line names, two are tried: to delete
+what it names, and to give the same command again.
 """
 
 
