@@ -69,10 +69,10 @@ def test_openvla_learns_from_frames_on_two_processes(tmp_path, pretrained):
 
 def test_one_of_two_learners_that_hangs_is_named_and_all_start_anew(tmp_path, pretrained, monkeypatch):
     def stop():
-        while not (beats := list((tmp_path / "scratch" / "processes").glob("learner-1#*.beat"))):
+        files = tmp_path / "scratch" / "processes"
+        while not (at := [path for path in files.glob("learner-1#*.doing") if path.read_bytes().startswith(b"update")]):
             time.sleep(0.05)
-        time.sleep(5.0)
-        os.kill(int(beats[0].read_text().split()[1]), signal.SIGSTOP)
+        os.kill(int(at[0].with_suffix(".beat").read_text().split()[1]), signal.SIGSTOP)
 
     monkeypatch.setattr(Watch, "SILENCE", 10.0)
     threading.Thread(target=stop, daemon=True).start()
