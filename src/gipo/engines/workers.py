@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import traceback
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -223,7 +224,8 @@ def _serve(connection: Connection, spec: RunSpec, pretrained: Path, worker: int,
                     local.load_state(states)
                     answer = [None] * len(states)
             connection.send((True, answer))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+    except (EOFError, ConnectionError, KeyboardInterrupt):
         return
     except Exception:
-        connection.send((False, traceback.format_exc()))
+        with suppress(ConnectionError):
+            connection.send((False, traceback.format_exc()))
