@@ -44,7 +44,7 @@ def test_a_libero_scale_needs_models_and_assets_and_no_baseline(
 ):
     monkeypatch.delenv("GIPO_LIBERO_ASSETS", raising=False)
     plan = checkout.plan(tmp_path, scale=scale)
-    figures = {"fig1", "fig3", "success", "fig4", "fig5", "iqm", "scorecard"}
+    figures = {"fig1", "fig3", "success", "fig4", "fig5", "iqm", "effects", "scorecard"}
     needed = {"pretrained": models, "libero_assets": 1}
     assert plan.jobs == ONCE | needed | {"train_libero": train, "tables": 1, "figure": len(figures)}
     assert plan.figures == figures
@@ -150,8 +150,8 @@ def test_eight_gpus_are_six_for_the_learner(checkout: Checkout, tmp_path: Path):
         (
             "libero",
             "fig2",
-            "scale 'libero' has no runs that fig2 shows; scales that have: laptop, metaworld-mini, paper, smoke, "
-            "workstation (snakemake fig2 --config scale=...)",
+            "scale 'libero' has no runs that fig2 shows; scales that have: laptop, metaworld-mini, paper, released, "
+            "released-pilot, smoke, workstation (snakemake fig2 --config scale=...)",
         ),
         ("smoke", "fig3", "scale 'smoke' has no runs that fig3 shows; scales that have: libero, libero-smoke "),
         ("laptop", "lagsweep", "scale 'laptop' has no runs that lagsweep shows; scales that have: metaworld-mini, "),
