@@ -108,11 +108,11 @@ def test_every_run_of_both_suites_is_in_one_store(finished: Checkout):
     assert recorded == set(SCALE.runs)
 
 
-def test_no_claim_on_training_has_a_verdict(finished: Checkout):
+def test_no_claim_has_a_verdict(finished: Checkout):
     rows = pd.read_csv(finished.root / "results" / "libero-smoke" / "scorecard.csv").set_index("id")
     assert rows.loc["libero-steps", "note"].startswith("The policy is a tiny random model")
     assert rows.loc["stale-gipo-over-ppo", "note"] == "Needs runs of MetaWorld."
-    assert rows.loc["weight-bound", "verdict"] == "reproduced"
+    assert set(rows["verdict"]) == {"cannot tell", "not run"}
 
 
 def test_a_second_call_runs_nothing(finished: Checkout, monkeypatch: pytest.MonkeyPatch):
