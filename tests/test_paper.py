@@ -84,6 +84,8 @@ def test_a_telling_number_stands_nowhere_else_in_the_package() -> None:
         if path.suffix not in (".py", ".yaml", ".html") or path.name == "paper.yaml" or path.parent.name == "details":
             continue
         source = path.read_text(encoding="utf-8")
+        if path.name == "claims.yaml":  # its rules have numbers of their own, so that no other file changes a verdict
+            source = re.sub(r"^    (?:reproduced|contradicted): .*$", "", source, flags=re.MULTILINE)
         for text in TELLING:
             forms = "|".join(re.escape(form) for form in {text, text.replace(",", "")})
             if re.search(rf"(?<![\d.,])(?:{forms})(?![\d]|\.\d)", source):
