@@ -1,11 +1,14 @@
 """The MLflow record holds what the run directories hold, however often and however interruptedly it is made."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy
+from sqlalchemy.engine import Engine
 
 from factories import Study, write_run, write_study
 from gipo.errors import GipoError
@@ -167,6 +170,25 @@ def test_unfinished_runs_and_broken_stores_are_named(recorded: tuple[Study, Path
     store.write_text("not a database")
     with pytest.raises(GipoError, match=r"cannot use the MLflow store .*mlflow\.db"):
         track(recorded[0].runs, store)
+
+
+def test_a_disk_that_fails_is_told_in_one_line(copied: tuple[Study, Path], capfd: pytest.CaptureFixture[str]):
+    study, store = copied
+
+    def fail(cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT INTO metrics"):
+            raise sqlite3.OperationalError("disk I/O error")
+
+    store.unlink()
+    for event_name in ("do_execute", "do_executemany"):
+        sqlalchemy.event.listen(Engine, event_name, fail)
+    try:
+        with pytest.raises(GipoError, match=r"mlflow\.db: disk I/O error; delete it, and it is made again"):
+            track(study.runs, store)
+    finally:
+        for event_name in ("do_execute", "do_executemany"):
+            sqlalchemy.event.remove(Engine, event_name, fail)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def _age(path: Path) -> None:

@@ -46,6 +46,7 @@ def track(run_dirs: Iterable[Path], store: Path) -> None:
     runs = [_read(path) for path in sorted(set(run_dirs))]
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints the traceback of what it raises
     try:
         if not store.exists():
             with atomic_path(store) as tmp:  # MLflow cannot repair a store whose making was interrupted
@@ -56,7 +57,7 @@ def track(run_dirs: Iterable[Path], store: Path) -> None:
         for run in runs:
             _bring_up_to_date(client, experiment, run, records)
     except (MlflowException, SQLAlchemyError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(getattr(error.__cause__ or error, "orig", None) or error).partition("\n")[0]
         raise GipoError(
             f"cannot use the MLflow store {store.absolute()}: {reason}; delete it, and it is made again from the runs"
         ) from error
