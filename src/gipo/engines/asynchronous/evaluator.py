@@ -49,9 +49,6 @@ class EvaluatorProcess:
     def _evaluate(self, update: int) -> list[dict[str, Any]]:
         """Play, which may take as long as it likes while it goes on from action to action."""
         doing = f"the evaluation at update {update}"
-        hook = self.actor.model.register_forward_hook(lambda *_: self.heartbeat.renew(doing))
-        try:
-            with self.heartbeat.watch(doing):
-                return self.suite.evaluate(self.actor, update, range(self.spec.evaluation.episodes))
-        finally:
-            hook.remove()
+        self.actor.before_tokens = lambda: self.heartbeat.renew(doing)
+        with self.heartbeat.watch(doing):
+            return self.suite.evaluate(self.actor, update, range(self.spec.evaluation.episodes))

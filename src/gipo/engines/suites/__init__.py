@@ -61,6 +61,8 @@ class Actor:
 
     def __init__(self, model: nn.Module, load: Callable[[dict[str, Tensor]], object], device: torch.device) -> None:
         self.model, self.load, self.device = model, load, device
+        self.before_tokens: Callable[[], object] = lambda: None
+        """Is called whenever `sample` or `best` is, so that a watchdog sees play go on."""
 
     def sample(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
         """Tokens uint8 [N, D], their log-probabilities float32 [N, D], and the logits float32 [N, D, bins].
@@ -69,7 +71,8 @@ class Actor:
             observations: [N, O].
             uniforms: in [0, 1), [N, D]; they draw the tokens.
         """
-        logits, _ = self._forward(observations)
+        self.before_tokens()
+        logits = self.logits(observations)
         return *sample_tokens(logits, uniforms), logits
 
     def act(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
@@ -79,7 +82,12 @@ class Actor:
 
     def best(self, observations: Array) -> Array:
         """The most probable tokens, uint8 [N, D]."""
-        return self._forward(observations)[0].argmax(-1).astype(np.uint8)
+        self.before_tokens()
+        return self.logits(observations).argmax(-1).astype(np.uint8)
+
+    def logits(self, observations: Array) -> Array:
+        """Logits float32 [N, D, bins] of observations [N, O]."""
+        return self._forward(observations)[0]
 
     @torch.inference_mode()
     def _forward(self, observations: Array) -> tuple[Array, Array]:

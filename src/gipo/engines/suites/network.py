@@ -10,7 +10,6 @@ import torch
 
 from gipo.engines.suites import Actor, Array, Environment
 from gipo.learner import Learner, Transitions
-from gipo.models.categorical import sample_tokens
 from gipo.models.mlp import make_model
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream, episode_seed
@@ -24,14 +23,9 @@ class NetworkActor(Actor):
         super().__init__(model, model.load_state_dict, device)
         self._logits = model.acting_logits()
 
-    def sample(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
-        """See `Actor.sample`; without the value head."""
-        logits = self._logits(torch.from_numpy(observations).to(self.device)).cpu().numpy()
-        return *sample_tokens(logits, uniforms), logits
-
-    def best(self, observations: Array) -> Array:
-        """See `Actor.best`; without the value head."""
-        return self._logits(torch.from_numpy(observations).to(self.device)).cpu().numpy().argmax(-1).astype(np.uint8)
+    def logits(self, observations: Array) -> Array:
+        """See `Actor.logits`; without the value head."""
+        return self._logits(torch.from_numpy(observations).to(self.device)).cpu().numpy()
 
 
 class NetworkSuite:
@@ -77,18 +71,20 @@ class NetworkSuite:
         count, steps = len(episodes), self.spec.environment.episode_steps
         while len(self._evaluating) < count:
             self._evaluating.append(self.make_environment())
-        shape = steps, self.spec.evaluation.episodes, self.action_dimensions
-        uniforms = self.spec.generator(Stream.EVALUATION, update).random(shape, dtype=np.float32)[:, episodes]
+        uniforms = None
+        if self.spec.evaluation.action == "sampled":
+            shape = steps, self.spec.evaluation.episodes, self.action_dimensions
+            uniforms = self.spec.generator(Stream.EVALUATION, update).random(shape, dtype=np.float32)[:, episodes]
         observations = np.empty((count, self.observation_size), dtype=np.float32)
         for i, episode in enumerate(episodes):
             observations[i], _ = self._evaluating[i].reset(seed=episode_seed(self.spec.seed, "evaluation", episode))
         rows: list[dict[str, Any]] = [{"episode": episode, "return": 0.0} for episode in episodes]
         playing = list(range(count))
         for t in range(steps):
-            if self.spec.evaluation.action == "sampled":
-                tokens, *_ = actor.sample(observations, uniforms[t])
-            else:
+            if uniforms is None:
                 tokens = actor.best(observations)
+            else:
+                tokens, *_ = actor.sample(observations, uniforms[t])
             for i in list(playing):
                 observations[i], reward, terminated, truncated, info = self._evaluating[i].step(tokens[i])
                 rows[i]["return"] += reward
