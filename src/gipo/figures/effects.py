@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gipo import paper, suites
+from gipo import suites
 from gipo.analysis import design, methods, statistics
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, Curves, Estimate
 from gipo.figures import panels, style, words
-from gipo.figures.iqm import PAPER_REGIME, PAPER_SUITE, PAPER_WORDS, champion_of
+from gipo.figures.iqm import PAPER_SUITE, PAPER_WORDS, champion_of, published_of
 from gipo.figures.style import Look
 from gipo.stages import StudyFolder
 
@@ -56,16 +56,11 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for regime in style.order_regimes(tables.evaluations["regime"]):
         of_regime = tables.evaluations[tables.evaluations["regime"] == regime]
-        published = _published(regime) if suite == PAPER_SUITE else {}
+        published = published_of(regime) if suite == PAPER_SUITE else {}
         for view in VIEWS:
             values = _values(of_regime, regime, view)
             rows += [row | {"regime": regime, "view": view} for row in _rows(values, view, published, resamples)]
     return pd.DataFrame(rows).assign(suite=suite, resamples=resamples)[list(COLUMNS)]
-
-
-def _published(regime: str) -> dict[str, float]:
-    """IQMs of the paper by id of the method."""
-    return {key: number.value for key, number in paper.group("iqm").items()} if regime == PAPER_REGIME else {}
 
 
 def _values(evaluations: pd.DataFrame, regime: str, view: str) -> dict[str, Array]:

@@ -187,6 +187,11 @@ def _titles(axes: dict[str, Axes], regime: str, improvement: pd.DataFrame, score
     axes["efficiency"].xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
+def published_of(regime: str) -> dict[str, float]:
+    """IQMs of the paper by id of the method."""
+    return {key: number.value for key, number in paper.group("iqm").items()} if regime == PAPER_REGIME else {}
+
+
 def published_iqms(ax: Axes, looks: dict[str, Look], regime: str) -> bool:
     """Draw the paper's IQMs just above the lines of their methods.
 
@@ -198,8 +203,8 @@ def published_iqms(ax: Axes, looks: dict[str, Look], regime: str) -> bool:
     Returns:
         Whether there are any.
     """
-    numbers = paper.group("iqm") if regime == PAPER_REGIME else {}
-    found = [(y, numbers[key].value) for y, name in enumerate(looks) if (key := methods.read(name).id) in numbers]
+    numbers = published_of(regime)
+    found = [(y, numbers[key]) for y, name in enumerate(looks) if (key := methods.read(name).id) in numbers]
     for y, value in found:
         ax.plot(value, y - 0.3, **style.PAPER)
     return bool(found)
