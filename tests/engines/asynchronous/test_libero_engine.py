@@ -74,11 +74,17 @@ def test_one_of_two_learners_that_hangs_is_named_and_all_start_anew(tmp_path, pr
             time.sleep(0.05)
         os.kill(int(at[0].with_suffix(".beat").read_text().split()[1]), signal.SIGSTOP)
 
+    def kill_and_wait(process):  # until the other learner has failed too
+        kill(process)
+        time.sleep(5.0 * (process.role == "learner-1"))
+
+    kill = supervisor.kill
+    monkeypatch.setattr(supervisor, "kill", kill_and_wait)
     monkeypatch.setattr(Watch, "SILENCE", 10.0)
     threading.Thread(target=stop, daemon=True).start()
     openvla = {"repository": "tiny", "revision": "seed0", "rank": 4}
     run, lines = train(tmp_path, pretrained, learners=2, openvla=openvla)
-    assert [line for line in lines if "learner-1 gave no sign of life for 10 s" in line]
+    assert [line for line in lines if "learner-1 gave no sign of life for 10 s" in line], lines
     assert pd.read_parquet(run.metrics)["update"].tolist() == [1, 2, 3, 4, 5, 6]
     assert read_json(run.engine)["restarts_learner-1"] == 1
 

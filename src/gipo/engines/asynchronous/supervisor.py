@@ -139,7 +139,6 @@ class Supervisor:
         self.processes: dict[str, Process] = {}
         self.running: dict[ray.ObjectRef, str] = {}
         self.deaths: dict[str, list[float]] = {}
-        self.hung: set[Process] = set()
         self.folder = directory.scratch / "processes"
         self.watch = Watch(self.folder)
         self.restarts_file = directory.scratch / "restarts.json"
@@ -156,7 +155,8 @@ class Supervisor:
             for run in ended:
                 self._ended(run)
             for process in self.watch.silent():
-                self._hangs(process)
+                if process is self.processes[process.role]:  # and not ended together with one before it
+                    self._hangs(process)
             if self._done(self.learners) and not self._done(collecting):
                 self._end(collecting)
             if self.progress.is_due:
@@ -231,11 +231,10 @@ class Supervisor:
         return set(roles).isdisjoint(self.running.values())
 
     def _hangs(self, process: Process) -> None:
-        """End a process that gives no signs of life; its end is noticed as that of one that dies by itself."""
-        self.watch.end(process)
-        self.hung.add(process)
-        kill(process)
-        ray.kill(self.handles[process.role])
+        """End a process that gives no signs of life and start it again, before others fail because of its end."""
+        role, silence = process.role, self.watch.patience(process)
+        self._end([role])
+        self._died(role, f"gave no sign of life for {silence:g} s", "it was ended")
 
     def _ended(self, run: ray.ObjectRef) -> None:
         """Note that the work of a process has ended; start a dead one again.
@@ -253,23 +252,25 @@ class Supervisor:
             if error.actor_init_failed and not self._together(role):
                 reason = str(error).strip().splitlines()[-1].removeprefix(f"{GipoError.__module__}.GipoError: ")
                 raise GipoError(f"{role} of run {self.spec.run_id} cannot start: {reason}") from error
-            self._died(role, str(error))
+            self._died(role, "died", str(error))
         except RayTaskError as error:
             if isinstance(error.cause, GipoError):
                 raise error.cause from None
             if not self._together(role):
                 raise GipoError(f"{role} of run {self.spec.run_id} failed:\n{error}") from error
-            self._died(role, str(error))
+            self._died(role, "died", str(error))
 
     def _together(self, role: str) -> bool:
         """Whether it is one of several learners: perhaps it failed because another of them had died."""
         return role in self.learners and len(self.learners) > 1
 
-    def _died(self, role: str, error: str) -> None:
+    def _died(self, role: str, how: str, error: str) -> None:
+        """Start it again, unless it died too often."""
         now = time.monotonic()
         recent = [then for then in self.deaths.get(role, []) if now - then < self.WINDOW]
         self.deaths[role] = [*recent, now]
-        story = self._story(self.processes[role])
+        doing = last_words(self.processes[role])
+        story = f"{role} {how} in {doing}" if doing else f"{role} {how}"
         if len(self.deaths[role]) > self.DEATHS:
             story += f", as it did {self.DEATHS} times before"
             raise GipoError(f"{story}; giving up run {self.spec.run_id}:\n{error}")
@@ -286,14 +287,6 @@ class Supervisor:
     def _new_meeting(self) -> Path:
         self.directory.scratch.mkdir(parents=True, exist_ok=True)
         return self.directory.scratch / f"meeting-{uuid.uuid4().hex}"
-
-    def _story(self, process: Process) -> str:
-        """One sentence on the end of a process, with what it was doing if that is known."""
-        doing = last_words(process)
-        during = f" in {doing}" if doing else ""
-        if process in self.hung:
-            return f"{process.role} gave no sign of life for {self.watch.patience(process):g} s{during}"
-        return f"{process.role} died{during}"
 
     def _log(self) -> None:
         learned = read_counts(self.folder, "learner", LEARNER)[-1:]
