@@ -33,10 +33,14 @@ def test_captured_updates_equal_those_on_the_cpu():
     generator = torch.Generator().manual_seed(2)
     for _ in range(30):
         index = torch.randint(0, len(cpu.replay), (2, 32), generator=generator)
-        gpu_row = gpu.metrics(*gpu.update(index.cuda()))
-        cpu_row = cpu.metrics(*cpu.update(index))
-        torch.testing.assert_close(gpu_row.cpu(), cpu_row, rtol=1e-2, atol=1e-4, equal_nan=True)
-    assert all(step.graph is not None for step in gpu._steps.values())
+        (losses, norms), (cpu_losses, cpu_norms) = gpu.update(index.cuda()), cpu.update(index)
+        for name, norm in norms.items():
+            torch.testing.assert_close(norm.cpu(), cpu_norms[name], rtol=1e-2, atol=1e-4)
+        if losses is not None:
+            row, cpu_row = gpu.metrics(losses, norms).cpu(), cpu.metrics(cpu_losses, cpu_norms)
+            torch.testing.assert_close(row, cpu_row, rtol=1e-2, atol=1e-4, equal_nan=True)
+    for step in (gpu._steps[True], gpu._look_step, gpu._value_step):
+        assert step.graph is not None
     for ours, theirs in zip(gpu.model.parameters(), cpu.model.parameters(), strict=True):
         torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-3, atol=1e-5)
     gpu.check()
