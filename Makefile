@@ -15,7 +15,7 @@ PARTS = $(shell sed -n 's/^scales: *\[\(.*\)\].*/\1/p' 'workflow/config/$(SCALE)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help reproduce setup test check unlock publish mlflow slurm lock clean scale foreign
+.PHONY: help reproduce setup test check unlock publish mlflow slurm gpu-check lock clean scale foreign
 
 help:                          ## list what there is to make
 	@awk -F ':.*## *' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ slurm: .venv/.slurm .venv/.libero  ## set up `snakemake --profile slurm`; then e
 	test -e profiles/slurm/site.yaml || cp profiles/slurm/site.example.yaml profiles/slurm/site.yaml
 	ln -sfn profiles/slurm slurm
 	@echo "Edit profiles/slurm/site.yaml, then: gipo doctor --profile slurm"
+
+gpu-check: .venv/.libero       ## check this machine's GPUs and measure them, in a few minutes, without a network
+	$(BIN)/gipo doctor --gpu
 
 lock: .venv/.test              ## resolve pyproject.toml anew into envs/*.lock
 	$(BIN)/python envs/lock.py

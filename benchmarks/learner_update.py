@@ -23,6 +23,7 @@ import torch
 
 from gipo.cuda_graph import Step
 from gipo.envs.metaworld import ACTION_DIMENSIONS, OBSERVATION_SIZE
+from gipo.gpu.updates import without_graphs
 from gipo.learner import Learner
 from gipo.rates import made_up_learner, random_index
 from gipo.runs.spec import RunSpec
@@ -36,13 +37,6 @@ ROUNDS = 9
 
 def updating(learner: Learner) -> Callable[[], object]:
     return lambda: learner.update(random_index(learner))
-
-
-def eager(run: RunSpec, device: torch.device) -> Learner:
-    """A learner whose steps are plain calls."""
-    learner = made_up_learner(run, device)
-    learner._steps = {moves: step.function for moves, step in learner._steps.items()}
-    return learner
 
 
 def make_products(run: RunSpec, device: torch.device) -> Callable[[], None]:
@@ -81,7 +75,7 @@ def compare(size: str, device: torch.device) -> dict[str, float | str]:
     learner = made_up_learner(run, device)
     calls = {"update": updating(learner), "products": make_products(run, device)}
     if device.type == "cuda":
-        calls["eager"] = updating(eager(run, device))
+        calls["eager"] = updating(without_graphs(made_up_learner(run, device)))
     times = in_turn(calls, ROUNDS, REPEATS[size], warm_up=Step.PLAIN_CALLS + 1, device=device)
     last = learner.update(random_index(learner))
     metrics = in_turn({"metrics": lambda: learner.metrics(*last)}, ROUNDS, 30, warm_up=3, device=device)["metrics"]

@@ -224,8 +224,17 @@ def verify(
 def doctor(
     profile: Annotated[Literal["slurm"], typer.Option(help="Profile to check.")] = "slurm",
     seconds: Patience = 600.0,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Check this machine's GPUs instead, and measure them.")] = False,
+    out: Annotated[Path, typer.Option(help="With --gpu: JSON file for what is found; a CSV stands beside it.")] = Path(
+        "results/gpu-check.json"
+    ),
 ) -> None:
     """Check a cluster before a study: site file, partitions, GPU, shared storage, clocks, free space."""
+    if gpu:
+        from gipo.gpu.examine import examine as examine_gpus
+
+        examine_gpus(out, _say)
+        return
     from gipo.cluster.doctor import examine
     from gipo.runs.provenance import CHECKOUT
 
