@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from gipo.envs import libero_import
-from gipo.envs.libero_import import package, renderer
+from gipo.envs.libero_import import egl_device, package, renderer
 from gipo.errors import GipoError
 from libero_needs import skip_without_libero
 
@@ -43,6 +43,7 @@ def test_egl_is_used_and_osmesa_where_it_fails(
     monkeypatch: pytest.MonkeyPatch, works: tuple[str, ...], chosen: str
 ) -> None:
     only_works(monkeypatch, *works)
+    monkeypatch.setattr(libero_import, "egl_extensions", lambda: [])
     assert renderer() == chosen
     assert os.environ["MUJOCO_GL"] == os.environ["PYOPENGL_PLATFORM"] == chosen
 
@@ -79,16 +80,44 @@ def test_a_renderer_that_is_named_and_not_installed_is_one_line(tmp_path: Path) 
     )
 
 
-@pytest.mark.parametrize(("visible", "device"), [("", "0"), ("1", None), (None, None)])
-def test_hidden_gpus_leave_egl_a_device(
-    monkeypatch: pytest.MonkeyPatch, visible: str | None, device: str | None
-) -> None:
-    """robosuite reads a number in ``CUDA_VISIBLE_DEVICES``, which Ray sets to nothing for a worker without a GPU."""
+GPU, SOFTWARE = "EGL_NV_device_cuda EGL_EXT_device_drm", "EGL_MESA_device_software EGL_EXT_device_drm_render_node"
+
+
+@pytest.mark.parametrize(
+    ("extensions", "visible", "devices"),
+    [
+        ([GPU] * 8, "7", {7}),
+        ([GPU], "7", {0}),  # a container shows EGL one GPU and leaves the variable as it was
+        ([GPU] * 8, "2,3", {2, 3}),
+        ([GPU] * 2, "", {0, 1}),  # as Ray leaves it for a process without a GPU
+        ([GPU] * 2, "GPU-34f7bc7a", {0, 1}),
+        ([SOFTWARE, GPU], "0", {1}),
+        ([SOFTWARE], "0", {0}),
+        ([], "", {0}),
+    ],
+)
+def test_a_process_draws_with_a_gpu_that_egl_knows(extensions: list[str], visible: str, devices: set[int]) -> None:
+    assert {egl_device(extensions, visible, process) for process in range(100, 200)} == devices
+
+
+@pytest.mark.parametrize(("named", "device"), [(None, "1"), ("3", "3")])
+def test_the_device_is_left_to_robosuite(monkeypatch: pytest.MonkeyPatch, named: str | None, device: str) -> None:
     only_works(monkeypatch, "egl")
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(libero_import, "egl_extensions", lambda: [SOFTWARE, GPU])
+    if named:
+        monkeypatch.setenv("MUJOCO_EGL_DEVICE_ID", named)
     renderer()
-    assert os.environ.get("MUJOCO_EGL_DEVICE_ID") == device
+    assert os.environ["MUJOCO_EGL_DEVICE_ID"] == device
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("visible", ["7", "0,1,2", "GPU-34f7bc7a", ""])
+def test_robosuite_draws_whatever_cuda_calls_its_devices(visible: str) -> None:
+    skip_without_libero()
+    frames = "from gipo.gpu.frames import frame; print(frame().std() > 10)"
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": visible}
+    done = subprocess.run([sys.executable, "-c", frames], capture_output=True, text=True, env=environment)
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_libero_that_is_not_installed_is_named_with_its_requirements(monkeypatch: pytest.MonkeyPatch) -> None:

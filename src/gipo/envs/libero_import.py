@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from gipo.errors import GipoError
 RENDERERS = ("egl", "osmesa")
 """Off-screen OpenGL of MuJoCo, the first that works: a GPU's or Mesa's EGL, else OSMesa on the CPU."""
 
+MOST_DEVICES = 64
+"""EGL devices that are looked at."""
+
 _PROBE = "import mujoco.{0}; mujoco.{0}.GLContext(8, 8).make_current()"
 
 
@@ -32,7 +36,9 @@ _PROBE = "import mujoco.{0}; mujoco.{0}.GLContext(8, 8).make_current()"
 def renderer() -> str:
     """The one of `RENDERERS` that this process draws with: what ``MUJOCO_GL`` names, or else the first that works.
 
-    The choice is left in ``MUJOCO_GL``, for MuJoCo and for processes started from here, which need not try again.
+    The choice is left in ``MUJOCO_GL``, for MuJoCo and for processes started from here, which need not try again, and
+    the device in ``MUJOCO_EGL_DEVICE_ID``: robosuite would take it from ``CUDA_VISIBLE_DEVICES``, whose numbers and
+    names are CUDA's, not EGL's.
 
     Raises:
         GipoError: ``MUJOCO_GL`` names something else, or none works.
@@ -43,8 +49,9 @@ def renderer() -> str:
     for name in (named,) if named else RENDERERS:
         if named or _draws(name):
             os.environ["MUJOCO_GL"] = os.environ["PYOPENGL_PLATFORM"] = name
-            if os.environ.get("CUDA_VISIBLE_DEVICES") == "":  # as Ray leaves it; robosuite reads a number in it
-                os.environ.setdefault("MUJOCO_EGL_DEVICE_ID", "0")
+            if name == "egl" and not os.environ.get("MUJOCO_EGL_DEVICE_ID"):
+                number = egl_device(egl_extensions(), os.environ.get("CUDA_VISIBLE_DEVICES", ""), os.getpid())
+                os.environ["MUJOCO_EGL_DEVICE_ID"] = str(number)
             return name
     raise GipoError("neither EGL nor OSMesa draws on this machine; on Debian: apt-get install libegl1 libosmesa6")
 
@@ -54,6 +61,34 @@ def _draws(name: str) -> bool:
     variables = os.environ | {"MUJOCO_GL": name, "PYOPENGL_PLATFORM": name}
     command = [sys.executable, "-c", _PROBE.format(name)]
     return subprocess.run(command, env=variables, capture_output=True, check=False).returncode == 0
+
+
+def egl_extensions() -> list[str]:
+    """Extensions of each EGL device of this machine, in EGL's order."""
+    from OpenGL import EGL
+    from OpenGL.EGL.EXT.device_enumeration import eglQueryDevicesEXT
+    from OpenGL.EGL.EXT.device_query import eglQueryDeviceStringEXT
+
+    devices, count = (EGL.EGLDeviceEXT * MOST_DEVICES)(), EGL.EGLint()
+    eglQueryDevicesEXT(MOST_DEVICES, devices, count)
+    return [(eglQueryDeviceStringEXT(each, EGL.EGL_EXTENSIONS) or b"").decode() for each in devices[: count.value]]
+
+
+def egl_device(extensions: Sequence[str], visible: str, process: int) -> int:
+    """Number of the EGL device that a process draws with.
+
+    Of the GPUs, those that it may compute on if EGL has them under these numbers; of several, one by the number of the
+    process, so that simulators spread over them. Mesa's software device only where there is no GPU.
+
+    Args:
+        extensions: of each device, see `egl_extensions`.
+        visible: ``CUDA_VISIBLE_DEVICES``.
+        process: number of the process.
+    """
+    gpus = [number for number, has in enumerate(extensions) if "EGL_MESA_device_software" not in has.split()]
+    allowed = [number for number in gpus if str(number) in visible.split(",")]
+    devices = allowed or gpus or range(max(1, len(extensions)))
+    return devices[process % len(devices)]
 
 
 @cache
@@ -80,6 +115,18 @@ def control_env() -> Any:
     from libero.libero.envs.env_wrapper import ControlEnv
 
     return ControlEnv
+
+
+def binding() -> Any:
+    """The module ``robosuite.utils.binding_utils``, through which LIBERO draws; it needs no assets.
+
+    Raises:
+        GipoError: LIBERO is not installed, or nothing can draw.
+    """
+    _libero()
+    from robosuite.utils import binding_utils
+
+    return binding_utils
 
 
 @cache
