@@ -145,7 +145,8 @@ def _libero() -> Any:
     Path(private, "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     os.environ["LIBERO_CONFIG_PATH"] = private
     logging.getLogger("robosuite_logs").setLevel(logging.ERROR)  # it asks for a file of private macros
-    with mock.patch("logging.FileHandler", _LogFile):
+    # robosuite refuses a device that CUDA_VISIBLE_DEVICES does not name by its number
+    with mock.patch("logging.FileHandler", _LogFile), mock.patch.dict(os.environ, CUDA_VISIBLE_DEVICES=""):
         try:
             import libero.libero
             import libero.libero.envs
