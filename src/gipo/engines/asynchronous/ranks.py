@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -10,6 +11,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 CPU = torch.device("cpu")
+PATIENCE = timedelta(days=365)
+"""The leader may wait for transitions as long as it likes; whoever hangs in its own work is found by its heartbeat."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,9 @@ class Ranks:
         if self.size > 1:
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
             address = f"file://{self.meeting}"
-            dist.init_process_group(backend, init_method=address, rank=self.rank, world_size=self.size)
+            dist.init_process_group(
+                backend, init_method=address, rank=self.rank, world_size=self.size, timeout=PATIENCE
+            )
 
     def tell(self, order: str) -> None:
         """Say, as the first one, what all do next."""
