@@ -221,6 +221,41 @@ def verify(
 
 
 @cli.command()
+def watch(
+    scale: Annotated[str, typer.Argument(help="Name of a file in workflow/config.")] = "laptop",
+    results: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("results"),
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the table once; so it is where there is no terminal.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it once, as JSON.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="Between two looks.")] = 5.0,
+) -> None:
+    """Watch the runs of a scale while they are made, here, over a shared file system or by SLURM: a table of all."""
+    import json
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from gipo.scale import Scale
+    from gipo.scale import config as scale_config
+    from gipo.watch import Sight
+
+    chosen, console = Scale.load(scale_config(scale)), Console()
+    sight = Sight(chosen, results)
+    if as_json:
+        print(json.dumps(sight.content(), indent=2))
+    elif once or not console.is_terminal:
+        console.print(sight.shown())
+    else:
+        with Live(sight.shown(console.height), console=console, auto_refresh=False) as live:
+            while not sight.is_done:
+                time.sleep(seconds)
+                sight = Sight(chosen, results)
+                live.update(sight.shown(console.height), refresh=True)
+
+
+@cli.command()
 def doctor(
     profile: Annotated[Literal["slurm"], typer.Option(help="Profile to check.")] = "slurm",
     seconds: Patience = 600.0,

@@ -29,7 +29,7 @@ UNIQUE = list({command.text: command for command in printed.commands()}.values()
 FILLED = {"{target}": "fig1", "scale={}": "scale=laptop"}
 """What stands for a placeholder."""
 
-RUN_HERE = ("--help", "figure", "scorecard", "train", "merge", "plan", "details", "metrics", "schema")
+RUN_HERE = ("--help", "figure", "scorecard", "train", "merge", "plan", "watch", "details", "metrics", "schema")
 """Subcommands of gipo that are run as they are printed."""
 ONLY_UNDERSTOOD = {
     "doctor": "asks a SLURM; test_doctor.py runs it",
