@@ -205,10 +205,8 @@ def verify(
     from gipo.scale import config as scale_config
     from gipo.verify import verify
 
-    folder = Path(study) if Path(study).parent != Path() else Path("results", study)
+    folder = _folder_of(study)
     scale = Scale.load(scale_config(folder.name))
-    if not folder.is_dir():
-        raise GipoError(f"{folder} is no folder: give a scale that ran here, or where its results are")
     verdict = verify(scale, folder)
     if as_json:
         print(json.dumps(verdict.content(), indent=2))
@@ -218,6 +216,37 @@ def verify(
         print(verdict)
     if verdict.problems:
         raise typer.Exit(1)
+
+
+@cli.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A scale, or a folder such as reports/laptop.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    out: Annotated[Path | None, typer.Option(help="CSV file for all claims side by side.")] = None,
+) -> None:
+    """Set two studies side by side: which tables are equal, which verdicts differ, which intervals lie apart."""
+    from gipo.analysis.comparison import compare
+    from gipo.files import atomic_path
+    from gipo.stages import StudyFolder
+
+    found = compare(StudyFolder(_folder_of(first)), StudyFolder(_folder_of(second)))
+    for line in found.lines():
+        print(line)
+    if out:
+        with atomic_path(out) as path:
+            found.claims.to_csv(path, index=False)
+
+
+def _folder_of(study: str) -> Path:
+    """Folder of a study: that of a scale below results, or one that is named with its path.
+
+    Raises:
+        GipoError: there is none.
+    """
+    folder = Path(study) if Path(study).parent != Path() else Path("results", study)
+    if not folder.is_dir():
+        raise GipoError(f"{folder} is no folder: give a scale that ran here, or where its results are")
+    return folder
 
 
 @cli.command()

@@ -1,0 +1,93 @@
+"""Two studies side by side: which of their tables are equal, and what each says of every claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from gipo.stages import StudyFolder
+
+DATA = (".csv", ".parquet")
+FINDING = ("measured", "low", "high", "n", "verdict")
+"""Columns of a scorecard that are set side by side."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Common and different parts of two studies."""
+
+    first: StudyFolder
+    second: StudyFolder
+    equal: list[str]
+    """Tables that are the same in both, bit for bit."""
+    different: list[str]
+    lonely: list[str]
+    """Tables that only one of them has."""
+    claims: pd.DataFrame
+    """A row for each claim: id, claim, `FINDING` of both with suffixes ``_first`` and ``_second``, `changed`, whether
+    the verdicts differ, and `apart`, whether no number lies in both intervals."""
+
+    def lines(self) -> Iterator[str]:
+        """All of it for people."""
+        yield f"first:  {self.first.path}"
+        yield f"second: {self.second.path}"
+        both = len(self.equal) + len(self.different)
+        yield f"{len(self.equal)} of {both} tables are equal bit for bit"
+        yield from (f"  differs: {name}" for name in self.different)
+        if self.lonely:
+            yield f"  only in one: {', '.join(self.lonely)}"
+        changed = self.claims[self.claims["changed"]]
+        yield f"{len(changed)} of {len(self.claims)} claims have another verdict"
+        for row in changed.to_dict("records"):
+            yield f"  {row['id']}: {_finding(row, 'first')} -> {_finding(row, 'second')}"
+        apart = self.claims.loc[self.claims["apart"], "id"]
+        yield f"{len(apart)} of {len(self.claims)} claims have intervals without a common number"
+        yield from (f"  {name}" for name in apart)
+
+
+def compare(first: StudyFolder, second: StudyFolder) -> Comparison:
+    """Set two studies side by side.
+
+    Raises:
+        GipoError: one has no scorecard, or a table is not as it was made.
+    """
+    ours, theirs = _tables(first), _tables(second)
+    equal = {name: first.read_bytes(name) == second.read_bytes(name) for name in sorted(ours & theirs)}
+    return Comparison(
+        first,
+        second,
+        equal=[name for name, same in equal.items() if same],
+        different=[name for name, same in equal.items() if not same],
+        lonely=sorted(ours ^ theirs),
+        claims=_claims(first, second),
+    )
+
+
+def _tables(folder: StudyFolder) -> set[str]:
+    return {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.suffix in DATA} - {
+        "scorecard.csv"
+    }
+
+
+def _claims(first: StudyFolder, second: StudyFolder) -> pd.DataFrame:
+    columns = ("id", "claim", *FINDING)
+    found = [folder.read_csv("scorecard.csv", columns) for folder in (first, second)]
+    both = found[0].merge(found[1], "outer", on="id", suffixes=("_first", "_second"), sort=False)
+    both.insert(1, "claim", both.pop("claim_first").fillna(both.pop("claim_second")))
+    changed = both["verdict_first"] != both["verdict_second"]
+    apart = (both["low_first"] > both["high_second"]) | (both["low_second"] > both["high_first"])
+    return both.assign(changed=changed, apart=apart)
+
+
+def _finding(row: dict[Any, Any], side: str) -> str:
+    measured, low, high, verdict = (row[f"{name}_{side}"] for name in ("measured", "low", "high", "verdict"))
+    if not isinstance(verdict, str):
+        return "no such claim"
+    if math.isnan(measured):
+        return verdict
+    interval = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]"
+    return f"{verdict} {measured:.3g}{interval}"

@@ -1,0 +1,78 @@
+"""Two studies side by side, made of the published one."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from checkout import ROOT
+from gipo.analysis.comparison import compare
+from gipo.cli import cli
+from gipo.errors import GipoError
+from gipo.stages import StudyFolder, csv_bytes
+from scales import put
+
+PUBLISHED = StudyFolder(ROOT / "reports" / "laptop")
+CLAIM = "stale-gipo-over-ppo"
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> StudyFolder:
+    """A copy of the published study, to be changed by the test."""
+    shutil.copytree(PUBLISHED.path, tmp_path / "laptop")
+    return StudyFolder(tmp_path / "laptop")
+
+
+def rewrite(folder: StudyFolder, change) -> None:
+    scorecard = folder.read_csv("scorecard.csv")
+    put(folder, "scorecard.csv", csv_bytes(change(scorecard), digits=8))
+
+
+def test_a_study_equals_its_copy(other: StudyFolder):
+    found = compare(PUBLISHED, other)
+    assert found.different == found.lonely == []
+    assert "figures/iqm.csv" in found.equal
+    assert "tables/metrics.parquet" in found.equal
+    assert not found.claims[["changed", "apart"]].any(axis=None)
+    assert f"{len(found.equal)} of {len(found.equal)} tables are equal bit for bit" in found.lines()
+
+
+def test_another_verdict_and_another_interval_are_named_with_both_numbers(other: StudyFolder):
+    def change(scorecard: pd.DataFrame) -> pd.DataFrame:
+        scorecard.loc[scorecard["id"] == CLAIM, ["measured", "low", "high", "verdict"]] = [0.5, 0.4, 0.6, "reproduced"]
+        return scorecard
+
+    rewrite(other, change)
+    [before] = PUBLISHED.read_csv("scorecard.csv").query("id == @CLAIM").to_dict("records")
+    found = compare(PUBLISHED, other)
+    assert found.claims.loc[found.claims["changed"], "id"].tolist() == [CLAIM]
+    assert found.claims.loc[found.claims["apart"], "id"].tolist() == [CLAIM]
+    was = f"{before['verdict']} {before['measured']:.3g} [{before['low']:.3g}, {before['high']:.3g}]"
+    assert f"  {CLAIM}: {was} -> reproduced 0.5 [0.4, 0.6]" in found.lines()
+
+
+def test_claims_and_tables_that_only_one_has_are_named(other: StudyFolder):
+    rewrite(other, lambda scorecard: scorecard[scorecard["id"] != CLAIM])
+    (other.path / "figures" / "fig1.csv").unlink()
+    found = compare(PUBLISHED, other)
+    assert found.lonely == ["figures/fig1.csv"]
+    [row] = found.claims[found.claims["changed"]].to_dict("records")
+    assert row["id"] == CLAIM
+    assert row["claim"].startswith("With stale data, GIPO (1,1)")
+    assert any(line.endswith("-> no such claim") for line in found.lines())
+
+
+def test_a_table_that_was_edited_is_refused(other: StudyFolder):
+    with (other.path / "figures" / "iqm.csv").open("a") as file:
+        file.write("more\n")
+    with pytest.raises(GipoError, match=r"iqm\.csv"):
+        compare(PUBLISHED, other)
+
+
+def test_the_command_writes_every_claim(tmp_path: Path, other: StudyFolder):
+    out = tmp_path / "both.csv"
+    done = CliRunner().invoke(cli, ["compare", str(PUBLISHED.path), str(other.path), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert set(pd.read_csv(out)["id"]) == set(PUBLISHED.read_csv("scorecard.csv")["id"])
