@@ -15,11 +15,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import ray
 import yaml
+from ray.exceptions import RayActorError
 
 from asynchronous_study import STUDY, make_spec
 from gipo.engines import lockstep
 from gipo.engines.asynchronous import supervisor
+from gipo.engines.asynchronous.cluster import cluster
+from gipo.engines.asynchronous.learner import LearnerProcess
+from gipo.engines.asynchronous.processes import Process
+from gipo.engines.asynchronous.ranks import Ranks
+from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.supervisor import Supervisor
 from gipo.engines.asynchronous.watchdog import Watch
@@ -81,6 +88,29 @@ def test_a_loss_that_is_not_finite_is_one_clear_error(tmp_path):
     spec = spec.model_copy(update={"learner": learner})
     with pytest.raises(GipoError, match=r"update \d+: .* is (nan|inf)"):
         supervisor.train(spec, tmp_path, tell=lambda line: None)
+
+
+@pytest.mark.parametrize("role", ["replay", "learner"])  # one that is a coroutine, and one that is a thread
+def test_a_process_that_is_asked_to_end_ends(role, tmp_path):
+    """Ray waits for the calls under way, and `run` is one; the process would live on, and answer nobody."""
+    spec = make_spec()
+    processes = {name: Process(tmp_path / "processes", name, 1) for name in ("replay", "learner")}
+    ranks = Ranks(0, 1, tmp_path / "meeting")
+    with cluster(spec):
+        replay, learner = processes["replay"], processes["learner"]
+        places = tmp_path / "pretrained", tmp_path / "replay"
+        handles = {"replay": ray.remote(ReplayServer).options(name=replay.name).remote(spec, *places, replay)}
+        given = spec, tmp_path / "run", "cpu", tmp_path / "pretrained", ranks, 60.0, learner
+        actor = ray.remote(LearnerProcess).options(name=learner.name, max_concurrency=8)
+        handles["learner"] = actor.remote(*given)
+        ends = {name: handle.run.remote() for name, handle in handles.items()}
+        while not all(process.beat.exists() and process.beat.read_text() for process in processes.values()):
+            time.sleep(0.1)
+        ready, _ = ray.wait([ends[role]], timeout=10)  # until both are at work
+        assert not ready
+        os.kill(int(processes[role].beat.read_text().split()[1]), signal.SIGTERM)
+        with pytest.raises(RayActorError):
+            ray.get(ends[role], timeout=30)
 
 
 class Faults(threading.Thread):

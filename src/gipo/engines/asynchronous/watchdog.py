@@ -10,6 +10,7 @@ for as long as a call may take, perhaps later, and one that never gave any `Watc
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import mmap
 import os
 import signal
@@ -29,6 +30,9 @@ WORK_SECONDS = 600.0
 class Heartbeat:
     """The signs of life of this process.
 
+    With them it ends at once when it is asked to: Ray would first wait for the calls under way, of which `run` does not
+    end, and the process would live on without an answer to anybody.
+
     Args:
         process: which one this is.
     """
@@ -37,6 +41,8 @@ class Heartbeat:
     SIZE = 256  # bytes for what it is doing
 
     def __init__(self, process: Process) -> None:
+        # the default action, which Python would set in the main thread only
+        ctypes.CDLL(None).signal(signal.SIGTERM, None)
         process.folder.mkdir(parents=True, exist_ok=True)
         process.doing.write_bytes(bytes(self.SIZE))
         with process.doing.open("r+b") as file:
