@@ -275,7 +275,7 @@ def watch(
     if as_json:
         print(json.dumps(sight.content(), indent=2))
     elif once or not console.is_terminal:
-        console.print(sight.shown())
+        console.print(sight.shown(), soft_wrap=True)
     else:
         with Live(sight.shown(console.height), console=console, auto_refresh=False) as live:
             while not sight.is_done:

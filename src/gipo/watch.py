@@ -189,7 +189,7 @@ class Sight:
         for (task, regime), section in groupby(cells, lambda cell: (cell.task, cell.regime)):
             rows.append(Text(f"{task} · {regime}", "bold"))
             rows += [Text("  ".join([cell.method.ljust(width), *cell.words()])) for cell in section]
-        return Group(*rows, *summary)
+        return Group(*rows, *map(Text, summary))
 
 
 def _lines(cells: list[Cell]) -> int:
