@@ -28,7 +28,7 @@ setup: .venv/.study            ## only make the environment, .venv
 
 test: .venv/.test              ## style, types, layers and tests: make test [SLOW=1]
 	PATH="$$PWD/$(BIN):$$PATH" $(MAKE) --no-print-directory check
-	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(SLOW),-m "")
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(SLOW),-m "" --durations 25)
 
 check: .venv/.test             ## style, types and layers only
 	$(BIN)/ruff check

@@ -219,6 +219,23 @@ def verify(
 
 
 @cli.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
+    out: Annotated[Path, typer.Argument(help="JSON file for the results; the episodes stand beside it as CSV.")],
+    episodes: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the run's own first.")] = 100,
+    action: Annotated[Literal["most-probable", "sampled"], typer.Option(help="Tokens played.")] = "most-probable",
+    workers: Annotated[int, typer.Option(min=0, max=1024, help="Processes; 0: this one.")] = 0,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where the model lives.")] = "cpu",
+    pretrained: Annotated[Path, typer.Option(help="Where pretrained models lie.")] = Path("results/pretrained"),
+) -> None:
+    """Play a trained policy: mean return, and both success rates with intervals; a stopped one goes on."""
+    from gipo.evaluate import evaluate, line
+
+    for result in evaluate(run, out, episodes, action, workers, device, pretrained, _say):
+        print(line(result))
+
+
+@cli.command()
 def compare(
     first: Annotated[str, typer.Argument(help="A scale, or a folder such as reports/laptop.")],
     second: Annotated[str, typer.Argument(help="Another one.")],

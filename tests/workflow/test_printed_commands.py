@@ -37,6 +37,7 @@ ONLY_UNDERSTOOD = {
     "pretrained": "needs the hub; test_openvla_published.py runs it",
     "libero-assets": "fetches 100 MB; test_libero_assets.py runs it",
     "verify": "needs a study that ran; test_verify.py runs it",
+    "evaluate": "needs a run; test_evaluate.py runs it",
     "compare": "needs a study that ran; test_comparison.py runs it",
     "store": "needs a study that ran; test_smoke.py runs it",
     "rules": "needs a history of git; test_history.py runs it",

@@ -1,6 +1,7 @@
 """LIBERO on the asynchronous engine: the real simulator, and a tiny OpenVLA-OFT or a network on states."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 from gipo.engines.asynchronous import supervisor
 from gipo.engines.asynchronous.watchdog import Watch
 from gipo.errors import GipoError
+from gipo.evaluate import evaluate
 from gipo.files import read_json
 from gipo.models.openvla_oft.tiny import write_tiny
 from gipo.runs.directory import RunDirectory
@@ -89,9 +91,15 @@ def test_one_of_two_learners_that_hangs_is_named_and_all_start_anew(tmp_path, pr
     assert read_json(run.engine)["restarts_learner-1"] == 1
 
 
-def test_a_network_on_states_takes_the_shaped_reward(tmp_path):
-    run, _ = train(tmp_path, states={"repeat": 4}, network={"hidden": 16, "value_hidden": 8})
+def test_a_network_on_states_takes_the_shaped_reward_and_is_evaluated_again(tmp_path):
+    run, _ = train(tmp_path / "run", states={"repeat": 4}, network={"hidden": 16, "value_hidden": 8})
     evaluation = pd.read_parquet(run.evaluation)
+    named, out = tmp_path / run.read_spec().run_id, tmp_path / "evaluation.json"
+    shutil.copytree(run.path, named)
+    evaluate(named, out, 2, "most-probable", 0, "cpu", tmp_path, print)
+    again = pd.read_csv(out.with_suffix(".csv"), float_precision="round_trip")
+    assert again["return"][0] == evaluation["return"].iloc[-1]
+    assert again["init_state"].tolist() == [40, 41]
     assert evaluation["update"].tolist() == [0, 6]
     assert (evaluation["return"] > 0).all()  # reaching pays in every step, success only at the end
     assert read_json(run.engine)["env_steps"] >= 8

@@ -117,6 +117,9 @@ class RunSuite(Protocol):
         A suite that the lockstep engine can run (`gipo.suites.Suite.lockstep`) gives a `gipo.learner.Learner`.
         """
 
+    def start_of(self, episode: int) -> dict[str, Any]:
+        """How an evaluation episode begins: its task, its seed, and what else the suite draws."""
+
     def evaluate(self, actor: Actor, update: int, episodes: range) -> list[dict[str, Any]]:
         """Play evaluation episodes of the run; one row per episode: episode, return, success_any, success_last.
 

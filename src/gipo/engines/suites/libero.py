@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -211,14 +212,19 @@ class LiberoSuite:
         """A learner of the untrained model."""
         return self.view.make_learner(transitions)
 
+    def start_of(self, episode: int) -> dict[str, Any]:
+        """Task, initial state and seed of the fixtures: episode e plays task e modulo their number."""
+        tasks = list(libero_tasks(self.spec.task))
+        turn, number = divmod(episode, len(tasks))
+        return {"task": tasks[number], **asdict(episode_start(self.spec.seed, "evaluation", turn))}
+
     def evaluate(self, actor: Actor, update: int, episodes: range) -> list[dict[str, Any]]:
-        """Episode e plays task e modulo their number from an evaluation state, by the most probable tokens."""
+        """Play episodes one after the other, by the most probable tokens."""
         environment = self.make_environment()
         rows = []
         for episode in episodes:
-            turn, number = divmod(episode, len(environment.tasks))
-            start = episode_start(self.spec.seed, "evaluation", turn)
-            observation = environment.begin(environment.tasks[number], start)
+            start = self.start_of(episode)
+            observation = environment.begin(start.pop("task"), Start(**start))
             total, ended = 0.0, False
             while not ended:
                 observation, reward, terminated, truncated, info = environment.step(actor.best(observation[None])[0])

@@ -66,6 +66,10 @@ class NetworkSuite:
         """A learner of the untrained network."""
         return Learner(self.spec, transitions)
 
+    def start_of(self, episode: int) -> dict[str, Any]:
+        """Task and seed of an evaluation episode."""
+        return {"task": self.spec.task, "seed": episode_seed(self.spec.seed, "evaluation", episode)}
+
     def evaluate(self, actor: Actor, update: int, episodes: range) -> list[dict[str, Any]]:
         """Play episodes side by side, the same ones at every update."""
         count, steps = len(episodes), self.spec.environment.episode_steps
@@ -77,7 +81,7 @@ class NetworkSuite:
             uniforms = self.spec.generator(Stream.EVALUATION, update).random(shape, dtype=np.float32)[:, episodes]
         observations = np.empty((count, self.observation_size), dtype=np.float32)
         for i, episode in enumerate(episodes):
-            observations[i], _ = self._evaluating[i].reset(seed=episode_seed(self.spec.seed, "evaluation", episode))
+            observations[i], _ = self._evaluating[i].reset(seed=self.start_of(episode)["seed"])
         rows: list[dict[str, Any]] = [{"episode": episode, "return": 0.0} for episode in episodes]
         playing = list(range(count))
         for t in range(steps):
