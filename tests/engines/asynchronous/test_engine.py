@@ -258,7 +258,10 @@ class Command:
         folders = self.run.path, self.ray
         files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
         assert any("gcs_server" in path.name for path in files), "the logs of Ray"
-        shown = [path for path in files if token in path.read_bytes()]
+        shown = []
+        for path in files:
+            with suppress(FileNotFoundError):  # a snapshot that was evaluated meanwhile
+                shown += [path] * (token in path.read_bytes())
         return shown + [pid for pid in alive(pids) if token in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def log(self):
