@@ -117,7 +117,7 @@ def _set(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("tasks", value=["chess"]), ["unknown task 'chess'"]),
         (_set("seeds", value=[0, 0]), ["seeds = [0, 0]", "twice"]),
         (_set("seeds", value=[]), ["seeds"]),
-        (_set("methods", "m", value={"name": "gippo"}), ["methods.m", "unknown objective 'gippo'", "no_clip, ppo_clip"]),
+        (_set("methods", "m", value={"name": "gippo"}), ["methods.m", "unknown objective 'gippo'", "no_clip, ppo"]),
         (_set("methods", "m", value={"name": "no.module:x"}), ["methods.m", "cannot import module 'no.module'"]),
         (_set("methods", "gipo-1-1", "parameters", value={"sgma": 1}), ["no parameter 'sgma'", "sigma_pos"]),
         (_set("methods", "gipo-1-1", "parameters", value={"sigma_pos": 0}), ["sigma_pos = 0.0", "from 0.001"]),
