@@ -168,9 +168,11 @@ def _work(episodes: range) -> Rows:
 
 def _play(groups: list[range], workers: int, arguments: tuple[Any, ...]) -> Iterator[Rows]:
     """Rows of each group of episodes, as soon as they are there."""
-    if not workers or not groups:
-        player = Player(*arguments) if groups else None
-        yield from (player.play(group) for group in groups if player)
+    if not groups:
+        return
+    if not workers:
+        player = Player(*arguments)
+        yield from map(player.play, groups)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin, arguments) as pool:
         waiting: list[Future[Rows]] = [pool.submit(_work, group) for group in groups]

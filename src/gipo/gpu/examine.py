@@ -14,6 +14,7 @@ import pandas as pd
 from gipo.errors import GipoError
 from gipo.files import atomic_path, read_json, write_json
 from gipo.gpu.findings import Finding, failed
+from gipo.runs.code import code_digest
 from gipo.runs.provenance import machine, origin
 
 CHECKS = ("driver", "frames", "images", "updates", "training", "openvla", "collectives")
@@ -67,8 +68,6 @@ def _run(name: str, log: Path) -> list[Finding]:
 
 
 def _write(out: Path, found: dict[str, list[Finding]]) -> None:
-    from gipo.runs.code import code_digest
-
     rows: list[dict[str, Any]] = [
         {"check": name} | finding.model_dump() for name, findings in found.items() for finding in findings
     ]
