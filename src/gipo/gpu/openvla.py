@@ -72,6 +72,8 @@ def _speed(size: Size, device: torch.device) -> Iterator[Finding]:
         for batch in batches[size]:
             call = make_call(policy, work, batch)
             flops = count_flops(call)
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
             spent = seconds(call, device)
             unit = "action chunks/s" if work == "inference" else "transitions/s"
             what = f"OpenVLA-OFT {size}, {work} by {batch}"
