@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
+from gipo.cuda_graph import Step
 from gipo.gpu.findings import CPU, Finding, failed, gpu, passed, seconds, skipped
 from gipo.learner import Learner
 from gipo.rates import made_up_learner, random_index
@@ -56,7 +58,8 @@ def check() -> Iterator[Finding]:
 
 def without_graphs(learner: Learner) -> Learner:
     """The same learner, whose steps are plain calls."""
-    for step in (*learner._steps.values(), learner._look_step, learner._value_step):
+    steps: list[Step[Any]] = [*learner._steps.values(), learner._look_step, learner._value_step]
+    for step in steps:
         step.stream = None
     return learner
 
