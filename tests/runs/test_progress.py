@@ -24,7 +24,7 @@ def log_into(directory, *steps, clock, monkeypatch):
     """Progress log that is told of updates at times; returns the lines."""
     lines = []
     times = iter(clock)
-    monkeypatch.setattr("time.monotonic", lambda: next(times))
+    monkeypatch.setattr("gipo.runs.progress.monotonic", lambda: next(times))
     progress = ProgressLog(SPEC, RunDirectory(directory), lines.append)
     for step in steps:
         progress.log(*step)

@@ -6,11 +6,11 @@ It is for looking on while runs are made. Nothing is computed from it, and it is
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from time import monotonic
 from typing import Any
 
 from gipo.errors import GipoError
@@ -109,14 +109,14 @@ class ProgressLog:
 
     def __init__(self, spec: RunSpec, directory: RunDirectory, tell: Callable[[str], None]) -> None:
         self.spec, self.directory, self.tell = spec, directory, tell
-        self.started = self.told = time.monotonic()
+        self.started = self.told = monotonic()
         self.first: tuple[int, float] | None = None
         """Update and time from which the rate is counted."""
 
     @property
     def is_due(self) -> bool:
         """Whether the last line is old."""
-        return time.monotonic() - self.told >= self.INTERVAL
+        return monotonic() - self.told >= self.INTERVAL
 
     def log(self, update: int, env_steps: int, episodes: Iterable[Mapping[str, Any]], d95: float | None) -> None:
         """Write and tell.
@@ -130,7 +130,7 @@ class ProgressLog:
         Raises:
             GipoError: the file cannot be written.
         """
-        self.told = now = time.monotonic()
+        self.told = now = monotonic()
         if self.first is None or update < self.first[0]:  # the learner was started again from an older checkpoint
             self.first = update, now
         updates, seconds = update - self.first[0], now - self.first[1]
