@@ -24,6 +24,7 @@ ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "repor
         ("released-pilot", 10 * 1 * 2 * 1, 10, 0),
         # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
         ("metaworld-mini", 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2, 3, 4),
+        ("metaworld-mini-pilot", 8 * 2 * 2 * 1, 8, 0),
         ("laptop", 1 * 2 * 4 * 3, 1, 0),
         ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, 4),
     ],
@@ -150,8 +151,9 @@ def test_eight_gpus_are_six_for_the_learner(checkout: Checkout, tmp_path: Path):
         (
             "libero",
             "fig2",
-            "scale 'libero' has no runs that fig2 shows; scales that have: laptop, metaworld-mini, paper, released, "
-            "released-pilot, smoke, workstation (snakemake fig2 --config scale=...)",
+            "scale 'libero' has no runs that fig2 shows; scales that have: laptop, metaworld-mini, "
+            "metaworld-mini-pilot, paper, released, released-pilot, smoke, workstation "
+            "(snakemake fig2 --config scale=...)",
         ),
         ("smoke", "fig3", "scale 'smoke' has no runs that fig3 shows; scales that have: libero, libero-smoke "),
         ("laptop", "lagsweep", "scale 'laptop' has no runs that lagsweep shows; scales that have: metaworld-mini, "),
