@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -373,6 +374,16 @@ def call(results: Path, *arguments: str) -> tuple[int, str]:
     finally:
         os.chdir(before)
     return done.exit_code, done.output
+
+
+def test_the_command_says_how_much_of_a_study_is_as_published(tmp_path: Path):
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT / "reports" / "laptop", copy / "laptop")
+    assert "published" not in call(copy, "copy/laptop")[1]
+    (tmp_path / "reports").symlink_to(ROOT / "reports")
+    code, said = call(copy, "copy/laptop")
+    assert code == 0
+    assert re.search(r"\n(\d\d) of \1 tables equal the published ones in reports/laptop bit for bit\n$", said)
 
 
 def test_the_command_prints_a_line_for_each_problem_and_fails(results: Path):

@@ -198,11 +198,16 @@ def verify(
     ] = "laptop",
     as_json: Annotated[bool, typer.Option("--json", help="Counts and problems as JSON.")] = False,
 ) -> None:
-    """Check every file of a study: runs, kept copies, tables, figures, page. Fails where one is not as it was made."""
+    """Check every file of a study: runs, kept copies, tables, figures, page. Fails where one is not as it was made.
+
+    Of a scale that ran here and is published in reports, the last line says how many tables are the published ones.
+    """
     import json
 
+    from gipo.analysis.comparison import as_published
     from gipo.scale import Scale
     from gipo.scale import config as scale_config
+    from gipo.stages import StudyFolder
     from gipo.verify import verify
 
     folder = _folder_of(study)
@@ -216,6 +221,9 @@ def verify(
         print(verdict)
     if verdict.problems:
         raise typer.Exit(1)
+    published = Path("reports", folder.name)
+    if verdict.made == verdict.stages and published.is_dir() and not published.samefile(folder) and not as_json:
+        print(as_published(StudyFolder(folder), StudyFolder(published)))
 
 
 @cli.command()

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from checkout import ROOT
-from gipo.analysis.comparison import compare
+from gipo.analysis.comparison import as_published, compare
 from gipo.cli import cli
 from gipo.errors import GipoError
 from gipo.stages import StudyFolder, csv_bytes
@@ -69,6 +69,34 @@ def test_a_table_that_was_edited_is_refused(other: StudyFolder):
         file.write("more\n")
     with pytest.raises(GipoError, match=r"iqm\.csv"):
         compare(PUBLISHED, other)
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> tuple[StudyFolder, StudyFolder]:
+    """Tables, weights and scorecard of the published study, twice: nothing rests on them."""
+    for name in ("here", "published"):
+        folder = StudyFolder(tmp_path / name)
+        for file in ("tables/metrics.parquet", "tables/runs.parquet", "weights.csv", "scorecard.csv"):
+            put(folder, file, PUBLISHED.read_bytes(file))
+    return StudyFolder(tmp_path / "here"), StudyFolder(tmp_path / "published")
+
+
+def test_a_study_is_as_published_whenever_and_however_fast_it_was_made(twins: tuple[StudyFolder, StudyFolder]):
+    here, published = twins
+    runs = pd.read_parquet(here.path / "tables" / "runs.parquet")
+    put(here, "tables/runs.parquet", runs.assign(wall_seconds=1.0, cpu="Z80", git_dirty=True).to_parquet())
+    assert as_published(here, published) == f"4 of 4 tables equal the published ones in {published.path} bit for bit"
+    put(here, "weights.csv", b"rho\n1\n")
+    line = as_published(StudyFolder(here.path), published)
+    assert line.startswith("3 of 4 tables")
+    assert line.endswith(f"weights.csv differ; published on {runs['cpu'][0]}, made here on Z80")
+
+
+def test_a_study_of_other_runs_is_not_compared_with_the_published_one(twins: tuple[StudyFolder, StudyFolder]):
+    here, published = twins
+    runs = pd.read_parquet(here.path / "tables" / "runs.parquet")
+    put(here, "tables/runs.parquet", runs.assign(run_id=runs["run_id"] + "0").to_parquet())
+    assert as_published(StudyFolder(here.path), published).startswith(f"{published.path} was made of other runs")
 
 
 def test_the_command_writes_every_claim(tmp_path: Path, other: StudyFolder):

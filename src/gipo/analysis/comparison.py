@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gipo.stages import StudyFolder
+from gipo.tables import PROVENANCE
 
 DATA = (".csv", ".parquet")
 FINDING = ("measured", "low", "high", "n", "verdict")
@@ -23,7 +25,7 @@ class Comparison:
     first: StudyFolder
     second: StudyFolder
     equal: list[str]
-    """Tables that are the same in both, bit for bit."""
+    """Tables that are the same in both, bit for bit; of ``runs.parquet`` not how, when and where a run was made."""
     different: list[str]
     lonely: list[str]
     """Tables that only one of them has."""
@@ -49,6 +51,30 @@ class Comparison:
         yield from (f"  {name}" for name in apart)
 
 
+def as_published(here: StudyFolder, published: StudyFolder) -> str:
+    """How many tables of a study are the published ones, and what differs, in a line.
+
+    Raises:
+        GipoError: as `compare`.
+    """
+    found = compare(here, published)
+    (runs, cpus), (runs_published, cpus_published) = map(_made, (here, published))
+    if runs != runs_published:
+        return f"{published.path} was made of other runs: its settings were others"
+    both = len(found.equal) + len(found.different) + len(found.lonely)
+    line = f"{len(found.equal)} of {both} tables equal the published ones in {published.path} bit for bit"
+    if not (others := found.different + found.lonely):
+        return line
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    return f"{line}; {', '.join(others[:3])}{more} differ; published on {cpus_published}, made here on {cpus}"
+
+
+def _made(folder: StudyFolder) -> tuple[set[str], str]:
+    """Runs of a study, and the CPUs on which they were made."""
+    runs = pd.read_parquet(io.BytesIO(folder.read_bytes("tables/runs.parquet")), columns=["run_id", "cpu"])
+    return set(runs["run_id"]), " and ".join(sorted(runs["cpu"].unique()))
+
+
 def compare(first: StudyFolder, second: StudyFolder) -> Comparison:
     """Set two studies side by side.
 
@@ -56,7 +82,7 @@ def compare(first: StudyFolder, second: StudyFolder) -> Comparison:
         GipoError: one has no scorecard, or a table is not as it was made.
     """
     ours, theirs = _tables(first), _tables(second)
-    equal = {name: first.read_bytes(name) == second.read_bytes(name) for name in sorted(ours & theirs)}
+    equal = {name: _content(first, name) == _content(second, name) for name in sorted(ours & theirs)}
     return Comparison(
         first,
         second,
@@ -68,9 +94,14 @@ def compare(first: StudyFolder, second: StudyFolder) -> Comparison:
 
 
 def _tables(folder: StudyFolder) -> set[str]:
-    return {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.suffix in DATA} - {
-        "scorecard.csv"
-    }
+    return {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.suffix in DATA}
+
+
+def _content(folder: StudyFolder, name: str) -> bytes:
+    content = folder.read_bytes(name)
+    if not name.endswith("runs.parquet"):
+        return content
+    return pd.read_parquet(io.BytesIO(content)).drop(columns=list(PROVENANCE)).to_csv().encode()
 
 
 def _claims(first: StudyFolder, second: StudyFolder) -> pd.DataFrame:
