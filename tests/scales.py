@@ -4,8 +4,9 @@ import tempfile
 from pathlib import Path
 
 from factories import Study, write_sweeps
-from gipo import gridworld, trust_weights
+from gipo import trust_weights
 from gipo.analysis.collect import collect
+from gipo.gridworld import tables
 from gipo.stages import StudyFolder, stage_of
 
 
@@ -16,7 +17,7 @@ def write_scale(study: Study, root: Path, sweeps: bool = True) -> StudyFolder:
     if sweeps:
         collect_sweeps(folder)
     trust_weights.write(folder)
-    gridworld.write(folder, pairs=10, seed=0)
+    tables.write(folder, pairs=10, seed=0)
     return folder
 
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from damage import cut, flip
 from factories import Study, write_study
-from gipo import figures, gridworld, trust_weights
+from gipo import figures, trust_weights
 from gipo.analysis.claims import read_scorecard, write_scorecard
 from gipo.analysis.collect import Tables, collect
 from gipo.errors import GipoError
+from gipo.gridworld import tables
 from gipo.stages import StudyFolder, stage_of
 from scales import put
 
@@ -33,7 +34,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     half = Study([run for run in made.runs if "seed0" in run.name], made.baselines)
     collect(half.runs, half.baselines, study, "sweeps/ranking")
     trust_weights.write(study)
-    gridworld.write(study, pairs=5)
+    tables.write(study, pairs=5)
     for name in ("fig1", "fig4"):
         figures.build(name, study)
     return root
@@ -120,7 +121,7 @@ def test_a_manifest_with_a_flipped_bit_is_named(study: StudyFolder) -> None:
 
 def test_a_figure_of_another_gridworld_is_refused(study: StudyFolder) -> None:
     assert study.has("figures/fig4")
-    gridworld.write(study, pairs=6)
+    tables.write(study, pairs=6)
     again = StudyFolder(study.path)
     assert not again.has("figures/fig4")
     with pytest.raises(GipoError, match=rf"figures/fig4 was made from another gridworld than .* here: {AGAIN}$"):

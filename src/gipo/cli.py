@@ -119,12 +119,12 @@ def libero_assets(
 @cli.command()
 def gridworld(config: StudyConfig, sources: Sources) -> None:
     """The exact bias-variance study of figure 4."""
-    from gipo import gridworld
+    from gipo.gridworld import tables
     from gipo.stages import StudyFolder
     from gipo.study import Study
 
     settings = Study.load(config).gridworld
-    gridworld.write(StudyFolder(sources), pairs=settings.pairs, seed=settings.seed)
+    tables.write(StudyFolder(sources), pairs=settings.pairs, seed=settings.seed)
 
 
 @cli.command()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gipo import diagnostics, objectives, targets
 from gipo.cuda_graph import Step
 from gipo.errors import GipoError
+from gipo.estimator import estimate
 from gipo.models.categorical import log_prob_and_entropy
 from gipo.models.mlp import MLPPolicy, make_model
 from gipo.replay import Batch, Replay, Segments
@@ -227,7 +228,7 @@ class Learner(UpdateRule):
         if self.spec.learner.estimator == "vtrace":
             log_ratios = (self._log_probs(segments) - segments.log_probs).sum(-1)
         ends = segments.terminated, segments.truncated
-        return targets.estimate(segments.rewards, values, successors, *ends, self.spec.learner, log_ratios)
+        return estimate(segments.rewards, values, successors, *ends, self.spec.learner, log_ratios)
 
     def update(self, index: Tensor, again: bool = False) -> tuple[Losses | None, dict[str, Tensor]]:
         """One optimiser step.

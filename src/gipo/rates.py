@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gipo import gridworld
 from gipo.cuda_graph import Step
 from gipo.engines.suites import RunSuite, make_suite
-from gipo.gridworld import family
+from gipo.gridworld import tables
+from gipo.gridworld.family import random_policies
 from gipo.learner import Learner
 from gipo.replay import Replay, Segments
 from gipo.runs.code import code_of
@@ -239,7 +239,10 @@ def random_index(learner: Learner) -> torch.Tensor:
 def gridworld_rate(few: int = 20, many: int = 120) -> GridworldRate:
     """Time the gridworld study on a few pairs, and what more of them add."""
     with tempfile.TemporaryDirectory() as directory:
-        whole = seconds(lambda: gridworld.write(StudyFolder(Path(directory)), pairs=few))
-    less, more = seconds(lambda: family.outcomes(few, seed=0)), seconds(lambda: family.outcomes(many, seed=0))
+        whole = seconds(lambda: tables.write(StudyFolder(Path(directory)), pairs=few))
+    less, more = (
+        seconds(lambda: tables.outcomes(*random_policies(few, seed=0))),
+        seconds(lambda: tables.outcomes(*random_policies(many, seed=0))),
+    )
     pair = max(0.0, more - less) / (many - few)
     return GridworldRate(fixed=whole - few * pair, pair=pair)

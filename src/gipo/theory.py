@@ -9,12 +9,12 @@ being learned, ``mu`` the behaviour that filled the replay, ``rho = pi / mu`` an
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize_scalar
-from scipy.special import lambertw, ndtr, ndtri, rel_entr
 
 from gipo.errors import GipoError
 
@@ -74,6 +74,13 @@ class MDP:
         return np.eye(len(self.start)) - self.gamma * steps
 
 
+def softmax(logits: Array) -> Array:
+    """Probabilities ``exp(x) / sum exp(x)`` over the last axis; finite for any finite logits."""
+    raised = np.exp(logits - logits.max(-1, keepdims=True))
+    probabilities: Array = raised / raised.sum(-1, keepdims=True)
+    return probabilities
+
+
 def log_ratio(pi: Array, mu: Array) -> Array:
     """``log rho = log pi - log mu``.
 
@@ -94,8 +101,8 @@ def trust_weight(pi: Array, mu: Array, sigma: float) -> Array:
 
 def kl(pi: Array, mu: Array) -> Array:
     """``KL(pi || mu)`` in nats over the last axis."""
-    divergence: Array = rel_entr(pi, mu).sum(-1)
-    return divergence
+    divergence: Array = (pi * log_ratio(pi, mu)).sum(-1)
+    return divergence.clip(0)  # rounding may leave a little less
 
 
 def total_variation(pi: Array, mu: Array) -> Array:
@@ -161,7 +168,8 @@ def best_epsilon(divergence: float, sigma: float) -> float:
             f"best epsilon: KL = {divergence:g} is too large for sigma = {sigma:g}: "
             f"argument of Lambert's W = {argument:g}, expected >= -1/e"
         )
-    return math.sqrt(-3 * sigma**2 * lambertw(argument).real)
+    lambert_w = _root(lambda w: w * math.exp(w) - argument, -1.0, 0.0)
+    return math.sqrt(-3 * sigma**2 * lambert_w)
 
 
 def performance_lower_bound(mdp: MDP, pi: Array, mu: Array, sigma: float) -> float:
@@ -204,13 +212,14 @@ def log_ratio_spread(d95: float) -> float:
     a folded normal; s is a little below ``D0.95 / 1.96``, which holds for small s.
     """
     _require_positive("d95", d95)
-    one_sided = float(ndtri(0.975))
+    normal = NormalDist()
+    one_sided = normal.inv_cdf(0.975)
 
     def excess(s: float) -> float:
-        return float(ndtr((d95 + s**2 / 2) / s) - ndtr((s**2 / 2 - d95) / s)) - 0.95
+        return normal.cdf((d95 + s**2 / 2) / s) - normal.cdf((s**2 / 2 - d95) / s) - 0.95
 
     # at the lower end the lower tail alone has 2.5 %, at the upper end both would have with the mean at 0
-    return float(brentq(excess, math.sqrt(one_sided**2 + 2 * d95) - one_sided, d95 / one_sided, xtol=1e-12))
+    return _root(excess, math.sqrt(one_sided**2 + 2 * d95) - one_sided, d95 / one_sided)
 
 
 def modelled_bias(s: float, sigma: float) -> float:
@@ -244,10 +253,7 @@ def best_sigma(d95: float, samples: float) -> float:
     _require_positive("samples", samples)
     s = log_ratio_spread(d95)
     largest = math.log(s * math.sqrt(1 + samples)) + 5
-    found = minimize_scalar(
-        lambda x: modelled_error(s, math.exp(x), samples), bounds=(largest - 20, largest), method="bounded"
-    )
-    return math.exp(found.x)
+    return math.exp(_minimum(lambda x: modelled_error(s, math.exp(x), samples), largest - 20, largest))
 
 
 def good_sigmas(d95: float, samples: float, tolerance: float = 0.1) -> tuple[float, float]:
@@ -262,14 +268,42 @@ def good_sigmas(d95: float, samples: float, tolerance: float = 0.1) -> tuple[flo
         return modelled_error(s, math.exp(x), samples) - allowed
 
     centre = math.log(best)
-    low = math.exp(brentq(excess, centre - 20, centre)) if excess(centre - 20) > 0 else 0.0
-    high = math.exp(brentq(excess, centre, centre + 20)) if excess(centre + 20) > 0 else math.inf
+    low = math.exp(_root(excess, centre - 20, centre)) if excess(centre - 20) > 0 else 0.0
+    high = math.exp(_root(excess, centre, centre + 20)) if excess(centre + 20) > 0 else math.inf
     return low, high
 
 
 def _solve(matrices: Array, right: Array) -> Array:
     """Solution x of ``M x = b`` for stacks of shape [..., S, S] and [..., S]."""
     return np.asarray(np.linalg.solve(matrices, right[..., None])[..., 0], dtype=np.float64)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function changes its sign between ``low`` and ``high``, to the last digit: bisection."""
+    rises = function(low) < 0
+    while low < (middle := (low + high) / 2) < high:
+        if (function(middle) < 0) == rises:
+            low = middle
+        else:
+            high = middle
+    return middle
+
+
+def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function that falls and then rises is least, to about eight digits: golden section."""
+    golden = (math.sqrt(5) - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = function(left), function(right)
+    while high - low > 1e-9:
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = function(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = function(right)
+    return (low + high) / 2
 
 
 def _expected_log_ratio_bound(divergence: Array | float) -> Array:

@@ -5,9 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gipo import figures, gridworld
+from gipo import figures
 from gipo.errors import GipoError
 from gipo.figures import fig4, style
+from gipo.gridworld import tables
 from gipo.stages import StudyFolder, csv_bytes
 from scales import put
 
@@ -16,7 +17,7 @@ from scales import put
 def sources(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """``results/<scale>`` with a gridworld study of 12 random pairs."""
     folder = StudyFolder(tmp_path_factory.mktemp("results"))
-    gridworld.write(folder, pairs=12, seed=0)
+    tables.write(folder, pairs=12, seed=0)
     return folder
 
 

@@ -11,10 +11,11 @@ from scipy.special import softmax
 
 from gipo import objectives
 from gipo.gridworld import case_study as study
+from gipo.gridworld import tables
 from gipo.theory import kl
 
 PI, MU = study.case_policies()
-MARGINS = study.margins().set_index(["case", "estimator", "method"])
+MARGINS = tables.margins().set_index(["case", "estimator", "method"])
 CASES = (*study.CASES, "D")
 OBJECTIVES = [
     objectives.make("no_clip"),
@@ -215,7 +216,7 @@ def test_a_margin_lies_where_its_row_says(case: str, side: str, view: int, estim
 
 
 def test_tables_have_their_columns_and_every_setting() -> None:
-    table = study.points()
+    table = tables.points()
     columns = ["case", "estimator", "method", "parameter", "knob", "bias", "variance", "default", "published", "pareto"]
     assert list(table.columns) == columns
     assert (table.groupby(["case", "estimator", "method"]).default.sum() == 1).all()
@@ -229,7 +230,7 @@ def test_tables_have_their_columns_and_every_setting() -> None:
     settings = sum(len(each.knobs) for each in study.KNOBS)
     assert table.groupby(["case", "estimator"]).size().tolist() == [settings] * 6 + [8] * 2
 
-    policies = study.policies().pivot_table(index="policy", columns="action", values="probability")
+    policies = tables.policies().pivot_table(index="policy", columns="action", values="probability")
     np.testing.assert_allclose(policies.loc["C", list(study.ACTIONS)], MU[2])
     np.testing.assert_allclose(policies.sum(axis=1), 1)
     assert set(policies.index) == {"pi", *study.CASES}

@@ -5,9 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gipo import gridworld
 from gipo.errors import GipoError
-from gipo.gridworld import case_study, family
+from gipo.gridworld import case_study, family, tables
 from gipo.stages import StudyFolder
 from gipo.theory import kl
 
@@ -25,7 +24,7 @@ def test_every_triple_is_ordered_by_lag_and_seeded() -> None:
 
 def test_claims_of_the_case_study() -> None:
     pi, mu = case_study.case_policies()
-    holds = family.check_claims(pi[None], mu[None, :3]).set_index("estimator")
+    holds = tables.outcomes(pi[None], mu[None, :3]).set_index("estimator")
     assert holds[["ppo_variance_zero", "bias_falls", "gipo_dominates_ppo_clip", "gipo_dominates_sapo"]].all(axis=None)
     assert not holds["sapo_dominates_gipo"].any()
     # No-Clip's variance of the logit of right is 0.0165 in A and 0.0158 in B; that of all four rises.
@@ -36,8 +35,8 @@ def test_claims_of_the_case_study() -> None:
 
 def test_margins_of_the_case_study_are_the_worst_of_its_cases() -> None:
     pi, mu = case_study.case_policies()
-    holds = family.check_claims(pi[None], mu[None, :3]).set_index("estimator")
-    margins = case_study.margins().query("case != 'D'").set_index(["estimator", "method"]).sort_index()
+    holds = tables.outcomes(pi[None], mu[None, :3]).set_index("estimator")
+    margins = tables.margins().query("case != 'D'").set_index(["estimator", "method"]).sort_index()
     for estimator in case_study.ESTIMATORS:
         for method in ("no_clip", "ppo_clip", "sapo"):
             cases = margins.loc[(estimator, method)]
@@ -47,15 +46,15 @@ def test_margins_of_the_case_study_are_the_worst_of_its_cases() -> None:
 
 def test_claims_do_not_depend_on_the_company() -> None:
     pi, mu = family.random_policies(6, seed=0)
-    together = family.check_claims(pi, mu).drop(columns="pair")
-    alone = pd.concat([family.check_claims(pi[i : i + 1], mu[i : i + 1]) for i in range(6)]).drop(columns="pair")
+    together = tables.outcomes(pi, mu).drop(columns="pair")
+    alone = pd.concat([tables.outcomes(pi[i : i + 1], mu[i : i + 1]) for i in range(6)]).drop(columns="pair")
     alone = alone.sort_values("estimator", key=lambda column: column == "all", kind="stable", ignore_index=True)
     pd.testing.assert_frame_equal(together, alone)
 
 
 def test_claims_against_their_words() -> None:
     pi, mu = family.random_policies(300, seed=1)
-    claims = family.check_claims(pi, mu)
+    claims = tables.outcomes(pi, mu)
     advantage = case_study.advantages(pi)[:, None]
     rho = pi[:, None] / mu
     dead = (((advantage > 0) & (rho > 1.2)) | ((advantage < 0) & (rho < 0.8))).all(-1)
@@ -83,14 +82,14 @@ def test_claims_against_their_words() -> None:
 
 def test_fronts_that_are_level_dominate_in_neither_direction() -> None:
     pi, _ = family.random_policies(3, seed=0)
-    holds = family.check_claims(pi, np.repeat(pi[:, None], 3, axis=1))  # on policy all methods are one
+    holds = tables.outcomes(pi, np.repeat(pi[:, None], 3, axis=1))  # on policy all methods are one
     assert not holds.filter(like="_dominates_").any(axis=None)
     np.testing.assert_allclose(holds.filter(regex="_excess_|_gain_"), 0, atol=1e-9)
 
 
 def test_shares_carry_wilson_intervals() -> None:
     members = pd.DataFrame({claim: np.arange(40) < 8 for claim in family.CLAIMS}).assign(estimator="right")
-    claims = family.shares(pd.concat([members, members.iloc[:8].assign(estimator="all")]))
+    claims = tables.shares(pd.concat([members, members.iloc[:8].assign(estimator="all")]))
     columns = ["estimator", "claim", "statement", "case_study", "holds", "n", "share", "low", "high"]
     assert list(claims.columns) == columns
     z, n, p = 1.959964, 40, 0.2
@@ -104,7 +103,7 @@ def test_shares_carry_wilson_intervals() -> None:
 
 def test_write_is_complete_and_repeatable(tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        gridworld.write(StudyFolder(tmp_path / folder), pairs=5, seed=7)
+        tables.write(StudyFolder(tmp_path / folder), pairs=5, seed=7)
     files = sorted(path.name for path in (tmp_path / "one" / "gridworld").iterdir())
     assert files == ["case_study.csv", "family.csv", "family_claims.csv", "margins.csv", "policies.csv"]
     for name in files:
@@ -118,5 +117,5 @@ def test_write_is_complete_and_repeatable(tmp_path: Path) -> None:
 
 def test_an_empty_family_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GipoError, match="pairs = 0"):
-        gridworld.write(StudyFolder(tmp_path), pairs=0, seed=0)
+        tables.write(StudyFolder(tmp_path), pairs=0, seed=0)
     assert not list(tmp_path.iterdir())

@@ -178,7 +178,7 @@ def test_a_method_of_the_users_own_depends_on_every_method_that_it_may_build_on(
 def test_what_is_drawn_of_the_methods_depends_on_those_methods():
     for module, methods in (
         ("gipo.trust_weights", trust_weights.METHODS.values()),
-        ("gipo.gridworld", [sweep.make(0.5) for sweep in case_study.KNOBS]),
+        ("gipo.gridworld.tables", [sweep.make(0.5) for sweep in case_study.KNOBS]),
     ):
         assert set(_closure([module])) >= {type(method).__module__ for method in methods}
 

@@ -9,7 +9,7 @@ rule gridworld:
     container:
         image("report")
     params:
-        code=code_digest("gipo.gridworld"),
+        code=code_digest("gipo.gridworld.tables"),
         settings=lambda wildcards: PARTS[wildcards.scale].gridworld.model_dump(),
     shell:
         "gipo gridworld {CONFIGS:q}/{wildcards.scale}.yaml results/{wildcards.scale}"

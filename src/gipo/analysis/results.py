@@ -57,7 +57,7 @@ class Results:
         tables: tidy tables of the main grid's runs.
         weights: trust weights of figure 1.
         grid: one row per estimator and claim of the gridworld, for the case study and the random family.
-        margins: one row per case, estimator and method of the gridworld, see `gipo.gridworld.case_study.margins`.
+        margins: one row per case, estimator and method of the gridworld, see `gipo.gridworld.tables.margins`.
         resamples: bootstrap resamples of every interval.
         sweeps: tidy tables of each sweep that the scale has.
     """

@@ -16,17 +16,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
-from scipy.special import softmax
 
-from gipo.gridworld.pareto import Front, nondominated
+from gipo.gridworld.pareto import Front
 from gipo.objectives.base import Objective
 from gipo.objectives.gipo import GIPO
 from gipo.objectives.no_clip import NoClip
 from gipo.objectives.ppo_clip import PPOClip
 from gipo.objectives.sapo import SAPO
-from gipo.theory import MDP, Array
+from gipo.theory import MDP, Array, softmax
 
 ACTIONS = ("up", "down", "left", "right")
 GAMMA = 0.9
@@ -179,59 +177,7 @@ def fronts(points: dict[str, Array], largest_bias: float) -> dict[str, Front]:
     return found
 
 
-def policies() -> pd.DataFrame:
-    """Map of the case study at s0: policy (pi, A, B, C), action, probability, and pi's exact advantage."""
-    pi, mu = case_policies()
-    advantage = advantages(pi)
-    named = zip(("pi", *CASES), (pi, *mu), strict=False)  # that of `ON_POLICY` is pi
-    return pd.DataFrame(
-        [(name, *row) for name, policy in named for row in zip(ACTIONS, policy, advantage, strict=True)],
-        columns=["policy", "action", "probability", "advantage"],
-    )
-
-
-def points() -> pd.DataFrame:
-    """Figure 4's points: one row per case, estimator and setting; marked are main, published and Pareto-optimal ones.
-
-    Of the case in which mu is pi there are the published settings alone, for all others give the same.
-    """
-    tables = []
-    for case, estimator, points, _ in _views():
-        for each in KNOBS:
-            front = points[each.method]
-            table = pd.DataFrame({"case": case, "estimator": estimator, "method": each.method, "knob": each.knobs})
-            table.insert(3, "parameter", [each.label.format(knob) for knob in each.knobs])
-            table["bias"], table["variance"] = front.T
-            table["default"] = np.arange(len(front)) == each.default
-            table["published"] = np.any([np.isclose(each.knobs, x, equal_nan=True) for x in each.published], axis=0)
-            table["pareto"] = nondominated(front)
-            tables.append(table[table["published"]] if case == ON_POLICY else table)
-    return pd.concat(tables, ignore_index=True)
-
-
-def margins() -> pd.DataFrame:
-    """How far GIPO's front is behind and ahead of each other method's: one row per case, estimator and other method.
-
-    Columns ``excess`` and ``gain`` are those of `Front.margin`, ``*_share`` the same as a share of ``largest_bias``,
-    ``*_variance`` where on the fronts that is and ``*_bias`` the other method's least bias there. The fronts are swept
-    in steps of a thousandth of a decade; straight lines between them miss the curves by less than 1e-6 of the largest
-    bias.
-    """
-    rows = []
-    for case, estimator, points, largest_bias in _views(finer=10):
-        by_method = fronts(points, largest_bias)
-        for method in ("no_clip", "ppo_clip", "sapo"):
-            margin = by_method["gipo"].margin(by_method[method])
-            row = {"case": case, "estimator": estimator, "method": method, "largest_bias": largest_bias}
-            for side in ("excess", "gain"):
-                size, variance = getattr(margin, side), getattr(margin, f"{side}_variance")
-                row |= {side: size, f"{side}_share": size / largest_bias, f"{side}_variance": variance}
-                row[f"{side}_bias"] = by_method[method].least_bias(np.array(variance)).item()
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _views(finer: int = 1) -> Iterator[tuple[str, str, dict[str, Array], float]]:
+def views(finer: int = 1) -> Iterator[tuple[str, str, dict[str, Array], float]]:
     """Case, estimator, the points of every method, shape [K, 2], and the bias of an estimator that is always 0."""
     pi, mu = case_policies()
     swept, largest_bias = sweep(pi, mu, finer), true_gradient(pi)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-from scipy.special import softmax
-from scipy.stats import binomtest
+from typing import Any
 
-from gipo.gridworld.case_study import ACTIONS, CASES, ESTIMATORS, KNOBS, case_policies, fronts, sweep, true_gradient
+import numpy as np
+from numpy.typing import NDArray
+
+from gipo.gridworld.case_study import ACTIONS, ESTIMATORS, KNOBS, fronts, sweep, true_gradient
 from gipo.gridworld.pareto import ROUNDING, TIE, Front
-from gipo.theory import Array, kl
+from gipo.theory import Array, softmax
+
+Holds = dict[str, NDArray[Any]]
+"""Whether each claim and part holds, and the margins, for each of many targets."""
 
 LAGS = ("high", "mid", "low")
 CLAIMS = {
@@ -47,8 +49,7 @@ def random_policies(pairs: int, seed: int) -> tuple[Array, Array]:
 
     def draw(*preferred: str) -> Array:
         low = np.array([0.0 if action in preferred else -3.0 for action in ACTIONS])
-        policy: Array = softmax(rng.uniform(low, low + 3, (pairs, 4)), axis=-1)
-        return policy
+        return softmax(rng.uniform(low, low + 3, (pairs, 4)))
 
     pi, right, down = draw("down", "right"), draw("right"), draw("down")
     bases = np.stack([np.full_like(pi, 0.25), right, down], 1)
@@ -61,7 +62,7 @@ COMPARED = (("gipo", "no_clip"), ("gipo", "ppo_clip"), ("gipo", "sapo"), ("sapo"
 """Whose front is said to dominate whose."""
 
 
-def check_claims(pi: Array, mu: Array) -> pd.DataFrame:
+def check_claims(pi: Array, mu: Array) -> dict[str, Holds]:
     """Whether the claims of figure 4 hold.
 
     - ppo_variance_zero: with eps = 0.2 every sample is clipped at high and mid lag (variance == 0), not at low lag.
@@ -79,23 +80,20 @@ def check_claims(pi: Array, mu: Array) -> pd.DataFrame:
         mu: behaviours, highest lag first, shape [n, 3, 4].
 
     Returns:
-        One row per estimator and target, with columns ``estimator``, ``pair``, and one per claim, part and margin.
+        By estimator and by claim, part and margin, shape [n].
     """
     swept, largest_bias = sweep(pi[:, None], mu), true_gradient(pi)
-    tables = []
-    for i, estimator in enumerate(ESTIMATORS):
-        holds = _check({method: points[:, :, i] for method, points in swept.items()}, largest_bias[:, i])
-        holds.insert(0, "estimator", estimator)
-        holds.insert(1, "pair", np.arange(len(pi)))
-        tables.append(holds)
-    return pd.concat(tables, ignore_index=True)
+    return {
+        estimator: _check({method: points[:, :, i] for method, points in swept.items()}, largest_bias[:, i])
+        for i, estimator in enumerate(ESTIMATORS)
+    }
 
 
-def _check(points: dict[str, Array], largest_bias: Array) -> pd.DataFrame:
+def _check(points: dict[str, Array], largest_bias: Array) -> Holds:
     """`check_claims` for one estimator: points of every method, shape [n, 3, K, 2], and largest biases, shape [n]."""
     default = {each.method: points[each.method][:, :, each.default] for each in KNOBS}
     clipped = default["ppo_clip"][..., 1] == 0
-    holds = {"ppo_variance_zero": clipped[:, 0] & clipped[:, 1] & ~clipped[:, 2]}
+    holds: Holds = {"ppo_variance_zero": clipped[:, 0] & clipped[:, 1] & ~clipped[:, 2]}
     bias = {f"bias_falls_{m}": _falls(default[m][..., 0]) for m in ("ppo_clip", "sapo", "gipo")}
     variance = {f"variance_rises_{m}": _falls(-default[m][..., 1]) for m in default}
     holds |= {"bias_falls": np.all(list(bias.values()), axis=0), **bias}
@@ -109,7 +107,7 @@ def _check(points: dict[str, Array], largest_bias: Array) -> pd.DataFrame:
         excess, gain = np.array([_margins(each, one, other) for each in by_lag]).T / largest_bias
         holds[f"{one}_dominates_{other}"] = (excess <= TIE) & (gain > TIE)
         holds |= {f"{one}_excess_{other}": excess, f"{one}_gain_{other}": gain}
-    return pd.DataFrame(holds)
+    return holds
 
 
 def _margins(by_lag: list[dict[str, Front]], one: str, other: str) -> tuple[float, float]:
@@ -123,27 +121,3 @@ def _falls(curve: Array) -> NDArray[np.bool_]:
     steps = np.diff(curve) <= ROUNDING
     falls: NDArray[np.bool_] = steps.all(-1) & (curve[:, -1] < curve[:, 0] - ROUNDING)
     return falls
-
-
-def outcomes(pairs: int, seed: int) -> pd.DataFrame:
-    """The random family: one row per estimator and pair, KL(pi || mu) at each lag and the outcome of every claim."""
-    pi, mu = random_policies(pairs, seed)
-    lags = pd.DataFrame(kl(pi[:, None], mu), columns=[f"kl_{lag}" for lag in LAGS])
-    return check_claims(pi, mu).join(lags, on="pair")
-
-
-def shares(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Share of pairs in which each claim holds, its Wilson 95 % interval, and whether the case study shows it."""
-    pi, mu = case_policies()
-    in_case_study = check_claims(pi[None], mu[None, : len(CASES)]).set_index("estimator")
-    rows = []
-    for estimator in ESTIMATORS:
-        pairs = outcomes[outcomes["estimator"] == estimator]
-        n = len(pairs)
-        for claim, statement in CLAIMS.items():
-            holds = int(pairs[claim].sum())
-            interval = binomtest(holds, n).proportion_ci(0.95, "wilson")
-            here = in_case_study.loc[estimator, claim]
-            rows.append((estimator, claim, statement, here, holds, n, holds / n, interval.low, interval.high))
-    columns = ["estimator", "claim", "statement", "case_study", "holds", "n", "share", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)

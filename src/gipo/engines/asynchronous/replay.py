@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gipo import targets
 from gipo.engines.asynchronous.ledger import Episode, Ledger, Stamp
 from gipo.engines.asynchronous.processes import Process
 from gipo.engines.asynchronous.watchdog import Heartbeat
 from gipo.engines.suites import Arrays, make_suite
+from gipo.estimator import estimate
 from gipo.replay import Pace, Replay, Segments
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
@@ -67,7 +67,7 @@ class ReplayServer:
         versions, values, successors = (tensors.pop(name) for name in ("versions", "values", "successors"))
         segments = Segments(**tensors)
         ends = segments.terminated, segments.truncated
-        advantages, value_targets = targets.estimate(segments.rewards, values, successors, *ends, self.spec.learner)
+        advantages, value_targets = estimate(segments.rewards, values, successors, *ends, self.spec.learner)
         async with self.changed:
             await self.changed.wait_for(self._may_append)
             appended = self.store.appended
