@@ -38,7 +38,7 @@ def normal(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.split(r"[<>=!~\[; ]", requirement)[0]).lower()
 
 
-REQUIRED = {normal(requirement) for group in GROUPS.values() for requirement in group}
+REQUIRED = {normal(requirement) for group in GROUPS.values() for requirement in group} - {"gipo"}
 
 
 def imports(folder: Path) -> set[str]:

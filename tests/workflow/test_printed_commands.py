@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -124,6 +125,16 @@ def of_pre_commit(words: list[str]) -> None:
     assert done.returncode == 0
 
 
+def of_pip(words: list[str]) -> None:
+    """A package of this name, with extras that it has; test_library.py sees what is in it."""
+    assert words[1] == "install"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for package in words[2:]:
+        found = re.fullmatch(r"(?:\.|gipo)(?:\[([\w,]+)\])?", package)
+        assert found
+        assert set((found[1] or "suite").split(",")) <= set(extras)
+
+
 def of_cp(words: list[str]) -> None:
     assert (ROOT / words[1]).is_file()
 
@@ -137,6 +148,7 @@ UNDERSTOOD: dict[str, Callable[[list[str]], None]] = {
     "tmux": of_tmux,
     "srun": of_srun,
     **dict.fromkeys(ON_A_CLUSTER, of_slurm),
+    "pip": of_pip,
     "pre-commit": of_pre_commit,
     "cp": of_cp,
 }
