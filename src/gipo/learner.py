@@ -138,8 +138,9 @@ class UpdateRule:
     @torch.no_grad()
     def metrics(self, losses: Losses, norms: dict[str, Tensor]) -> Tensor:
         """The logged row of the update just made, still on the device: `gipo.tables.STATISTICS`, float32 [columns]."""
-        gap = self.updates - 1 - losses.versions
-        multiplier = self.objective.multiplier(losses.log_ratios, losses.normalised_advantages[:, None])
+        gap = (self.updates - 1 - losses.versions)[:, None]
+        advantages = losses.normalised_advantages[:, None]
+        multiplier = self.objective.multiplier(losses.log_ratios, advantages)
         old_gap = self.spec.old_gap_updates
         row = {
             "loss_policy": losses.policy,
@@ -151,7 +152,7 @@ class UpdateRule:
             "explained_variance": diagnostics.explained_variance(losses.values, losses.targets),
             **diagnostics.staleness(gap, old_gap),
             **diagnostics.ratio_tails(losses.log_ratios),
-            **diagnostics.utilisation(multiplier, losses.log_ratios, losses.normalised_advantages, gap, old_gap),
+            **diagnostics.utilisation(multiplier, losses.log_ratios, advantages, gap, old_gap),
         }
         return torch.stack([row[name] for name in STATISTICS])
 
