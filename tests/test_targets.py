@@ -120,3 +120,47 @@ def test_next_values_takes_the_last_state_of_a_cut_episode_not_the_first_of_the_
     cut = torch.tensor([[False, True, False], [False, False, True]])
     found = targets.next_values(values, cut, torch.tensor([8.0, 9.0]), torch.tensor([5.0, 7.0]))
     assert found.tolist() == [[2.0, 5.0, 8.0], [2.0, 3.0, 9.0]]
+
+
+@st.composite
+def trajectories(draw):
+    """Rewards, values and their successors, bootstrap, log-ratios and ends of a few trajectories of one length."""
+    batch, steps = draw(st.integers(1, 3)), draw(st.integers(1, 8))
+    numbers = st.lists(st.lists(st.floats(-5, 5), min_size=steps, max_size=steps), min_size=batch, max_size=batch)
+    rewards, values, log_ratios = (draw(numbers) for _ in range(3))
+    bootstrap = draw(st.lists(st.floats(-5, 5), min_size=batch, max_size=batch))
+    ends = [[draw(st.integers(0, 3)) == 0 for _ in range(steps)] for _ in range(batch)]
+    return rewards, values, bootstrap, log_ratios, ends
+
+
+def slowly(trajectory):
+    """Advantages of GAE and targets of V-trace by the slow references, a trajectory at a time."""
+    advantages, value_targets = [], []
+    for rewards, values, bootstrap, log_ratios, ends in zip(*trajectory, strict=True):
+        transition = (rewards, values, [*values[1:], bootstrap], ends, [False] * len(ends))
+        advantages.append(slow_gae(*transition, GAMMA, LAM))
+        value_targets.append(slow_vtrace(*transition, log_ratios, GAMMA))
+    return torch.tensor(advantages, dtype=torch.float64), torch.tensor(value_targets, dtype=torch.float64)
+
+
+@given(trajectories())
+def test_trajectories_in_a_batch_and_alone_equal_the_slow_references(trajectory):
+    advantages, value_targets = slowly(trajectory)
+    *numbers, ends = trajectory
+    rewards, values, bootstrap, log_ratios = (torch.tensor(x, dtype=torch.float64) for x in numbers)
+    ends = torch.tensor(ends)
+    for i in (slice(None), 0):  # [B, T], and [T] with a bootstrap of no dimension
+        found, _ = targets.trajectory_gae(rewards[i], values[i], bootstrap[i], ends[i], gamma=GAMMA, lam=LAM)
+        torch.testing.assert_close(found, advantages[i])
+        _, found = targets.trajectory_vtrace(rewards[i], values[i], bootstrap[i], log_ratios[i], ends[i], gamma=GAMMA)
+        torch.testing.assert_close(found, value_targets[i])
+
+
+def test_a_trajectory_without_end_by_hand():
+    # deltas: 1 + 0.9*2 - 1 = 1.8, 2 + 0.9*3 - 2 = 2.7; A_1 = 2.7, A_0 = 1.8 + 0.72 * 2.7 = 3.744
+    rewards, values = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0])
+    advantages, value_targets = targets.trajectory_gae(rewards, values, 3.0, gamma=GAMMA, lam=LAM)
+    assert advantages.tolist() == pytest.approx([3.744, 2.7])
+    assert value_targets.tolist() == pytest.approx([4.744, 4.7])
+    on_policy = targets.trajectory_vtrace(rewards, values, 3.0, torch.zeros(2), gamma=GAMMA)
+    assert on_policy[1].tolist() == pytest.approx([1 + GAMMA * (2 + GAMMA * 3), 2 + GAMMA * 3])
