@@ -13,9 +13,17 @@ from checkout import ROOT
 
 DOCUMENTS = ("*.md", "docs/*.md", "profiles/**/*.md", "reports/*.md")
 SOURCES = (
-    *("src/**/*.py", "src/**/*.yaml", "benchmarks/*.py", "benchmarks/*.yaml", "containers/*", "envs/*.py"),
+    *(
+        "src/**/*.py",
+        "src/**/*.yaml",
+        "benchmarks/*.py",
+        "benchmarks/*.yaml",
+        "examples/*.py",
+        "containers/*",
+        "envs/*.py",
+    ),
     *("Snakefile", "Makefile", "workflow/**/*.smk", "workflow/**/*.yaml", "profiles/**/*.yaml", "pyproject.toml"),
-    ".pre-commit-config.yaml",
+    *("envs/*.py", ".pre-commit-config.yaml"),
 )
 PAGES = ("src/gipo/report/*.html", "reports/*/report.html")
 

@@ -17,7 +17,11 @@ from checkout import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = {"": PYPROJECT["project"]["dependencies"]} | PYPROJECT["project"]["optional-dependencies"]
-OURS = {"gipo", "fuzz", *(path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))}
+OURS = {
+    "gipo",
+    "fuzz",
+    *(path.stem for folder in ("tests", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")),
+}
 ALONE = runpy.run_path(str(ROOT / "envs" / "lock.py"))["ALONE"]
 """Packages that are installed without what they ask for; what they import of it is in our own group."""
 
@@ -56,7 +60,9 @@ def imports(folder: Path) -> set[str]:
 @cache
 def imported_here() -> set[str]:
     """Modules of other packages that the code of this repository imports."""
-    found = set().union(*(imports(ROOT / folder) for folder in ("src", "tests", "benchmarks", "containers", "envs")))
+    found = set().union(
+        *(imports(ROOT / folder) for folder in ("src", "tests", "benchmarks", "examples", "containers", "envs"))
+    )
     for path in [ROOT / "Snakefile", *ROOT.glob("workflow/rules/*.smk")]:
         found |= set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE))
     return found - set(sys.stdlib_module_names) - OURS - {"__future__"}
