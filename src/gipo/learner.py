@@ -55,7 +55,8 @@ class Losses:
     normalised_advantages: Tensor  # [B]
     values: Tensor  # [B]
     targets: Tensor  # [B]
-    versions: Tensor  # int64 [B]
+    gap: Tensor  # int64 [B], updates since each transition was collected
+    log_mu: Tensor  # [B, D], of what the log-ratios are of
 
     def detached(self) -> Losses:
         """The same numbers without the graph that led to them."""
@@ -88,6 +89,8 @@ class UpdateRule:
     model: nn.Module
     updates: int
     """Updates made."""
+    now: Tensor
+    """Updates made before the one under way, int64 on the device."""
     rates: dict[str, Tensor]
     """Learning rates of policy and value, on the device."""
     health: Health
@@ -96,12 +99,13 @@ class UpdateRule:
         """Forward pass over a micro-batch with normalised advantages [B]."""
         logits, values = self.model(batch.observations)
         log_probs, entropies, divergences = log_prob_and_entropy(logits, batch.tokens, batch.logits)
-        log_ratios = log_probs - batch.log_probs
+        log_mu, log_ratios = batch.log_probs, log_probs - batch.log_probs
         kl = -log_ratios.mean() if divergences is None else divergences.mean()  # equal in expectation: tokens are mu's
         if self.spec.learner.joint_ratio:
-            log_ratios = log_ratios.sum(-1, keepdim=True)
+            log_mu, log_ratios = log_mu.sum(-1, keepdim=True), log_ratios.sum(-1, keepdim=True)
+        gap = self.now - batch.versions
         return Losses(
-            policy=self.objective.loss(log_ratios, advantages[:, None]).mean(),
+            policy=self.objective.loss(log_ratios, advantages[:, None], log_mu=log_mu, gap=gap[:, None]).mean(),
             value=(values - batch.targets).square().mean(),
             entropy=entropies.mean(),
             kl=kl,
@@ -109,7 +113,8 @@ class UpdateRule:
             normalised_advantages=advantages,
             values=values,
             targets=batch.targets,
-            versions=batch.versions,
+            gap=gap,
+            log_mu=log_mu,
         )
 
     def normalised(self, batches: Sequence[Batch]) -> Tensor:
@@ -138,9 +143,8 @@ class UpdateRule:
     @torch.no_grad()
     def metrics(self, losses: Losses, norms: dict[str, Tensor]) -> Tensor:
         """The logged row of the update just made, still on the device: `gipo.tables.STATISTICS`, float32 [columns]."""
-        gap = (self.updates - 1 - losses.versions)[:, None]
-        advantages = losses.normalised_advantages[:, None]
-        multiplier = self.objective.multiplier(losses.log_ratios, advantages)
+        gap, advantages = losses.gap[:, None], losses.normalised_advantages[:, None]
+        multiplier = self.objective.multiplier(losses.log_ratios, advantages, log_mu=losses.log_mu, gap=gap)
         old_gap = self.spec.old_gap_updates
         row = {
             "loss_policy": losses.policy,
@@ -157,7 +161,8 @@ class UpdateRule:
         return torch.stack([row[name] for name in STATISTICS])
 
     def set_rates(self) -> bool:
-        """Set the learning rates of the next update; whether it moves the policy."""
+        """Set the learning rates and the time of the next update; whether it moves the policy."""
+        self.now.fill_(self.updates)
         learner = self.spec.learner
         start = learner.policy_start if learner.policy_warmup == "from-policy-start" else 0
         self.rates["policy"].fill_(learner.policy_learning_rate * schedule(self.updates, self.spec, start))
@@ -195,6 +200,7 @@ class Learner(UpdateRule):
             self.model = make_model(spec, replay.observation_size, replay.action_dimensions).to(device)
         self.policy = ParameterVector(self.model.policy_parameters())
         self.value = ParameterVector(self.model.value_parameters())
+        self.now = torch.zeros((), dtype=torch.int64, device=device)
         self.rates = {name: torch.zeros((), device=device) for name in ("policy", "value")}
         self.optimizer = torch.optim.AdamW(
             [

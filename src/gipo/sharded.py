@@ -48,6 +48,7 @@ class ShardedLearner(UpdateRule):
         if self.processes > 1:
             shard(model)
         device = next(model.parameters()).device
+        self.now = torch.zeros((), dtype=torch.int64, device=device)
         self.rates = {name: torch.zeros((), device=device) for name in ("policy", "value")}
         self.optimizer = torch.optim.AdamW(
             [{"params": model.policy_parameters()}, {"params": model.value_parameters()}],

@@ -18,8 +18,8 @@ from gipo.objectives import NoClip, register
 @register("half")
 @dataclass(frozen=True)
 class Half(NoClip):
-    def loss(self, log_ratio, advantage):
-        return super().loss(log_ratio, advantage) / 2
+    def loss_of(self, samples):
+        return super().loss_of(samples) / 2
 """
 
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from gipo.errors import GipoError
+from gipo.objectives.samples import Samples, zeroed
 
 if TYPE_CHECKING:  # whoever checks a config, as the workflow does at every start, need not wait for torch
     from torch import Tensor
@@ -20,23 +21,63 @@ as one at the bound, in every objective.
 
 
 class Objective(ABC):
-    """A policy objective; subclasses are frozen dataclasses whose fields are the method's settings."""
+    """A policy objective; subclasses are frozen dataclasses whose fields are the method's settings.
 
-    @abstractmethod
-    def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    A subclass defines `loss_of` and `multiplier_of`; `loss` and `multiplier` are how they are called.
+    """
+
+    def loss(
+        self,
+        log_ratio: Tensor,
+        advantage: Tensor,
+        *,
+        log_mu: Tensor | None = None,
+        gap: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Per-element loss, differentiable in ``log_ratio``.
 
         Args:
             log_ratio: ``log pi(a|s) - log mu(a|s)``, any shape; of one action dimension, not their sum [C].
             advantage: ``A``, broadcastable to ``log_ratio``; a constant of the optimisation.
+            log_mu: see `Samples`, as the other two; few objectives need them.
+            gap: learner updates since the sample was collected.
+            mask: 0 where there is no sample.
 
         Returns:
-            Loss of the broadcast shape, float32 or wider.
+            Loss of the broadcast shape, float32 or wider; 0 where masked, whatever stands there.
+
+        Raises:
+            GipoError: the shapes do not fit, or the objective needs what was not given.
         """
+        samples = Samples(log_ratio, advantage, log_mu, gap, mask).without_padding()
+        found = self.loss_of(samples)
+        return found if mask is None else zeroed(found, mask == 0)
+
+    def multiplier(
+        self,
+        log_ratio: Tensor,
+        advantage: Tensor,
+        *,
+        log_mu: Tensor | None = None,
+        gap: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Scalar ``m`` in front of ``A grad log pi`` (appendix C.4), without gradient; otherwise as `loss`.
+
+        The sum of all losses has the gradient ``-m A`` in each element of ``log pi``.
+        """
+        samples = Samples(log_ratio.detach(), advantage, log_mu, gap, mask).without_padding()
+        found = self.multiplier_of(samples)
+        return found if mask is None else zeroed(found, mask == 0)
 
     @abstractmethod
-    def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
-        """Scalar ``m >= 0`` in front of ``A * grad log pi`` (appendix C.4), without gradient; shapes as in `loss`."""
+    def loss_of(self, samples: Samples) -> Tensor:
+        """Loss of each sample, in the shape of all of them."""
+
+    @abstractmethod
+    def multiplier_of(self, samples: Samples) -> Tensor:
+        """Multiplier of each sample, in the shape of all of them."""
 
 
 def wide(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gipo.objectives.base import Objective, ratio, require, spread, wide
 from gipo.objectives.registry import register
+from gipo.objectives.samples import Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +19,7 @@ class CISPO(Objective):
     """Clipped importance weight, ``-sg(clip(rho, 1 - eps_low, 1 + eps_high)) A log pi`` (MiniMax-M1, arXiv 2506.13585).
 
     Not a method of the GIPO paper. As in its own paper there is no lower bound by default; ``eps_high`` has no default.
+    With 1 it is truncated importance sampling as in verl's ``rollout_corr_helper.py``, with 0.2 AcceRL's CISPO [H].
     """
 
     eps_high: float
@@ -29,10 +31,10 @@ class CISPO(Objective):
         require(self, "eps_high", 1e-3, 1e6)
         require(self, "eps_low", 1e-3, 1)
 
-    def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    def loss_of(self, samples: Samples) -> Tensor:
         """With ``log rho`` in place of ``log pi``: they differ by a constant, ``log mu``."""
-        return -self.multiplier(log_ratio, advantage) * wide(log_ratio) * advantage
+        return -self.multiplier_of(samples) * wide(samples.log_ratio) * samples.advantage
 
-    def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    def multiplier_of(self, samples: Samples) -> Tensor:
         """``clip(rho, 1 - eps_low, 1 + eps_high)``."""
-        return spread(ratio(log_ratio).clamp(1 - self.eps_low, 1 + self.eps_high), advantage)
+        return spread(ratio(samples.log_ratio).clamp(1 - self.eps_low, 1 + self.eps_high), samples.advantage)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from gipo.errors import GipoError
 from gipo.objectives.base import Objective, bounded, by_sign, require, with_gradient
 from gipo.objectives.registry import register
+from gipo.objectives.samples import Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,13 +47,13 @@ class GIPO(Objective):
         """Trust weight ``omega(rho; sigma)`` in [0, 1], without gradient (eq. 4-5)."""
         return self._log_weight(log_ratio, advantage).exp()
 
-    def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    def loss_of(self, samples: Samples) -> Tensor:
         """``-omega rho A`` (eq. 6)."""
-        return -with_gradient(self.multiplier(log_ratio, advantage), log_ratio) * advantage
+        return -with_gradient(self.multiplier_of(samples), samples.log_ratio) * samples.advantage
 
-    def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    def multiplier_of(self, samples: Samples) -> Tensor:
         """``omega rho`` (eq. 7)."""
-        return (self._log_weight(log_ratio, advantage) + bounded(log_ratio)).exp()
+        return (self._log_weight(samples.log_ratio, samples.advantage) + bounded(samples.log_ratio)).exp()
 
     def _log_weight(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
         sigma = by_sign(advantage, self.sigma_pos, self.sigma_neg)

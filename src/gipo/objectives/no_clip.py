@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gipo.objectives.base import Objective, ratio, spread, with_gradient
 from gipo.objectives.registry import register
+from gipo.objectives.samples import Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 class NoClip(Objective):
     """Plain importance sampling, ``-rho A``."""
 
-    def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    def loss_of(self, samples: Samples) -> Tensor:
         """``-rho A``."""
-        return -with_gradient(ratio(log_ratio), log_ratio) * advantage
+        return -with_gradient(ratio(samples.log_ratio), samples.log_ratio) * samples.advantage
 
-    def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    def multiplier_of(self, samples: Samples) -> Tensor:
         """``rho``."""
-        return spread(ratio(log_ratio), advantage)
+        return spread(ratio(samples.log_ratio), samples.advantage)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gipo.objectives.base import Objective, by_sign, ratio, require, with_gradient
 from gipo.objectives.registry import register
+from gipo.objectives.samples import Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,14 +27,14 @@ class SAPO(Objective):
         require(self, "tau_pos", 1e-3, 1e6)
         require(self, "tau_neg", 1e-3, 1e6)
 
-    def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    def loss_of(self, samples: Samples) -> Tensor:
         """``-g A``."""
-        tau = by_sign(advantage, self.tau_pos, self.tau_neg)
-        rho = with_gradient(ratio(log_ratio), log_ratio)
-        return -(4 / tau) * (tau * (rho - 1)).sigmoid() * advantage
+        tau = by_sign(samples.advantage, self.tau_pos, self.tau_neg)
+        rho = with_gradient(ratio(samples.log_ratio), samples.log_ratio)
+        return -(4 / tau) * (tau * (rho - 1)).sigmoid() * samples.advantage
 
-    def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    def multiplier_of(self, samples: Samples) -> Tensor:
         """``4 p (1 - p) rho`` with ``p = sigmoid(tau (rho - 1))``."""
-        rho = ratio(log_ratio)
-        gate = by_sign(advantage, self.tau_pos, self.tau_neg) * (rho - 1)
+        rho = ratio(samples.log_ratio)
+        gate = by_sign(samples.advantage, self.tau_pos, self.tau_neg) * (rho - 1)
         return 4 * gate.sigmoid() * (-gate).sigmoid() * rho

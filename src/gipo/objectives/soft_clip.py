@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gipo.objectives.base import Objective, bounded, require, spread, with_gradient
 from gipo.objectives.registry import register
+from gipo.objectives.samples import Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,11 +28,11 @@ class SoftClip(Objective):
     def __post_init__(self) -> None:
         require(self, "alpha", 1e-3, 1e3)
 
-    def loss(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    def loss_of(self, samples: Samples) -> Tensor:
         """``-max(rho, 1 / rho)^-alpha rho A``."""
-        return -with_gradient(self.multiplier(log_ratio, advantage), log_ratio) * advantage
+        return -with_gradient(self.multiplier_of(samples), samples.log_ratio) * samples.advantage
 
-    def multiplier(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
+    def multiplier_of(self, samples: Samples) -> Tensor:
         """``max(rho, 1 / rho)^-alpha rho``, as one exponential."""
-        x = bounded(log_ratio)
-        return spread((x - self.alpha * x.abs()).exp(), advantage)
+        x = bounded(samples.log_ratio)
+        return spread((x - self.alpha * x.abs()).exp(), samples.advantage)
