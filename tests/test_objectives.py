@@ -387,6 +387,16 @@ def test_weights_in_a_mask_stand_for_samples_that_are_there_several_times():
         assert repeated.tolist() == weighted.repeat_interleave(times).tolist()
 
 
+@ALL
+def test_weights_in_a_mask_are_none_of_a_sample_alone(name, parameters):
+    """All but M2PO look at no statistic of the batch."""
+    x, a = torch.tensor([[0.3, -0.2], [0.1, 0.9]]), torch.tensor([[1.0], [-1.0]])
+    objective = objectives.make(name, **parameters)
+    weighted = objective.multiplier(x, a, mask=torch.tensor([[0.1], [0.7]]), **BESIDE)
+    if name != "m2po":
+        assert weighted.tolist() == objective.multiplier(x, a, **BESIDE).tolist()
+
+
 @pytest.mark.parametrize(("name", "needed"), [("dppo_tv", "log_mu"), ("decoupled_ppo", "gap")])
 def test_what_an_objective_needs_and_was_not_given_is_named(name, needed):
     with pytest.raises(GipoError, match=f"needs {needed}: loss"):

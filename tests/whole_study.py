@@ -76,7 +76,7 @@ def write_stages(folder: StudyFolder, study: Study, results: Path, figures: list
         files = {f"{grid}/{name}.parquet": _parquet(name) for name in ("runs", "metrics", "evaluations", "baselines")}
         folder.write_stage(grid, files, {name: manifest.digest() for name, manifest in inputs.items()})
     folder.write_stage("weights", {"weights.csv": b"ratio\n1\n"})
-    names = ("policies", "case_study", "margins", "family", "family_claims")
+    names = ("policies", "case_study", "margins", "family", "family_claims", "field", "field_family")
     folder.write_stage("gridworld", {f"gridworld/{name}.csv": f"{name}\n1\n".encode() for name in names})
     tables = folder.manifest_of("tables").digest()
     folder.write_stage("scorecard", {"scorecard.csv": b"claim\n"}, {"tables": tables})

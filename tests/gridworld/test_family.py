@@ -105,7 +105,10 @@ def test_write_is_complete_and_repeatable(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         tables.write(StudyFolder(tmp_path / folder), pairs=5, seed=7)
     files = sorted(path.name for path in (tmp_path / "one" / "gridworld").iterdir())
-    assert files == ["case_study.csv", "family.csv", "family_claims.csv", "margins.csv", "policies.csv"]
+    assert files == [
+        *("case_study.csv", "family.csv", "family_claims.csv", "field.csv", "field_family.csv"),
+        *("margins.csv", "policies.csv"),
+    ]
     for name in files:
         one, two = (tmp_path / folder / "gridworld" / name for folder in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()

@@ -55,7 +55,7 @@ def outputs(study: Study) -> list[str]:
     baselines = [f"baselines/{study.baseline(task).baseline_id}" for task in study.tasks]
     names += [f"{baseline}/{name}" for baseline in baselines for name in ("episodes.parquet", "manifest.json")]
     names += [f"paper/{grid}/{t}.parquet" for grid in grids for t in ("runs", "metrics", "evaluations", "baselines")]
-    gridworld = ("policies", "case_study", "margins", "family", "family_claims")
+    gridworld = ("policies", "case_study", "margins", "family", "family_claims", "field", "field_family")
     names += [f"paper/gridworld/{name}.csv" for name in gridworld]
     names += [f"paper/figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")]
     stages = [*grids, "gridworld", "weights", "scorecard", "report", *(f"figures/{name}" for name in FIGURES)]

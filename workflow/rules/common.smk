@@ -55,7 +55,10 @@ GRIDS = {
 TRAINING = {suites.get(study.suite).train_rule for study in PARTS.values()}
 CATALOGUE = [f"gipo.suites.{name}" for name in suites.names()]  # read by computed names
 TABLES = ["runs", "metrics", "evaluations", "baselines"]
-GRIDWORLD = ["policies", "case_study", "margins", "family", "family_claims"]
+GRIDWORLD = [
+    *("policies", "case_study", "margins", "family", "family_claims"),
+    *("field", "field_family"),
+]
 PACKAGE = Path(gipo.__file__).parent
 
 

@@ -3,6 +3,7 @@
 SOURCES = {
     "fig1": rules.weights.output,
     "fig4": rules.gridworld.output,
+    "field": rules.gridworld.output,
     "scorecard": bound("{scale}", "scorecard", "scorecard.csv"),
 }
 

@@ -32,12 +32,26 @@ if TYPE_CHECKING:
     from gipo.stages import StudyFolder
 
 ORDER = (
-    *("fig1", "fig2", "fig3", "success_curves", "success", "table1", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"),
+    *(
+        "fig1",
+        "fig2",
+        "fig3",
+        "success_curves",
+        "success",
+        "table1",
+        "fig4",
+        "field",
+        "fig5",
+        "fig6",
+        "fig7",
+        "fig8",
+        "fig9",
+    ),
     *("iqm", "effects", "ranking", "vtrace", "lagsweep", "scorecard"),
 )
 """Order in the report; what a suite has beside these comes before the last, the scorecard."""
 
-OF_NO_RUNS = ("fig1", "fig4")
+OF_NO_RUNS = ("fig1", "fig4", "field")
 """Figures that rest on no training run; a scale that is made of scales has them once."""
 
 _SUITES = [suites.get(name) for name in suites.names()]

@@ -42,7 +42,8 @@ _KNOWN = {
 }
 _TITLES = {
     **{"no-clip": "No-Clip", "ppo-clip": "PPO-Clip", "sapo": "SAPO", "gipo": "GIPO"},
-    **{"cispo": "CISPO", "soft-clip": "Soft clip"},
+    **{"cispo": "CISPO", "soft-clip": "Soft clip", "icepop": "IcePop", "decoupled-ppo": "Decoupled PPO"},
+    **{name: name.upper() for name in ("topr", "m2po", "dppo-tv", "spo", "gspo", "gmpo", "vespo", "ce-gppo")},
 }
 _EQUAL, _SMALLER, _LARGER = (
     sns.blend_palette(colours, as_cmap=True)

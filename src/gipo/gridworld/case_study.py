@@ -117,7 +117,13 @@ def bias_variance(objective: Objective, pi: Array, mu: Array, advantage: Array) 
         Bias and variance of each of `ESTIMATORS`, shape [..., 2, 2].
     """
     log_ratio = torch.from_numpy(np.log(pi) - np.log(mu))
-    coefficient = objective.multiplier(log_ratio, torch.from_numpy(advantage)).numpy() * advantage
+    multiplier = objective.multiplier(log_ratio, torch.from_numpy(advantage)).numpy()
+    return bias_variance_of(multiplier, pi, mu, advantage)
+
+
+def bias_variance_of(multiplier: Array, pi: Array, mu: Array, advantage: Array) -> Array:
+    """The same for given multipliers of the four actions, shape [..., 4]."""
+    coefficient = multiplier * advantage
     mean = _mean_gradient(mu, coefficient, pi)
     bias = mean - _mean_gradient(pi, advantage, pi)
     # Per logit i: E[(coefficient(a) (1[a = i] - pi_i))^2] - mean_i^2.

@@ -1,6 +1,9 @@
-"""The tables of a study's stage ``gridworld``: the case study and the random family."""
+"""The tables of a study's stage ``gridworld``: the case study, the random family, and the field of objectives."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,16 +19,21 @@ from gipo.gridworld.case_study import (
     advantages,
     case_policies,
     fronts,
+    true_gradient,
     views,
 )
 from gipo.gridworld.family import CLAIMS, LAGS, check_claims, random_policies
-from gipo.gridworld.pareto import nondominated
+from gipo.gridworld.field import FIELD, distances
+from gipo.gridworld.pareto import TIE, nondominated
 from gipo.stages import StudyFolder, csv_bytes
 from gipo.theory import Array, kl
 
+FIELD_PAIRS = 100
+"""Pairs of the random family, at most, on which the objectives of other papers are placed."""
+
 
 def write(study: StudyFolder, pairs: int = 1000, seed: int = 0) -> None:
-    """Write policies, case_study, margins, family and family_claims (.csv) below ``gridworld``, with their manifest.
+    """Write all tables below ``gridworld`` as CSV, with their manifest.
 
     Args:
         study: folder, made if missing.
@@ -37,13 +45,16 @@ def write(study: StudyFolder, pairs: int = 1000, seed: int = 0) -> None:
     """
     if pairs < 1:
         raise GipoError(f"gridworld: pairs = {pairs}, expected at least 1")
-    family = outcomes(*random_policies(pairs, seed))
+    pi, mu = random_policies(pairs, seed)
+    family = outcomes(pi, mu)
     tables = {
         "policies": policies(),
         "case_study": points(),
         "margins": margins(),
         "family": family,
         "family_claims": shares(family),
+        "field": field(),
+        "field_family": field_family(pi[:FIELD_PAIRS], mu[:FIELD_PAIRS]),
     }
     study.write_stage("gridworld", {f"gridworld/{name}.csv": csv_bytes(table, 8) for name, table in tables.items()})
 
@@ -129,3 +140,49 @@ def shares(members: pd.DataFrame) -> pd.DataFrame:
             rows.append((estimator, claim, statement, here, holds, n, holds / n, interval.low, interval.high))
     columns = ["estimator", "claim", "statement", "case_study", "holds", "n", "share", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def field() -> pd.DataFrame:
+    """The field in the case study: one row per case, estimator and method.
+
+    A method is an ``objective`` with its ``parameters``, a JSON object. ``front_bias`` is the least bias of GIPO's front
+    at no more variance; ``behind_share``, bias less front bias as a share of the largest bias, is negative where a
+    method is ahead of GIPO.
+    """
+    pi, mu = case_policies()
+    return _field(pi[None], mu[None], (*CASES, ON_POLICY), "case").drop(columns="pair")
+
+
+def field_family(pi: Array, mu: Array) -> pd.DataFrame:
+    """The same on pairs of policies: shares of them in which GIPO's front or the method is ahead.
+
+    Args:
+        pi: targets, shape [n, 4].
+        mu: behaviours, highest lag first, shape [n, 3, 4].
+
+    Returns:
+        One row per lag, estimator and method: ``n``, ``front_ahead`` and ``method_ahead``, shares of the pairs in which
+        it is by more than `TIE` of the largest bias, and the median of ``behind_share``.
+    """
+    rows = _field(pi, mu, LAGS, "lag")
+    behind = rows.groupby(["lag", "estimator", "objective", "parameters"], sort=False)["behind_share"]
+    table = behind.agg(
+        n="size",
+        front_ahead=lambda share: (share > TIE).mean(),
+        method_ahead=lambda share: (share < -TIE).mean(),
+        median_behind_share="median",
+    )
+    return table.reset_index()
+
+
+def _field(pi: Array, mu: Array, lags: Sequence[str], named: str) -> pd.DataFrame:
+    """A row for each pair, lag, estimator and method; `named` is the column of the lag."""
+    places, largest_bias = distances(pi, mu), true_gradient(pi)
+    tables = []
+    for pair, lag, i in np.ndindex(*mu.shape[:2], len(ESTIMATORS)):
+        table = pd.DataFrame(places[pair, lag, :, i], columns=["bias", "variance", "front_bias"])
+        table["behind_share"] = (table["bias"] - table["front_bias"]) / largest_bias[pair, i]
+        methods = {"objective": [name for name, _ in FIELD], "parameters": [json.dumps(given) for _, given in FIELD]}
+        place = {"pair": pair, named: lags[lag], "estimator": list(ESTIMATORS)[i]}
+        tables.append(pd.DataFrame(place | methods).join(table))
+    return pd.concat(tables, ignore_index=True)

@@ -30,7 +30,7 @@ class Samples:
     gap: Tensor | None = None
     """Learner updates since the sample was collected."""
     mask: Tensor | None = None
-    """0 where there is no sample, as in padding, and 1 elsewhere. Other numbers are weights in `mean`."""
+    """0 where there is no sample, as padding, and 1 elsewhere. Other numbers are weights in the batch's statistics."""
 
     def __post_init__(self) -> None:
         shape = self.shape
@@ -77,30 +77,18 @@ class Samples:
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum over the last axis, which stays with size 1, of what is not masked."""
-        return (values if self.mask is None else values * self.mask).sum(-1, keepdim=True)
+        return (values if self.mask is None else values * (self.mask != 0)).sum(-1, keepdim=True)
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over the last axis, which stays with size 1, of what is not masked; 0 where all is."""
         if self.mask is None:
             return values.mean(-1, keepdim=True)
-        total = self.sum(values.new_ones(()).broadcast_to(values.shape))
-        return self.sum(values) / total.masked_fill(total == 0, 1)
+        counts = (self.mask != 0).to(values.dtype).broadcast_to(values.shape).sum(-1, keepdim=True)
+        return self.sum(values) / counts.clamp(min=1)
 
     def for_all(self, values: Tensor) -> Tensor:
         """Values in the shape of all samples; those of an action, [..., 1], for each of its dimensions."""
         return values.broadcast_to(self.shape)
-
-    def mean_over(self, chosen: Tensor, values: Tensor) -> Tensor:
-        """Mean over the chosen samples of the whole batch that are not masked, 0-d; 0 where there is none.
-
-        Args:
-            chosen: bool, of the samples' shape.
-            values: of the same shape.
-        """
-        weight = chosen.to(values.dtype)
-        weight = weight if self.mask is None else weight * self.mask
-        total = weight.sum()
-        return (values * weight).sum() / total.masked_fill(total == 0, 1)
 
     def _shape(self, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
         """Common shape of one and that of a tensor."""
