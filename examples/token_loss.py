@@ -26,8 +26,8 @@ def token_loss(
     Returns:
         A scalar. Padding adds nothing to it nor to its gradient, whatever stands there.
     """
-    log_ratio = (log_pi - log_mu).masked_fill(~mask, 0)
-    return objective.loss(log_ratio, advantage[:, None])[mask].mean()
+    losses = objective.loss(log_pi - log_mu, advantage[:, None], log_mu=log_mu, mask=mask)
+    return losses.sum() / mask.sum()
 
 
 def main() -> None:

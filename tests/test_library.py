@@ -69,8 +69,8 @@ log_ratio, advantage = torch.randn(8, 3, requires_grad=True), torch.randn(8, 1)
 needed = {"cispo": {"eps_high": 0.2}, "soft_clip": {"alpha": 1.0}}
 for name in objectives.names():
     objective = objectives.make(name, **needed.get(name, {}))
-    objective.loss(log_ratio, advantage).mean().backward()
-multiplier, gap = objective.multiplier(log_ratio, advantage), torch.arange(8)
+    objective.loss(log_ratio, advantage, log_mu=torch.full((8, 3), -1.0), gap=torch.tensor(3)).mean().backward()
+gap = torch.arange(8)
 numbers = diagnostics.staleness(gap, 4) | diagnostics.ratio_tails(log_ratio.detach())
 ends = torch.zeros(2, 8, dtype=torch.bool)
 targets.gae(torch.ones(2, 8), torch.ones(2, 8), torch.ones(2, 8), ends, ends, 0.9, 0.9)

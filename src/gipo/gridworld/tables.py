@@ -145,7 +145,7 @@ def shares(members: pd.DataFrame) -> pd.DataFrame:
 def field() -> pd.DataFrame:
     """The field in the case study: one row per case, estimator and method.
 
-    A method is an ``objective`` with its ``parameters``, a JSON object. ``front_bias`` is the least bias of GIPO's front
+    A method is an ``objective`` with ``parameters``, a JSON object. ``front_bias`` is the least bias of GIPO's front
     at no more variance; ``behind_share``, bias less front bias as a share of the largest bias, is negative where a
     method is ahead of GIPO.
     """
