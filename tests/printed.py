@@ -13,15 +13,7 @@ from checkout import ROOT
 
 DOCUMENTS = ("*.md", "docs/*.md", "profiles/**/*.md", "reports/*.md")
 SOURCES = (
-    *(
-        "src/**/*.py",
-        "src/**/*.yaml",
-        "benchmarks/*.py",
-        "benchmarks/*.yaml",
-        "examples/*.py",
-        "containers/*",
-        "envs/*.py",
-    ),
+    *("src/**/*.py", "src/**/*.yaml", "benchmarks/*.py", "benchmarks/*.yaml", "examples/*.py", "containers/*"),
     *("Snakefile", "Makefile", "workflow/**/*.smk", "workflow/**/*.yaml", "profiles/**/*.yaml", "pyproject.toml"),
     *("envs/*.py", ".pre-commit-config.yaml"),
 )
