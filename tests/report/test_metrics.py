@@ -17,7 +17,7 @@ def test_every_logged_column_has_an_entry_and_every_entry_a_column() -> None:
     assert list(tables["evaluation.parquet"]) == list(RUN_EVALUATION)
     added = set(SCHEMAS["evaluations"]) - set(RUN_EVALUATION) - set(SCHEMAS["metrics"])
     assert set(tables["evaluations.parquet of a scale"]) == added
-    assert len(tables) == 3
+    assert len(tables) == 4
 
 
 def test_the_page_in_the_repository_is_the_generated_one() -> None:
@@ -28,7 +28,7 @@ def test_the_page_in_the_repository_is_the_generated_one() -> None:
 def test_every_row_of_a_table_has_as_many_cells_as_its_heading() -> None:
     rows = [line.replace(r"\|", "") for line in metrics.markdown().splitlines() if line.startswith("| `")]
     assert len(rows) == sum(map(len, metrics.tables().values()))
-    assert {row.count("|") for row in rows} == {5}
+    assert {row.count("|") for row in rows} == {6}
 
 
 @pytest.mark.parametrize(

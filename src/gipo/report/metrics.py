@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,7 +18,7 @@ INTRODUCTION = """\
 <!-- Generated from src/gipo/report/metrics.yaml: gipo metrics docs/metrics.md -->
 
 A run writes `metrics.parquet`, a row every `diagnostics.every` updates about the batch of that update, and
-`evaluation.parquet`, a row per evaluation episode. MLflow has the columns of the first under the same names.
+`evaluation.parquet`, a row per evaluation episode. MLflow has the mean over the episodes of an evaluation.
 
 | symbol | meaning |
 |---|---|
@@ -37,9 +38,15 @@ A run writes `metrics.parquet`, a row every `diagnostics.every` updates about th
 class Metric(Section):
     """One column; `unit` is ``1`` for a plain number, and `formula` is empty where the meaning says it all."""
 
+    group: Literal["return", "lag", "use", "loss", "cost"] | None = None
+    """Where it stands in MLflow; None: it is not there."""
     meaning: str
     formula: str = ""
     unit: str
+
+    def recorded_as(self, column: str) -> str:
+        """Its name in MLflow."""
+        return f"{self.group}/{column}"
 
 
 def tables(path: Path = METRICS) -> dict[str, dict[str, Metric]]:
@@ -58,9 +65,10 @@ def markdown(path: Path = METRICS) -> str:
     """The text of docs/metrics.md."""
     lines = [INTRODUCTION]
     for table, columns in tables(path).items():
-        lines += [f"## {table}", "", "| column | meaning | formula | unit |", "|---|---|---|---|"]
+        lines += [f"## {table}", "", "| column | meaning | formula | unit | in MLflow |", "|---|---|---|---|---|"]
         for name, metric in columns.items():
-            cells = (f"`{name}`", metric.meaning, metric.formula or "-", metric.unit)
+            recorded = f"`{metric.recorded_as(name)}`" if metric.group else "-"
+            cells = (f"`{name}`", metric.meaning, metric.formula or "-", metric.unit, recorded)
             lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
         lines.append("")
     return "\n".join(lines)
