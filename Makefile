@@ -1,6 +1,7 @@
 # Wraps three things and nothing else: a virtual environment from pinned locks, snakemake, pytest.
 PYTHON ?= python3
 SCALE ?= laptop
+PORT ?= 5000
 BIN := .venv/bin
 # Where a machine gets its packages from holds here too; where it installs them, in variables or pip's files, does not.
 unexport PYTHONHOME PIP_PYTHON PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PIP_REQUIRE_HASHES
@@ -50,7 +51,8 @@ publish:                       ## copy a finished scale into reports/, from whic
 
 mlflow: .venv/.study           ## browse the runs on http://127.0.0.1:5000
 	PATH="$$PWD/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-	$(BIN)/mlflow ui --workers 1 --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1
+	$(BIN)/mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
+	--backend-store-uri sqlite:///results/mlflow.db --artifacts-destination results
 
 slurm: .venv/.slurm .venv/.libero  ## set up `snakemake --profile slurm`; then edit profiles/slurm/site.yaml
 	test -e profiles/slurm/site.yaml || cp profiles/slurm/site.example.yaml profiles/slurm/site.yaml

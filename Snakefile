@@ -44,9 +44,15 @@ localrules:
 onstart:
     announce(workflow.persistence.dag)
     build_missing(workflow.persistence.dag)
+    follow_runs(workflow.persistence.dag)
+
+
+onsuccess:
+    end_following()
 
 
 onerror:
+    end_following()
     report_so_far(workflow.persistence.dag)
 
 
@@ -57,7 +63,7 @@ rule all:
         derived,
         all_finished(),
         f"results/{SCALE}/tracked.json",
-        "results/mlflow.db",
+        RECORDS,
 
 
 include: "workflow/rules/containers.smk"

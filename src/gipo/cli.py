@@ -158,23 +158,46 @@ def collect(
 
 @cli.command()
 def track(config: Config, results: Results, receipt: Out) -> None:
-    """Record all runs of a scale in results/mlflow.db; what is recorded already is left alone."""
-    from gipo.runs import tracking
+    """Record all runs of a scale and its report in MLflow; what is recorded already is left alone."""
     from gipo.runs.manifest import Receipt
     from gipo.scale import Scale
+    from gipo.tracking import follow
 
-    runs = list(Scale.load(config).runs)
-    tracking.track([results / "runs" / run_id for run_id in runs], results / "mlflow.db")
-    Receipt(files={}, runs=runs).write(receipt)
+    Receipt(files={}, runs=follow.track(Scale.load(config), results, _say)).write(receipt)
 
 
 @cli.command()
-def store(results: Results) -> None:
-    """Make results/mlflow.db from every finished run there is, of whatever scale; say which ones cannot be used."""
-    from gipo.runs import tracking
+def store(
+    results: Results,
+    configs: Annotated[Path | None, typer.Option(help="Folder of scale configs; default: this checkout's.")] = None,
+) -> None:
+    """Record every finished run there is in MLflow, of whatever scale; say which ones cannot be used."""
+    from gipo.scale import CONFIGS
+    from gipo.tracking import follow
 
-    finished = [path.parent for path in results.glob("runs/*/*/*/*/manifest.json")]
-    tracking.track(tracking.usable(finished, _say), results / "mlflow.db")
+    follow.store(results, configs or CONFIGS, _say)
+
+
+@cli.command()
+def follow(
+    scale: Annotated[str, typer.Argument(help="Name of a file in workflow/config.")] = "laptop",
+    results: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("results"),
+    until_input_ends: Annotated[
+        bool, typer.Option("--until-input-ends", help="End with standard input, and give way to all else.")
+    ] = False,
+) -> None:
+    """Show the runs of a scale in MLflow while they are made, here or elsewhere; ends when all are recorded."""
+    import os
+    import select
+
+    from gipo.scale import Scale
+    from gipo.scale import config as scale_config
+    from gipo.tracking import follow
+
+    if until_input_ends:
+        os.nice(10)
+    inputs = [sys.stdin] if until_input_ends else []
+    follow.follow(Scale.load(scale_config(scale)), results, _say, lambda: bool(select.select(inputs, [], [], 0)[0]))
 
 
 @cli.command()

@@ -36,7 +36,7 @@ from gipo.stages import GRIDS, StageManifest, StudyFolder, stage_of
 Mend = Literal["run", "baseline", "stage", "temporary", "lock", ""]
 
 RECEIPT = "tracked.json"
-"""Written when all runs of a study had been recorded in MLflow."""
+"""Written when all runs of a study had been recorded in MLflow; it names none where the server was away."""
 NOT_MADE_HERE = {RECEIPT, "report-so-far.html"}
 """Files of a study's folder that stand in no manifest; the second is the page of an unfinished study."""
 OPTIONAL = {"report", "picture", *(f"figures/{name}" for name in NAMES)}
@@ -104,7 +104,7 @@ class Verdict:
 def verify(scale: Scale, folder: Path) -> Verdict:
     """Look at everything that a study has.
 
-    The records of runs in ``mlflow.db`` are not compared: they are copies, which `gipo store` makes anew.
+    The records of runs in MLflow are not compared: they are copies, which `gipo store` makes anew.
 
     Args:
         scale: one study, or several that make one report.
@@ -263,7 +263,7 @@ class Check:
             return
         try:
             if Receipt.read(path).runs != list(self.scale.runs):
-                yield Problem(path, "is of other runs than those of this study", self.again, "stage", path)
+                yield Problem(path, "does not name all runs of this study", self.again, "stage", path)
         except GipoError as error:
             yield Problem(path, _after(path, error), self.again, "stage", path)
 

@@ -19,7 +19,7 @@ SETTINGS = ("--cores", "2", "--set-resources", "train:checkpoint_seconds=0", "--
 MODULES = (
     *("torch._dynamo", "gipo.engines.lockstep", "gipo.engines.suites.toy", "gipo.envs.baselines", "gipo.gridworld"),
     *("gipo.scale", "gipo.trust_weights", "gipo.analysis.claims", "gipo.analysis.collect", "gipo.report", "arch"),
-    *("gipo.runs.tracking", "mlflow.tracking", "matplotlib.pyplot", "seaborn", "rliable.library", "pyarrow.parquet"),
+    *("gipo.tracking.follow", "mlflow.tracking", "matplotlib.pyplot", "seaborn", "rliable.library", "pyarrow.parquet"),
 )
 
 

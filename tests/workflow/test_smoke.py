@@ -83,6 +83,20 @@ def test_every_run_is_recorded_in_mlflow(finished: Path):
     assert recorded(finished / "results") == [(run_id, "FINISHED") for run_id in sorted(RUN_IDS)]
 
 
+def test_mlflow_has_the_page_and_a_row_for_the_seeds_of_each_method(finished: Path):
+    store = sqlite3.connect(finished / "results" / "mlflow.db")
+    query = """SELECT tags.value, COUNT(*) FROM runs JOIN tags USING (run_uuid)
+               WHERE tags.key = 'level' AND runs.lifecycle_stage = 'active' GROUP BY tags.value"""
+    levels = dict(store.execute(query))
+    store.close()
+    assert levels == {
+        "seed": len(RUN_IDS),
+        "method": len({run_id.rpartition("/")[0] for run_id in RUN_IDS}),
+        "study": 1,
+    }
+    assert list((finished / "results" / "mlflow-artifacts").glob("smoke/*/artifacts/report.html"))
+
+
 def test_a_lost_mlflow_store_is_made_again_whole_with_runs_of_other_scales(checkout: Checkout, again: Path):
     results = again / "results"
     (results / "mlflow.db").unlink()

@@ -27,19 +27,19 @@ rule tables:
 
 
 rule store:
-    """Every finished run of every scale, where the store was lost; `track` adds to it what is new."""
+    """Every finished run of every scale, where the store was lost; `gipo follow` and `track` add to it what is new."""
     output:
         "results/mlflow.db",
     container:
         image("report")
     shell:
-        "gipo store results"
+        "gipo store results --configs {CONFIGS:q}"
 
 
 rule track:
     input:
         all_finished(),
-        store=ancient(rules.store.output),
+        store=ancient(RECORDS),
     output:
         "results/{scale}/tracked.json",
     wildcard_constraints:
@@ -47,6 +47,6 @@ rule track:
     container:
         image("report")
     params:
-        code=code_digest("gipo.runs.tracking"),
+        code=code_digest("gipo.tracking.follow", *CATALOGUE),
     shell:
         "gipo track {CONFIG:q} results {output}"

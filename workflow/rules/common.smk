@@ -60,6 +60,7 @@ GRIDWORLD = [
     *("field", "field_family"),
 ]
 PACKAGE = Path(gipo.__file__).parent
+RECORDS = [] if os.environ.get("MLFLOW_TRACKING_URI") else ["results/mlflow.db"]
 
 
 def labels(kind):

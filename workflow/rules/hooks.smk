@@ -21,6 +21,25 @@ def announce(dag):
         print(upfront.line(STUDIES, to_do), file=sys.stderr, flush=True)
 
 
+FOLLOWERS = []
+
+
+def follow_runs(dag):
+    """Show the runs in MLflow while they are made: a process of its own does that, until its input ends with this one."""
+    if any(job.rule.name in TRAINING for job in dag.needrun_jobs()):
+        command = ["gipo", "follow", SCALE, "--until-input-ends"]
+        FOLLOWERS.append(
+            subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        )
+
+
+def end_following():
+    """Let it look for the last time."""
+    for follower in FOLLOWERS:
+        follower.stdin.close()
+        follower.wait()
+
+
 def report_so_far(dag):
     """Leave a page of what is finished, where the one that was asked for could not be made."""
     if not any(job.rule.name == "report" for job in dag.needrun_jobs()):

@@ -94,13 +94,13 @@ def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], study: Stud
     tasks = sorted({run.spec.task for run in runs if suites.get(run.spec.suite).score == "baselines"})
     if tasks and baselines.empty:
         raise GipoError("no baselines to collect: expected one baseline directory for each task")
-    references = {task: _reference(baselines, task) for task in tasks}
+    references = {task: reference(baselines, task) for task in tasks}
     inputs = {run.spec.run_id: run.manifest.digest() for run in runs}
     inputs |= {f"baselines/{baseline.path.name}": baseline.manifest.digest() for baseline in measured}
     Tables(
         runs=pd.DataFrame([_summary(run) for run in runs]),
         metrics=pd.concat([run.metrics().assign(**_identity(run.spec)) for run in runs]),
-        evaluations=pd.concat([_scored(run, references.get(run.spec.task)) for run in runs]),
+        evaluations=pd.concat([scored(run, references.get(run.spec.task)) for run in runs]),
         baselines=baselines,
     ).write(study, grid, inputs)
 
@@ -130,12 +130,12 @@ def _summary(run: FinishedRun) -> dict[str, object]:
     }
 
 
-def _scored(run: FinishedRun, reference: tuple[float, float] | None) -> pd.DataFrame:
+def scored(run: FinishedRun, means: tuple[float, float] | None) -> pd.DataFrame:
     """Evaluation episodes with their score: 0 = random policy, 1 = scripted expert; without them 1 for a success."""
     episodes = run.evaluation().assign(**_identity(run.spec))
-    if reference is None:
+    if means is None:
         return episodes.assign(score=episodes["success_any"].astype("float64"))
-    random, expert = reference
+    random, expert = means
     return episodes.assign(score=(episodes["return"] - random) / (expert - random))
 
 
@@ -151,7 +151,7 @@ def _baselines(measured: Iterable[Baseline]) -> pd.DataFrame:
     return pd.concat([tables[task] for task in sorted(tables)]) if tables else pd.DataFrame(columns=list(BASELINES))
 
 
-def _reference(baselines: pd.DataFrame, task: str) -> tuple[float, float]:
+def reference(baselines: pd.DataFrame, task: str) -> tuple[float, float]:
     """Mean return of the random policy and of the expert on `task`."""
     means = baselines[baselines["task"] == task].groupby("policy")["return"].mean()
     for policy in ("random", "expert"):

@@ -1,1 +1,1 @@
-"""One run: its specification, its directory, its checkpoint, where it came from, and its record in MLflow."""
+"""One run: its specification, its directory, its checkpoint and where it came from."""

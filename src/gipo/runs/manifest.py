@@ -35,7 +35,7 @@ class Receipt(Manifest):
     """Written when runs have been recorded in MLflow; it has no files."""
 
     runs: list[str]
-    """Their ids."""
+    """Their ids; none where the server was away."""
 
 
 class RunManifest(Manifest):
