@@ -45,16 +45,19 @@ class Recorder:
         """What was seen of each finished run when its record was compared with it."""
         self.refused: dict[str, str] = {}
         """Why a finished run cannot be recorded."""
+        self.read: dict[str, Curves] = {}
+        """Curves of the runs whose seeds are at hand."""
         self.references: dict[str, tuple[float, float]] = {}
         for record in store.records(self.id):
             self._keep(record)
 
-    def update(self, only: Iterable[str] | None = None) -> None:
-        """Record what is new of all runs, or of these, then of their seeds together, then the report."""
-        for run_id in self.experiment.runs if only is None else only:
-            self._run(run_id)
+    def update(self) -> None:
+        """Record what is new of each run, of its seeds together, and of the report."""
         for cell, run_ids in self.experiment.cells.items():
+            for run_id in run_ids:
+                self._run(run_id)
             self._cell(cell, run_ids)
+            self.read.clear()
         self._report()
 
     @property
@@ -183,8 +186,12 @@ class Recorder:
         self.store.finish(record, end)
 
     def _curves(self, run: FinishedRun) -> Curves:
-        reference = self._reference(run.spec.run_id)
-        return curves.of_run(run, reference, suites.get(run.spec.suite).score == "success" or reference is not None)
+        run_id = run.spec.run_id
+        if run_id not in self.read:
+            reference = self._reference(run_id)
+            has_score = suites.get(run.spec.suite).score == "success" or reference is not None
+            self.read[run_id] = curves.of_run(run, reference, has_score)
+        return self.read[run_id]
 
     def _report(self) -> None:
         """Page and figures of the study, as soon as there is a page."""
