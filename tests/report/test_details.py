@@ -165,7 +165,7 @@ def test_rows_come_in_the_order_of_the_topics(tmp_path: Path) -> None:
         ("gipo.replay:Segments.rewards", "rewards: Tensor"),
         ("gipo.objectives.gipo:KERNELS", "KERNELS: dict"),
         ("gipo.envs.sawyer:GOAL_SEED", "GOAL_SEED ="),
-        ("gipo.gridworld:write", "def write("),
+        ("gipo.figures:build", "def build("),
     ],
 )
 def test_a_symbol_may_be_a_field_a_variable_or_lie_in_a_package(symbol: str, code: str, tmp_path: Path) -> None:
