@@ -87,6 +87,11 @@ def test_origin_counts_the_runs_of_a_numeric_class_and_names_those_that_changed_
     assert "changed class" not in dict(summary.origin(runs({})))
 
 
+def test_runs_that_were_made_before_classes_were_noted_are_of_an_unknown_one() -> None:
+    """As in the tables of the published studies."""
+    assert dict(summary.origin(runs({"numeric_classes": None})))["numeric class"] == "unknown (2 runs)"
+
+
 def test_scale_counts_in_words() -> None:
     scale = summary.scale(runs({}), runs({}))
     assert scale["design"] == "1 task × 2 regimes × 1 method × 1 seed"

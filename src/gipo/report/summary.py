@@ -301,8 +301,8 @@ def origin(runs: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _numeric_classes(runs: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Every class and how many runs are of it; runs that went on under another one are named."""
-    classes = runs["numeric_classes"].map(json.loads)
+    """Every class and how many runs are of it, some of none that was noted; runs that went on under another are named."""
+    classes = runs["numeric_classes"].fillna('["unknown"]').map(json.loads)
     for name, number in classes.explode().value_counts().sort_index().items():
         yield "numeric class", f"{name} ({number} runs)"
     if not (changed := runs["run_id"][classes.map(len) > 1]).empty:
