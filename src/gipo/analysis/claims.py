@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field, ValidationError, model_validator
 
 from gipo import paper
-from gipo.analysis import history
+from gipo.analysis import history, numbers
 from gipo.analysis.measures import Measure
 from gipo.analysis.needs import Needs
 from gipo.analysis.results import Results
@@ -54,9 +54,7 @@ class Aside(Section):
             found = self.measure.estimate(results)
         except NotJudgedError as reason:
             return f"{self.text}: {reason}."
-        interval = "" if np.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
-        number = f"{found.value:.2f}{interval}".replace("-", "\N{MINUS SIGN}")
-        return f"{self.text}: {number}."
+        return f"{self.text}: {numbers.words(found.value, found.low, found.high)}."
 
 
 class Claim(Section):

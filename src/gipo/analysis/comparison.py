@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from gipo.analysis import numbers
 from gipo.stages import StudyFolder
 from gipo.tables import PROVENANCE
 
@@ -120,5 +121,4 @@ def _finding(row: dict[Any, Any], side: str) -> str:
         return "no such claim"
     if math.isnan(measured):
         return verdict
-    interval = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]"
-    return f"{verdict} {measured:.3g}{interval}"
+    return f"{verdict} {numbers.words(measured, low, high)}"

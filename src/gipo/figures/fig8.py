@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter
 from scipy.stats import pearsonr
 
 from gipo import paper
+from gipo.analysis import numbers
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, estimate, mean
 from gipo.figures import panels, style, words
@@ -155,9 +156,8 @@ def _r(row: dict[Hashable, Any]) -> str:
     """A row of the correlations in words."""
     if np.isnan(row["r"]):
         return f"r undefined, n = {row['n']:.0f}"
-    interval = "" if np.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
     p = "< 0.001" if row["p"] < 0.001 else f"= {row['p']:.3f}"
-    return f"r = {row['r']:.3f}{interval}, p {p}, n = {row['n']:.0f}"
+    return f"r = {numbers.words(row['r'], row['low'], row['high'])}, p {p}, n = {row['n']:.0f}"
 
 
 def caption(table: pd.DataFrame) -> str:

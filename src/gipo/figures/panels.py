@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from gipo.analysis import numbers
 from gipo.figures import style
 from gipo.figures.style import Look
 
@@ -40,7 +40,7 @@ def estimates(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
             value, low, high = (cells[name][key] for key in ("value", "low", "high"))
             ax.plot([low, high], [y, y], color=look.colour, lw=2.2)
             ax.plot(value, y, color=look.colour, marker=look.marker, markersize=6)
-            words = f"{value:.2f}" + ("" if np.isnan(low) else f"  [{low:.2f}, {high:.2f}]")
+            words = numbers.words(value, low, high)
         ax.text(1.02, y, words, transform=ax.get_yaxis_transform(), fontsize=9, va="center", color=style.MUTED)
     ax.set_ylim(len(looks) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")

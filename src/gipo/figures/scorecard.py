@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 
 import pandas as pd
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from gipo.analysis import numbers
 from gipo.analysis.claims import read_scorecard
 from gipo.analysis.verdicts import (
     CANNOT_TELL,
@@ -54,25 +54,10 @@ def table(sources: StudyFolder) -> pd.DataFrame:
 
 
 def measured_words(row: pd.Series) -> str:
-    """Estimate and interval, if it has a width, such as ``0.312 [0.105, 0.520]``; empty if nothing was measured."""
-    if pd.isna(row["measured"]):
-        return ""
-    if row["unit"] == TRUTH_VALUE:
+    """Estimate and interval as `gipo.analysis.numbers` writes them, or whether it is true; empty if not measured."""
+    if row["unit"] == TRUTH_VALUE and not pd.isna(row["measured"]):
         return "holds" if row["measured"] else "does not hold"
-    value, low, high = (_number(row[name], row) for name in ("measured", "low", "high"))
-    return f"{value} [{low}, {high}]" if row["low"] < row["high"] else value
-
-
-def _number(x: float, row: pd.Series) -> str:
-    """Three digits of the largest of estimate and interval."""
-    if not math.isfinite(x):
-        return str(x)
-    largest = max((abs(row[c]) for c in ("measured", "low", "high") if math.isfinite(row[c])), default=0.0)
-    if 0 < largest < 5e-4:
-        return f"{x:.1e}"
-    decimals = 2 - math.floor(math.log10(largest)) if largest else 0
-    text = f"{x:,.{min(max(decimals, 0), 4)}f}"
-    return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
+    return numbers.words(row["measured"], row["low"], row["high"])
 
 
 def counts(table: pd.DataFrame) -> dict[str, int]:

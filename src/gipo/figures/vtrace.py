@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from gipo.analysis import methods, statistics
+from gipo.analysis import methods, numbers, statistics
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Band, Estimate
 from gipo.figures import panels, style, words
@@ -126,7 +126,7 @@ def _improvement(table: pd.DataFrame) -> str:
         return ""
     both = methods.find(table["method"], BOTH)[0]
     parts = [
-        f"{value:.2f}{'' if np.isnan(low) else f' [{low:.2f}, {high:.2f}]'} against {style.label(method)}"
+        f"{numbers.words(value, low, high)} against {style.label(method)}"
         for method, value, low, high in zip(rows["method"], rows["value"], rows["low"], rows["high"], strict=True)
     ]
     return f"Probability that a run of {style.label(both)} scores higher: {'; '.join(parts)}. "

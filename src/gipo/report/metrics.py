@@ -1,4 +1,4 @@
-"""The glossary of every logged number, docs/metrics.md, from metrics.yaml beside this module."""
+"""The glossary: words and symbols, from glossary.yaml, and every logged number, from metrics.yaml."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gipo.config import Section, explain, read_yaml
 from gipo.errors import GipoError
 
 METRICS = Path(__file__).with_name("metrics.yaml")
+GLOSSARY = Path(__file__).with_name("glossary.yaml")
 
 INTRODUCTION = """\
 # Every logged number
@@ -19,19 +20,6 @@ INTRODUCTION = """\
 
 A run writes `metrics.parquet`, a row every `diagnostics.every` updates about the batch of that update, and
 `evaluation.parquet`, a row per evaluation episode. MLflow has the mean over the episodes of an evaluation.
-
-| symbol | meaning |
-|---|---|
-| π, μ | the policy that learns; the policy that collected the sample |
-| ρ | π(a\\|s) / μ(a\\|s), per action dimension, or of the whole action with `learner.joint_ratio: true` |
-| A | advantage, normalised over the batch |
-| V, target | the value's estimate of the scaled return; its target |
-| m | multiplier: what the objective makes of a sample's gradient A ∇log π |
-| c | contribution, \\|m A\\| |
-| g | version gap: learner updates since the sample was collected |
-| K | gap from which a sample is old, `diagnostics.old_gap` times all updates |
-| Q, mean, Σ | over the batch and action dimensions; of accumulated batches, over the last one |
-| [x] | 1 where x holds, else 0 |
 """
 
 
@@ -49,6 +37,22 @@ class Metric(Section):
         return f"{self.group}/{column}"
 
 
+class Glossary(Section):
+    """What words and symbols mean, in the order in which they are shown."""
+
+    words: dict[str, str]
+    symbols: dict[str, str]
+
+
+def glossary(path: Path = GLOSSARY) -> Glossary:
+    """Words and symbols.
+
+    Raises:
+        GipoError: The file is missing, not YAML or malformed.
+    """
+    return Glossary.load(path)
+
+
 def tables(path: Path = METRICS) -> dict[str, dict[str, Metric]]:
     """Entries by table and column, in the order of the file.
 
@@ -63,12 +67,18 @@ def tables(path: Path = METRICS) -> dict[str, dict[str, Metric]]:
 
 def markdown(path: Path = METRICS) -> str:
     """The text of docs/metrics.md."""
-    lines = [INTRODUCTION]
+    lines = [INTRODUCTION, "| symbol | meaning |", "|---|---|"]
+    lines += [f"| {_cell(symbol)} | {_cell(meaning)} |" for symbol, meaning in glossary().symbols.items()] + [""]
     for table, columns in tables(path).items():
         lines += [f"## {table}", "", "| column | meaning | formula | unit | in MLflow |", "|---|---|---|---|---|"]
         for name, metric in columns.items():
             recorded = f"`{metric.recorded_as(name)}`" if metric.group else "-"
             cells = (f"`{name}`", metric.meaning, metric.formula or "-", metric.unit, recorded)
-            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+            lines.append(f"| {' | '.join(map(_cell, cells))} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """A text in a table of Markdown."""
+    return text.replace("|", r"\|")

@@ -301,7 +301,7 @@ def origin(runs: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _numeric_classes(runs: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Every class and how many runs are of it, some of none that was noted; runs that went on under another are named."""
+    """Every class and how many runs are of it, unknown where none was noted; runs that changed theirs are named."""
     classes = runs["numeric_classes"].fillna('["unknown"]').map(json.loads)
     for name, number in classes.explode().value_counts().sort_index().items():
         yield "numeric class", f"{name} ({number} runs)"
