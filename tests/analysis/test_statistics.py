@@ -117,6 +117,26 @@ def test_intervals_are_the_same_in_another_process():
     assert other.strip() == str(statistics.iqm(np.arange(12.0).reshape(4, 3) ** 2, "gipo-1-1", 300))
 
 
+@pytest.mark.parametrize("most", [7, 10**6])
+@pytest.mark.parametrize(("seeds", "rivals"), [(2, 2), (5, 4)])
+def test_resamples_are_rliables_bit_for_bit(seeds: int, rivals: int, most: int, monkeypatch: pytest.MonkeyPatch):
+    """However many are drawn at a time, and with groups of different sizes."""
+    monkeypatch.setattr(statistics, "MOST_DRAWN", most)
+    monkeypatch.setattr(statistics, "_generator", lambda *_: np.random.RandomState(7))
+    x, y = scores(seeds, 3), scores(rivals, 3, 1)
+    curve = scores(seeds, 12, 2).reshape(seeds, 3, 4)
+
+    def theirs(arrays: object, statistic: Callable[..., np.ndarray]) -> list[np.ndarray]:
+        np.random.seed(7)  # noqa: NPY002
+        return list(library.get_interval_estimates({"m": arrays}, statistic, reps=50)[1]["m"])
+
+    iqm, both = statistics.iqm(x, "m", 50), statistics.probability_of_improvement(x, y, "m", "r", 50)
+    band = statistics.iqm_curve(curve, "m", 50)
+    assert [iqm.low, iqm.high] == theirs(x, lambda x: np.array([metrics.aggregate_iqm(x)]))
+    assert [both.low, both.high] == theirs([x, y], lambda x, y: np.array([metrics.probability_of_improvement(x, y)]))
+    np.testing.assert_array_equal([band.low, band.high], theirs(curve, lambda x: trim_mean(x.reshape(-1, 4), 0.25)))
+
+
 def test_probability_of_improvement_counts_pairs_with_ties_half():
     x, y = np.array([[1.0, 5.0], [2.0, 5.0]]), np.array([[1.0, 7.0], [0.0, 5.0], [9.0, 5.0]])
     # task 0: 1 > 0, 1 = 1, 2 > 1, 2 > 0 of 6 pairs; task 1: four ties, two losses
@@ -275,7 +295,9 @@ def test_a_difference_as_large_as_the_detectable_one_is_seen_in_four_studies_of_
     rng, seen, asked = np.random.default_rng(0), [], []
     for _ in range(300):
         one, other = rng.normal(0, 1, (20, 1)), rng.normal(0.9, 1, (20, 1))
-        found = statistics.estimate("d", {"a": other, "b": one}, lambda x, y: np.array([x.mean() - y.mean()]), 400)
+        found = statistics.estimate(
+            "d", {"a": other, "b": one}, lambda x, y: statistics.mean_of_all(x) - statistics.mean_of_all(y), 400
+        )
         seen.append(found.low > 0)
         asked.append(found.detectable)
     assert np.mean(asked) == pytest.approx(2.8 * np.sqrt(2 / 20), rel=0.1)  # 0.89

@@ -147,15 +147,14 @@ def contrast(name: str, cells: list[Cell], combine: Callable[..., Array], result
     Args:
         name: what is estimated; seeds the resampling, with the labels of the cells.
         cells: where the values come from.
-        combine: one array [1] per cell to an array [1].
+        combine: one array [resamples, 1] per cell to an array [resamples, 1].
         results: what to measure on.
     """
     labels = [cell.label for cell in cells]
     if len(set(labels)) < len(labels):
         labels = [" ".join(filter(None, (cell.label, cell.regime, cell.sweep, cell.task))) for cell in cells]
     values = dict(zip(labels, (cell.values(results) for cell in cells), strict=True))
-    center = _iqm if cells[0].quantity in SCORES else _mean
-
+    center = statistics.interquartile_mean if cells[0].quantity in SCORES else statistics.mean_of_all
     estimate = statistics.estimate(
         name, values, lambda *arrays: combine(*(center(array) for array in arrays)), results.resamples
     )
@@ -172,11 +171,3 @@ def _design(arrays: list[Array]) -> str:
     """The runs behind an estimate, for example ``1 task x 3 seeds``."""
     counts = zip(("task", "seed"), (arrays[0].shape[1], min(len(array) for array in arrays)), strict=True)
     return " x ".join(f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts)
-
-
-def _iqm(scores: Array) -> Array:
-    return np.array([statistics.trimmed_mean(scores)])
-
-
-def _mean(values: Array) -> Array:
-    return np.array([values.mean()])

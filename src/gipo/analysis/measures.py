@@ -16,7 +16,7 @@ from gipo.analysis import methods, statistics
 from gipo.analysis.cells import EVALUATED, SCORES, Cell, Quantity, contrast, described
 from gipo.analysis.exact import Asymmetry, BoundUse, CaseStudy, Family, Margin, Theory
 from gipo.analysis.results import MeasureBase, Results
-from gipo.analysis.statistics import Array, Estimate
+from gipo.analysis.statistics import Array, Estimate, one_by_one
 from gipo.analysis.verdicts import CannotTellError
 
 
@@ -171,7 +171,9 @@ class Correlation(MeasureBase):
             return _divide(np.array([x @ y]), np.array([np.sqrt((x @ x) * (y @ y))]))
 
         seeds = {name: np.arange(run.shape[1], dtype=np.float64)[:, None] for name, run in pairs.items()}
-        estimate = statistics.estimate(f"correlation of {self.x} and {self.y}", seeds, pearson, results.resamples)
+        estimate = statistics.estimate(
+            f"correlation of {self.x} and {self.y}", seeds, one_by_one(pearson), results.resamples
+        )
         notes = [f"{len(pairs)} configurations, whose choice the interval does not cover"]
         if np.isnan(estimate.value):
             notes.append("a value is NaN, or a quantity the same everywhere, so it is undefined")
@@ -199,7 +201,8 @@ class StepsToSame(MeasureBase):
         """Steps of ``of`` over those of ``over``, geometric mean over tasks."""
         curves = {cell.label: cell.curves(results)[0] for cell in (self.of, self.over)}
         values = {name: np.stack([curve.env_steps, curve.values], axis=2) for name, curve in curves.items()}
-        estimate = statistics.estimate(f"steps to the same {self.of.quantity}", values, _steps_ratio, results.resamples)
+        ratio = one_by_one(_steps_ratio)
+        estimate = statistics.estimate(f"steps to the same {self.of.quantity}", values, ratio, results.resamples)
         runs = [array[:, :, 0, 0] for array in values.values()]
         return described(estimate, runs, "to the nearest evaluation")
 

@@ -4,32 +4,40 @@ Arrays are [seeds, tasks, ...]: a row is one training run per task, never an eva
 first. Seeds are resampled within each task; intervals are 95 % percentile intervals (rliable's ``bc`` and ``bca``
 fail where all runs score the same).
 
-rliable 1.2.0 ignores its ``random_state`` and draws from numpy's global generator. That generator is therefore seeded
-around each call from the metric and the methods' ids alone and restored afterwards: intervals are the same on every
-run and depend neither on labels nor on which other methods are in the study.
+A resample is drawn as rliable draws it, from a generator that the metric and the methods' ids alone seed: intervals are
+the same on every run and depend neither on labels nor on which other methods are in the study. Unlike rliable's, which
+are bit for bit the same, resamples are drawn and summed up many at a time: a `Statistic` takes them stacked.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rliable import library, metrics
+from rliable import metrics
 from scipy import stats
 
 from gipo.analysis import methods
 from gipo.errors import GipoError
 
 Array = NDArray[np.float64]
+Statistic = Callable[..., Array]
+"""Groups of runs, [resamples, seeds, tasks, ...] each, to [resamples, values]."""
 
 WINDOW = 0.2
 """Final share of a run's env steps over which its value is averaged (paper, appendix C.4)."""
+
+_TAIL = (1 - 0.95) / 2
+PERCENTILES = (100 * _TAIL, 100 * (1 - _TAIL))
+"""Between which 95 % of the resamples lie."""
+
+MOST_DRAWN = 1_000_000
+"""Numbers of all resamples that are held at a time."""
 
 CEILINGS = {"score": 1.0}
 """Columns whose mean in an evaluation counts up to there only. The scripted expert's score is 1; in short episodes,
@@ -165,13 +173,13 @@ def curves(table: pd.DataFrame, regime: str, method: str, column: str) -> Curves
     )
 
 
-def estimate(metric: str, values: dict[str, Array], statistic: Callable[..., Array], resamples: int) -> Estimate:
+def estimate(metric: str, values: dict[str, Array], statistic: Statistic, resamples: int) -> Estimate:
     """Any statistic of the runs of one or more groups, each group resampled on its own.
 
     Args:
         metric: name of the statistic; with the names of the groups it seeds the resampling.
         values: group name to [seeds, tasks, ...], in the order of the statistic's arguments.
-        statistic: one array per group to an array [1].
+        statistic: of a single value.
         resamples: bootstrap resamples.
     """
     band = _band(metric, values, statistic, resamples)
@@ -188,7 +196,7 @@ def iqm(scores: Array, method: str, resamples: int) -> Estimate:
         method: whose scores these are; seeds the resampling.
         resamples: bootstrap resamples.
     """
-    return estimate("iqm", {method: scores}, _iqm, resamples)
+    return estimate("iqm", {method: scores}, interquartile_mean, resamples)
 
 
 def probability_of_improvement(scores: Array, rival_scores: Array, method: str, rival: str, resamples: int) -> Estimate:
@@ -239,8 +247,9 @@ def top_ranks(scores: dict[str, Array], family: Collection[str], ranks: int, res
     is_family = np.array([name in family for name in names])
 
     def count(*arrays: Array) -> Array:
-        iqms = stats.trim_mean(np.reshape(arrays, (len(arrays), -1)), 0.25, axis=1)
-        return np.array([is_family[np.argsort(-iqms, kind="stable")][:ranks].sum()], np.float64)
+        iqms = np.hstack([interquartile_mean(array) for array in arrays])
+        best = np.argsort(-iqms, axis=1, kind="stable")[:, :ranks]
+        return is_family[best].sum(axis=1, keepdims=True).astype(np.float64)
 
     return estimate("top ranks", {name: scores[name] for name in names}, count, resamples)
 
@@ -255,7 +264,7 @@ def mean(values: Array, metric: str, method: str, resamples: int) -> Estimate:
         resamples: bootstrap resamples.
     """
     runs = values.reshape(len(values), -1)
-    return estimate(f"mean of {metric}", {method: runs}, lambda x: x.mean(keepdims=True).ravel(), resamples)
+    return estimate(f"mean of {metric}", {method: runs}, mean_of_all, resamples)
 
 
 def std_across_tasks(values: Array) -> float:
@@ -269,7 +278,7 @@ def performance_profile(scores: Array, thresholds: Array, method: str, resamples
     return _band(
         "performance_profile",
         {method: scores},
-        lambda x: (x[..., None] > thresholds).mean(axis=(0, 1)),
+        lambda x: (x[..., None] > thresholds).mean(axis=(1, 2)),
         resamples,
     )
 
@@ -279,7 +288,7 @@ def iqm_curve(scores: Array, method: str, resamples: int) -> Band:
     return _band(
         "iqm_curve",
         {method: scores},
-        lambda x: stats.trim_mean(x.reshape(-1, x.shape[-1]), proportiontocut=0.25, axis=0),
+        lambda x: stats.trim_mean(x.reshape(len(x), -1, x.shape[-1]), proportiontocut=0.25, axis=1),
         resamples,
     )
 
@@ -287,12 +296,12 @@ def iqm_curve(scores: Array, method: str, resamples: int) -> Band:
 def mean_over_runs(values: Array, metric: str, method: str, resamples: int) -> Band:
     """Mean over seeds, tasks and further axes at each point of ``values`` [seeds, tasks, ..., points]."""
     runs = values.reshape(len(values), -1, values.shape[-1])
-    return _band(f"mean curve of {metric}", {method: runs}, lambda x: x.mean(axis=(0, 1)), resamples)
+    return _band(f"mean curve of {metric}", {method: runs}, lambda x: x.mean(axis=(1, 2)), resamples)
 
 
 def mean_curve(values: Array, method: str, resamples: int) -> Band:
     """Learning curves: mean over seeds, [tasks, points], of ``values`` [seeds, tasks, points]."""
-    band = _band("mean_curve", {method: values}, lambda x: x.mean(axis=0).ravel(), resamples)
+    band = _band("mean_curve", {method: values}, lambda x: x.mean(axis=1).reshape(len(x), -1), resamples)
     shape = values.shape[1:]
     return Band(band.value.reshape(shape), band.low.reshape(shape), band.high.reshape(shape), band.n, band.note)
 
@@ -304,44 +313,68 @@ def _by_seed(rows: pd.DataFrame, shape: tuple[int, int, int]) -> Array:
 
 def trimmed_mean(scores: Array) -> float:
     """Interquartile mean of all values, without an interval."""
-    return float(stats.trim_mean(scores, 0.25, axis=None))
+    return float(metrics.aggregate_iqm(scores))
 
 
-def _iqm(scores: Array) -> Array:
-    return np.array([metrics.aggregate_iqm(scores)])
+def interquartile_mean(scores: Array) -> Array:
+    """A `Statistic`: the interquartile mean of a group."""
+    return np.asarray(stats.trim_mean(scores.reshape(len(scores), -1), 0.25, axis=1), np.float64)[:, None]
+
+
+def mean_of_all(values: Array) -> Array:
+    """A `Statistic`: the mean of a group."""
+    return values.reshape(len(values), -1).mean(axis=1, keepdims=True)
+
+
+def one_by_one(statistic: Callable[..., Array]) -> Statistic:
+    """A `Statistic` from a function that takes the groups of a single resample, [seeds, tasks, ...] each."""
+    return lambda *groups: np.stack([statistic(*drawn) for drawn in zip(*groups, strict=True)])
 
 
 def _resampled_iqm(scores: Array, method: str, resamples: int) -> Array:
     """IQM of each resample, [resamples]."""
-    with _seeded("rank", method):
-        rows = np.random.randint(len(scores), size=(resamples, *scores.shape))  # noqa: NPY002
-    drawn = scores[rows, np.arange(scores.shape[1])].reshape(resamples, -1)
-    return np.asarray(stats.trim_mean(drawn, proportiontocut=0.25, axis=1), np.float64)
+    blocks = _drawn([scores], resamples, _generator("rank", method))
+    return np.concatenate([interquartile_mean(drawn)[:, 0] for (drawn,) in blocks])
 
 
 def _improvement(scores: Array, rival_scores: Array) -> Array:
-    """As rliable's, thirty times as fast: the U statistic by counting, without the test around it."""
-    difference = scores[:, None] - rival_scores[None]
-    return np.array([np.mean((difference > 0) + 0.5 * (difference == 0))])
+    """As rliable's: the U statistic by counting, without the test around it."""
+    difference = scores[:, :, None] - rival_scores[:, None]
+    return ((difference > 0) + 0.5 * (difference == 0)).mean(axis=(1, 2, 3))[:, None]
 
 
-def _band(metric: str, values: dict[str, Array], statistic: Callable[..., Array], resamples: int) -> Band:
+def _band(metric: str, values: dict[str, Array], statistic: Statistic, resamples: int) -> Band:
     """Statistic of the runs with its percentile interval, if they allow one."""
     arrays = list(values.values())
     n = sum(array.shape[0] * array.shape[1] for array in arrays)
     note = _note(arrays)
-    value = np.asarray(statistic(*arrays), np.float64)
+    value = np.asarray(statistic(*(array[None] for array in arrays)), np.float64)[0]
     nothing = np.full_like(value, np.nan)
     if any(np.isnan(array).any() for array in arrays):  # trimming and comparing would drop a NaN in silence
         return Band(nothing, nothing, nothing, n, note)
     if any(len(array) == 1 for array in arrays):  # rliable would return an interval of no width
         return Band(value, nothing, nothing, n, note)
-    with _seeded(metric, *values):
-        _, interval = library.get_interval_estimates(
-            {metric: arrays if len(arrays) > 1 else arrays[0]}, statistic, method="percentile", reps=resamples
-        )
-    low, high = interval[metric]
+    drawn = _drawn(arrays, resamples, _generator(metric, *values))
+    low, high = np.percentile(np.concatenate([statistic(*groups) for groups in drawn]), PERCENTILES, axis=0)
     return Band(value, low, high, n, note)
+
+
+def _drawn(arrays: Sequence[Array], resamples: int, generator: np.random.RandomState) -> Iterator[list[Array]]:
+    """Resamples of all arrays in blocks, [resamples of the block, *shape] each; all draw in turn, as in rliable.
+
+    A seed is drawn for every task and whatever further axes there are.
+    """
+    size = sum(array.size for array in arrays)
+    for first in range(0, resamples, block := max(1, MOST_DRAWN // size)):
+        count = min(block, resamples - first)
+        rows = [np.empty((count, array.size), np.int64) for array in arrays]
+        for i in range(count):
+            for own, array in zip(rows, arrays, strict=True):
+                own[i] = generator.randint(len(array), size=array.size)
+        yield [
+            array[(own.reshape(count, *array.shape), *np.ogrid[tuple(map(slice, array.shape))][1:])]
+            for own, array in zip(rows, arrays, strict=True)
+        ]
 
 
 def _note(arrays: list[Array]) -> str:
@@ -359,13 +392,7 @@ def _note(arrays: list[Array]) -> str:
     return "; ".join(notes)
 
 
-@contextmanager
-def _seeded(*words: str) -> Iterator[None]:
-    """Seed numpy's global generator from the words, of names the ids alone, and put its state back afterwards."""
+def _generator(*words: str) -> np.random.RandomState:
+    """A generator that is seeded from the words, of names from the ids alone."""
     digest = hashlib.sha256("\n".join(methods.read(word).id for word in words).encode()).digest()
-    state = np.random.get_state()  # noqa: NPY002  rliable draws from the global generator
-    np.random.seed(int.from_bytes(digest[:4], "big"))  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
+    return np.random.RandomState(int.from_bytes(digest[:4], "big"))

@@ -72,7 +72,7 @@ def _values(evaluations: pd.DataFrame, regime: str, view: str) -> dict[str, Arra
 
 
 def _rows(values: dict[str, Array], view: str, published: dict[str, float], resamples: int) -> list[dict[str, object]]:
-    center = _mean if view == "success" else _iqm
+    center = statistics.mean_of_all if view == "success" else statistics.interquartile_mean
     name = "mean of success" if view == "success" else "iqm"
     is_compared = view in ("window", "min-max")
     theirs = {method: published.get(methods.read(method).id, np.nan) for method in values} if is_compared else {}
@@ -93,14 +93,6 @@ def _row(panel: str, method: str, rival: str, found: Estimate, runs: Array, publ
     size = {"tasks": runs.shape[1], "seeds": len(runs)}
     row = {"panel": panel, "method": method, "rival": rival, "paper": published} | vars(found) | size
     return row | {"detectable": found.detectable if panel == "difference" else np.nan}
-
-
-def _iqm(runs: Array) -> Array:
-    return np.array([statistics.trimmed_mean(runs)])
-
-
-def _mean(runs: Array) -> Array:
-    return np.array([runs.mean()])
 
 
 def draw(table: pd.DataFrame) -> Figure:

@@ -14,7 +14,7 @@ from scipy.stats import pearsonr
 from gipo import paper
 from gipo.analysis import numbers
 from gipo.analysis.collect import Tables
-from gipo.analysis.statistics import Array, estimate, mean
+from gipo.analysis.statistics import Array, estimate, mean, one_by_one
 from gipo.figures import panels, style, words
 from gipo.figures.windowed import REGIME, TASK, metrics_with_gap_share, shown_task, windowed
 from gipo.stages import StudyFolder
@@ -99,7 +99,7 @@ def _correlation(regime: str, groups: dict[tuple[str, str], pd.DataFrame], task:
     row = {"regime": regime, "n": len(points), "r": np.nan, "p": np.nan, **dict(zip(PUBLISHED, published, strict=True))}
     row["seeds"] = min(map(len, groups.values()))
     if len(points) > 2 and lags > ONE_LAG and np.ptp(points[:, 1]) > 0:
-        interval = estimate("pearson of gap_share and d95", values, _pearson, resamples)
+        interval = estimate("pearson of gap_share and d95", values, one_by_one(_pearson), resamples)
         row |= {"r": interval.value, "low": interval.low, "high": interval.high, "note": interval.note}
         row["p"] = pearsonr(*points.T).pvalue
     return row
