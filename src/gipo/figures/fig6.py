@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import mean, mean_over_runs
 from gipo.figures import panels, style, words
 from gipo.figures.style import Look
@@ -18,6 +17,7 @@ from gipo.figures.windowed import (
     REGIME,
     TASK,
     binned,
+    every_configuration,
     metrics_with_gap_share,
     one_run,
     shown_regime,
@@ -58,7 +58,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    metrics = metrics_with_gap_share(Tables.read(sources))
+    metrics = metrics_with_gap_share(every_configuration(sources))
     task = shown_task(metrics["task"])
     metrics = metrics[metrics["task"] == task]
     regime = shown_regime(metrics["regime"])

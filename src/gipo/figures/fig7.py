@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import mean
 from gipo.figures import panels, style, words
 from gipo.figures.style import Look
-from gipo.figures.windowed import REGIME, TASK, one_run, shown_regime, shown_task, windowed
+from gipo.figures.windowed import REGIME, TASK, every_configuration, one_run, shown_regime, shown_task, windowed
 from gipo.stages import StudyFolder
 
 TITLE = "Figure 7"
@@ -35,7 +34,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources)
+    tables = every_configuration(sources)
     task = shown_task(tables.metrics["task"])
     regime = shown_regime(tables.metrics.loc[tables.metrics["task"] == task, "regime"])
     metrics, evaluations = (

@@ -16,7 +16,7 @@ from gipo.analysis import numbers
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, estimate, mean, one_by_one
 from gipo.figures import panels, style, words
-from gipo.figures.windowed import REGIME, TASK, metrics_with_gap_share, shown_task, windowed
+from gipo.figures.windowed import REGIME, TASK, every_configuration, metrics_with_gap_share, shown_task, windowed
 from gipo.stages import StudyFolder
 
 TITLE = "Figure 8"
@@ -24,6 +24,9 @@ SUBTITLE = "The tail of the ratios (D0.95) against the lag of the data, across m
 
 ALL = "all"
 """Stands for all regimes together in the column ``regime``."""
+
+EVERY = "with sweeps"
+"""Stands for all regimes, and for the configurations of the sweeps too; the others are of the main grid alone."""
 
 PUBLISHED = ("paper", "paper_p")
 """Columns of the authors' r and its p-value."""
@@ -45,14 +48,15 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
 
     Returns:
         ``panel`` is ``run``, ``configuration`` (a method in a regime: mean over seeds, ``low`` and ``high`` the
-        interval of ``d95``) or ``correlation`` (``r`` and ``p`` over the ``n`` configurations of ``regime``; NaN
-        where fewer than three, or all of one lag; ``low``, ``high`` the interval of ``r``, ``paper``, ``paper_p``
-        the authors' ``r`` and ``p``); ``gap_share`` is the mean gap per updates of a run.
+        interval of ``d95``) or ``correlation`` (``r`` and ``p`` over the ``n`` configurations of ``regime``, or
+        `EVERY`; NaN where fewer than three, or all of one lag; ``low``, ``high`` the interval of ``r``, ``paper``,
+        ``paper_p`` the authors' ``r`` and ``p``); ``gap_share`` is the mean gap per updates of a run.
 
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    metrics = metrics_with_gap_share(Tables.read(sources))
+    tables = every_configuration(sources)
+    metrics = metrics_with_gap_share(tables)
     task = shown_task(metrics["task"])
     metrics = metrics[metrics["task"] == task]
     regimes = style.order_regimes(metrics["regime"])
@@ -62,10 +66,15 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
         for method in style.order(metrics.loc[metrics["regime"] == regime, "method"])
     }
     runs, configurations = pd.concat(groups.values()), [_configuration(rows, resamples) for rows in groups.values()]
+    main = Tables.read(sources).runs
+    grid = set(main.loc[main["task"] == task, ["regime", "method"]].itertuples(index=False, name=None))
+    of_grid = {key: rows for key, rows in groups.items() if key in grid}
     correlations = [
-        _correlation(regime, {key: rows for key, rows in groups.items() if regime in (ALL, key[0])}, task, resamples)
+        _correlation(regime, {key: rows for key, rows in of_grid.items() if regime in (ALL, key[0])}, task, resamples)
         for regime in (ALL, *regimes)
     ]
+    if len(groups) > len(of_grid):
+        correlations.append(_correlation(EVERY, groups, task, resamples))
     panels = {"run": runs, "configuration": pd.DataFrame(configurations), "correlation": pd.DataFrame(correlations)}
     frames = [rows.assign(panel=panel) for panel, rows in panels.items()]
     return pd.concat(frames).assign(task=task, tasks=1, resamples=resamples)
@@ -141,7 +150,10 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _words(table: pd.DataFrame) -> str:
     overall = _correlations(table)[ALL]
+    rows = _correlations(table)
     lines = [f"this study: {_r(overall)}"]
+    if EVERY in rows:
+        lines.append(f"with sweeps: {_r(rows[EVERY])}")
     if not np.isnan(overall["paper"]):
         lines.append(f"paper: r = {overall['paper']:.3f}, p = {overall['paper_p']:.3f}")
     return "\n".join(lines)
@@ -182,7 +194,9 @@ def _findings(table: pd.DataFrame, configurations: pd.DataFrame) -> list[str]:
     rows = _correlations(table)
     lags = np.sort(configurations["gap_share"].to_numpy())
     clusters = 1 + int((np.diff(lags) > ONE_LAG * lags[1:]).sum())
-    found = [f"Pearson over the configurations: {_r(rows[ALL])}."]
+    found = [f"Pearson over the configurations{' of the main grid' if EVERY in rows else ''}: {_r(rows[ALL])}."]
+    if EVERY in rows:
+        found.append(f"With those of the sweeps, which have fewer seeds: {_r(rows[EVERY])}.")
     if clusters == 1:
         found.append("They all have one lag, so there is nothing to correlate it with.")
     elif clusters < len(lags):

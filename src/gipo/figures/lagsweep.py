@@ -50,6 +50,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     runs = tables.runs.assign(capacity=[json.loads(spec)["replay"]["capacity"] for spec in tables.runs["spec"]])
     means = dict.fromkeys(("env_steps", "updates", "capacity"), "mean")
     cells = runs.groupby(["regime", "method"], as_index=False).agg({"lifetime": "first", **means})
+    task = words.tasks(runs["task"])
     rows = []
     for cell in cells.sort_values(["lifetime", "method"]).to_dict("records"):
         regime, method = str(cell["regime"]), str(cell["method"])
@@ -60,7 +61,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
                 estimate = statistics.iqm(values, method, resamples)
             else:
                 estimate = statistics.mean(values, statistic, method, resamples)
-            size = {"tasks": values.shape[1], "seeds": len(values), "resamples": resamples}
+            size = {"tasks": values.shape[1], "seeds": len(values), "resamples": resamples, "task": task}
             rows.append({**cell, "statistic": statistic} | vars(estimate) | size)
     return pd.DataFrame(rows)
 
@@ -106,7 +107,8 @@ def caption(table: pd.DataFrame) -> str:
     """Say what is shown and what was kept equal, n, interval method."""
     known = table[table["value"].notna()]
     return (
-        f"How results depend on staleness, {words.runs(table)} per method and lifetime; the paper has two lifetimes, "
+        f"How results depend on staleness on {table['task'].iloc[0]}, {words.runs(table)} per method and lifetime; "
+        "the paper has two lifetimes, "
         f"{paper.words('fresh {lifetime/fresh} and stale {lifetime/stale}')} (dotted) [R]. "
         "The lifetime L is the number of learner updates in which the "
         "replay is replaced once, as a share of all updates; version gaps are uniform between 0 and L. Every run has "

@@ -68,7 +68,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
                     seeds=len(score),
                 )
             )
-    return pd.concat(frames).assign(resamples=resamples)
+    return pd.concat(frames).assign(task=words.tasks(tables.runs["task"]), resamples=resamples)
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -112,7 +112,8 @@ def caption(table: pd.DataFrame) -> str:
     """Say what is shown, whether the combination wins, how targets were made, n, interval method."""
     iqm = table[table["panel"] == "iqm"]
     return (
-        f"Advantages from GAE or V-trace, with no weight on the ratio (No-Clip) or GIPO's, {words.runs(iqm)} each. "
+        f"Advantages from GAE or V-trace, with no weight on the ratio (No-Clip) or GIPO's, "
+        f"on {iqm['task'].iloc[0]}, {words.runs(iqm)} each. "
         "Left: interquartile mean of the normalised score over the last 20 % of env steps; parallel lines would mean "
         "that targets and weight help independently. Right: the IQM during training, against env steps. "
         f"{_improvement(table)}{_targets(iqm)} {words.intervals(iqm)} The paper: "

@@ -12,6 +12,7 @@ from gipo.analysis import methods
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, curves
 from gipo.figures import style
+from gipo.stages import StudyFolder
 
 TASK, REGIME = "door-open-v3", "stale"
 """Where figures 6 to 8 of the paper were made (figure 8: the task only)."""
@@ -20,6 +21,29 @@ POINTS = 50
 """Points of a curve; each is the mean of the logged points in its stretch of training."""
 
 METHOD = ["task", "regime", "method"]
+
+CONFIGURATIONS = ("sigma", "ranking")
+"""Sweeps that run further methods in the regimes of the main grid."""
+
+
+def every_configuration(study: StudyFolder) -> Tables:
+    """Runs of the main grid and those of the sweeps in its regimes, each once.
+
+    Raises:
+        GipoError: a table is missing or damaged.
+    """
+    found = [Tables.read(study)]
+    regimes = set(found[0].runs["regime"])
+    for name in CONFIGURATIONS:
+        if study.has_sweep(name):
+            tables = vars(Tables.read(study, f"sweeps/{name}"))
+            known = {run_id for grid in found for run_id in grid.runs["run_id"]}
+            runs = {name: table for name, table in tables.items() if name != "baselines"}
+            new = {name: t[t["regime"].isin(regimes) & ~t["run_id"].isin(known)] for name, t in runs.items()}
+            found.append(Tables(**new, baselines=tables["baselines"]))
+    names = ("runs", "metrics", "evaluations")
+    joined = {name: pd.concat([getattr(grid, name) for grid in found], ignore_index=True) for name in names}
+    return Tables(**joined, baselines=found[0].baselines)
 
 
 def shown_task(tasks: Iterable[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 FEW_SEEDS = 5
@@ -10,6 +12,11 @@ FEW_SEEDS = 5
 def runs(table: pd.DataFrame) -> str:
     """How many runs stand behind a table with columns ``tasks`` and ``seeds``: ``2 tasks x 3 seeds``."""
     return f"{_count(table['tasks'], 'task')} x {_count(table['seeds'], 'seed')}"
+
+
+def tasks(column: Iterable[str]) -> str:
+    """Distinct tasks, sorted, in a row."""
+    return ", ".join(sorted(set(column)))
 
 
 def intervals(table: pd.DataFrame) -> str:
