@@ -53,7 +53,7 @@ onsuccess:
 
 onerror:
     end_following()
-    report_so_far(workflow.persistence.dag)
+    report_partial(workflow.persistence.dag)
 
 
 rule all:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -378,7 +379,7 @@ def scorecard(
     from gipo.analysis import claims
     from gipo.stages import StudyFolder
 
-    claims.write_scorecard(StudyFolder(sources), resamples, out, verdicts=verdicts)
+    claims.write_scorecard(StudyFolder(sources), resamples, out, not_judged="" if verdicts else claims.NO_VERDICTS)
 
 
 @cli.command()
@@ -414,10 +415,13 @@ def join_scorecards(config: Config, sources: Sources) -> None:
 def report(
     config: Config,
     sources: Sources,
-    so_far: Annotated[bool, typer.Option("--so-far", help="Leave out what is not finished, and say so.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Show what is finished by now, without verdicts: report-partial.html.")
+    ] = False,
 ) -> None:
     """Assemble the page that holds scorecard, figures and provenance, in one file."""
     from gipo.report import Part, assemble
+    from gipo.report.partial import finished_of
     from gipo.scale import Scale
     from gipo.stages import StudyFolder
 
@@ -429,7 +433,11 @@ def report(
         folder = StudyFolder(folders[name])
         parts.append(Part(name, study.title, study.suite, folder, figures[name], run_ids, study.verdicts))
     command = f"snakemake {{target}} --config scale={scale.name}"
-    assemble(scale.title, parts, command, StudyFolder(sources), so_far=so_far)
+    with tempfile.TemporaryDirectory() as scratch:
+        if partial:
+            studies = zip(parts, scale.parts.values(), strict=True)
+            parts = [finished_of(part, study, sources.parent, Path(scratch, part.name)) for part, study in studies]
+        assemble(scale.title, parts, command, StudyFolder(sources), partial)
 
 
 @cli.command()

@@ -37,7 +37,7 @@ Mend = Literal["run", "baseline", "stage", "temporary", "lock", ""]
 
 RECEIPT = "tracked.json"
 """Written when all runs of a study had been recorded in MLflow; it names none where the server was away."""
-NOT_MADE_HERE = {RECEIPT, "report-so-far.html"}
+NOT_MADE_HERE = {RECEIPT, "report-partial.html"}
 """Files of a study's folder that stand in no manifest; the second is the page of an unfinished study."""
 OPTIONAL = {"report", "picture", *(f"figures/{name}" for name in NAMES)}
 """Stages that a folder may have, as a scale of its own or where it is published."""

@@ -51,8 +51,8 @@ def study(
     return Results(Tables(runs, table, table, NOTHING), NOTHING, NOTHING, NOTHING, resamples=50)
 
 
-def judged(one: Claim, results: Results, verdicts: bool = True) -> pd.Series:
-    return claims.scorecard(results, [one], verdicts).iloc[0]
+def judged(one: Claim, results: Results, not_judged: str = "") -> pd.Series:
+    return claims.scorecard(results, [one], not_judged).iloc[0]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_what_has_not_run_is_not_run_whatever_it_needs() -> None:
 
 
 def test_a_scale_that_tests_the_software_gives_no_verdict() -> None:
-    row = judged(claim({"tasks": 1}), study(), verdicts=False)
+    row = judged(claim({"tasks": 1}), study(), not_judged=claims.NO_VERDICTS)
     assert row["verdict"] == CANNOT_TELL
     assert row["note"].startswith("Not judged: this scale tests the software.")
 

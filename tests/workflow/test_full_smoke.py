@@ -88,7 +88,7 @@ def test_every_figure_and_the_report_are_there(finished: Checkout):
     assert "The numbers of LIBERO mean nothing about the" in report
     for anchor in ("smoke-fig2", "smoke-fig5", "libero-smoke-fig3", "libero-smoke-fig5"):
         assert f'<figure id="{anchor}">' in report
-    assert not (results / "full-smoke" / "report-so-far.html").exists()
+    assert not (results / "full-smoke" / "report-partial.html").exists()
     assert len(pd.read_csv(results / "libero-smoke" / "figures" / "fig3.csv")) == 2 * len(STUDY.runs())
 
 

@@ -41,6 +41,7 @@ ONLY_UNDERSTOOD = {
     "libero-assets": "fetches 100 MB; test_libero_assets.py runs it",
     "verify": "needs a study that ran; test_verify.py runs it",
     "evaluate": "needs a run; test_evaluate.py runs it",
+    "report": "needs a study that is running; test_partial.py makes such a page",
     "compare": "needs a study that ran; test_comparison.py runs it",
     "store": "needs a study that ran; test_smoke.py runs it",
     "follow": "goes on until a study ran; test_smoke.py runs it",

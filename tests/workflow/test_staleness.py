@@ -117,7 +117,7 @@ def test_the_claims_make_the_scorecard_and_the_report_stale(edited: Checkout, fi
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("src/gipo/report/report.html", "<body>", "<body lang='en'>"),
+        ("src/gipo/report/page/report.html", "<body>", "<body lang='en'>"),
         ("workflow/config/smoke.yaml", "title: Smoke test", "title: Another title"),
     ],
 )
@@ -157,4 +157,4 @@ def test_a_failure_beside_a_report_that_is_there_leaves_no_page_of_what_is_finis
     done = Checkout(ROOT).snakemake(copy, "--rerun-triggers", "mtime")
     assert done.returncode == 1
     assert (copy / "results" / "smoke" / "report.html").exists()
-    assert not (copy / "results" / "smoke" / "report-so-far.html").exists()
+    assert not (copy / "results" / "smoke" / "report-partial.html").exists()

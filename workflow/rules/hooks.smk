@@ -40,12 +40,12 @@ def end_following():
         follower.wait()
 
 
-def report_so_far(dag):
+def report_partial(dag):
     """Leave a page of what is finished, where the one that was asked for could not be made."""
     if not any(job.rule.name == "report" for job in dag.needrun_jobs()):
         return
-    page = f"results/{SCALE}/report-so-far.html"
-    command = ["gipo", "report", str(CONFIG), f"results/{SCALE}", "--so-far"]
+    page = f"results/{SCALE}/report-partial.html"
+    command = ["gipo", "report", str(CONFIG), f"results/{SCALE}", "--partial"]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         print(f"No page of what is finished: {done.stderr.strip()}", file=sys.stderr)

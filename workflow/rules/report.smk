@@ -1,6 +1,6 @@
 """The scorecard of the paper's claims, and the page that holds it all."""
 
-REPORT_FILES = ["report.html", "style.css", "details/*.yaml"]
+REPORT_FILES = ["page/*", "*.yaml", "details/*.yaml"]
 
 
 rule claims:
@@ -78,4 +78,4 @@ rule report:
         titles=[STUDIES.title, *(study.title for study in PARTS.values())],
     shell:
         "gipo report {CONFIG:q} results/{wildcards.scale}"
-        " && rm -f results/{wildcards.scale}/report-so-far.html"
+        " && rm -f results/{wildcards.scale}/report-partial.html"

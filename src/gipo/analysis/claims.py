@@ -134,7 +134,7 @@ def _parse(entry: Any, path: Path) -> Claim:
 
 
 def write_scorecard(
-    sources: StudyFolder, resamples: int, out: Path | None = None, claims: Path = CLAIMS, verdicts: bool = True
+    sources: StudyFolder, resamples: int, out: Path | None = None, claims: Path = CLAIMS, not_judged: str = ""
 ) -> None:
     """Write scorecard.csv.
 
@@ -143,12 +143,12 @@ def write_scorecard(
         resamples: bootstrap resamples of every interval.
         out: the file to write; by default that of the sources, with its manifest.
         claims: the claims with their rules.
-        verdicts: whether the scale gives any.
+        not_judged: why no verdicts are given, a sentence; empty if they are.
 
     Raises:
         GipoError: The claims are malformed, or a file of the study is missing or damaged.
     """
-    rows = scorecard(Results.read(sources, resamples), load(claims), verdicts)
+    rows = scorecard(Results.read(sources, resamples), load(claims), not_judged)
     content = csv_bytes(rows, 8)
     if out is None:
         sources.write_stage("scorecard", {FILE: content}, sources.inputs_from([sources]))
@@ -170,26 +170,26 @@ def read_scorecard(sources: StudyFolder) -> pd.DataFrame:
     return rows.astype({"n": "Int64"})
 
 
-def scorecard(results: Results, claims: list[Claim], verdicts: bool = True) -> pd.DataFrame:
+def scorecard(results: Results, claims: list[Claim], not_judged: str = "") -> pd.DataFrame:
     """Measure and judge every claim.
 
     Args:
         results: of the study.
         claims: with their rules.
-        verdicts: whether the scale gives any.
+        not_judged: why no verdicts are given, a sentence; empty if they are.
 
     Returns:
         One row per claim in the given order, columns `COLUMNS`; numbers are NaN where nothing was measured.
     """
-    rows = [claim.row() | _judge(claim, results, verdicts) for claim in claims]
+    rows = [claim.row() | _judge(claim, results, not_judged) for claim in claims]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64"})
 
 
-def _judge(claim: Claim, results: Results, verdicts: bool) -> dict[str, Any]:
+def _judge(claim: Claim, results: Results, not_judged: str) -> dict[str, Any]:
     """Numbers, verdict and note of a claim."""
     try:
         estimate = claim.measure.estimate(results)
-        lacks = claim.needs.unmet(claim.measure, results) if claim.needs and verdicts else []
+        lacks = claim.needs.unmet(claim.measure, results) if claim.needs and not not_judged else []
     except NotJudgedError as reason:
         return {"verdict": reason.verdict, "note": _sentence(str(reason))}
     numbers = {"measured": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
@@ -198,8 +198,8 @@ def _judge(claim: Claim, results: Results, verdicts: bool) -> dict[str, Any]:
     note += [remark.text for remark in claim.remarks if remark.when is None or remark.when.holds(estimate)]
     note += [aside.words(results) for aside in claim.asides]
     verdict = claim.rule.verdict(estimate)
-    if not verdicts:
-        verdict, note = CANNOT_TELL, [NO_VERDICTS, *note]
+    if not_judged:
+        verdict, note = CANNOT_TELL, [not_judged, *note]
     elif np.isnan([estimate.value, estimate.low, estimate.high]).any():
         verdict, note = CANNOT_TELL, [_sentence(estimate.note), "Without an interval there is no verdict."]
     elif lacks:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 
+import pandas as pd
+
 from gipo import figures
 from gipo.stages import StudyFolder
 
@@ -12,6 +14,17 @@ LARGEST_SVG = 400_000
 """Bytes above which the PNG is embedded in place of the SVG."""
 LARGEST_CSV = 60_000
 """Bytes above which the table is embedded compressed."""
+
+
+def _where(table: pd.DataFrame) -> str:
+    """The task of a figure that shows a single one."""
+    tasks = table["task"].dropna().unique() if "task" in table else []
+    return f" ({tasks[0]})" if len(tasks) == 1 else ""
+
+
+def picture(content: bytes) -> str:
+    """Data URI of an SVG."""
+    return _data_uri(content, "image/svg+xml")
 
 
 def figure(name: str, study: StudyFolder) -> dict[str, str]:
@@ -30,11 +43,11 @@ def figure(name: str, study: StudyFolder) -> dict[str, str]:
     return {
         "name": name,
         "title": module.TITLE,
-        "subtitle": module.SUBTITLE,
+        "subtitle": module.SUBTITLE + _where(table),
         "caption": caption,
         "alt": f"{module.TITLE}: {module.SUBTITLE}. The caption describes it.",
         "picture": _picture(study, name),
-        **_download(study, name),
+        **download(f"{name}.csv", study.read_bytes(f"figures/{name}.csv")),
     }
 
 
@@ -42,13 +55,13 @@ def _picture(study: StudyFolder, name: str) -> str:
     """Data URI of the SVG, or of the PNG where the SVG is large."""
     svg = study.read_bytes(f"figures/{name}.svg")
     if len(svg) <= LARGEST_SVG:
-        return _data_uri(svg, "image/svg+xml")
+        return picture(svg)
     return _data_uri(study.read_bytes(f"figures/{name}.png"), "image/png")
 
 
-def _download(study: StudyFolder, name: str) -> dict[str, str]:
-    """Data URI, file name and size of the table behind a figure."""
-    content, file, kind = study.read_bytes(f"figures/{name}.csv"), f"{name}.csv", "text/csv"
+def download(file: str, content: bytes) -> dict[str, str]:
+    """Data URI, file name and size of a CSV."""
+    kind = "text/csv"
     if len(content) > LARGEST_CSV:
         content, file, kind = gzip.compress(content, mtime=0), f"{file}.gz", "application/gzip"
     return {"csv": _data_uri(content, kind), "csv_name": file, "csv_size": f"{max(len(content) / 1000, 1):.0f} kB"}

@@ -10,10 +10,14 @@ import pandas as pd
 
 from gipo.analysis import methods
 from gipo.analysis.claims import Claim
+from gipo.analysis.verdicts import MEASURED
+
+ALL_RUNS = "runs"
+"""Id of the table of all runs."""
 
 
 def run_anchor(regime: str, method: str) -> str:
-    """Id of the first run of a method in a regime; `method` is a name of `gipo.analysis.methods`."""
+    """Id of the runs of a method in a regime; `method` is a name of `gipo.analysis.methods`."""
     return "runs-" + re.sub(r"[^A-Za-z0-9.-]+", "-", f"{regime}-{methods.read(method).label}")
 
 
@@ -31,14 +35,15 @@ def of_claim(claim: Claim, views: Mapping[str, Mapping[str, Any]], several: bool
         several: whether the page has more than one part.
 
     Returns:
-        ``figure``, an id or empty, and ``runs``, words to id.
+        ``figure``, an id or empty, and ``runs``, words to id: of the groups of runs that the claim names, or of all.
     """
     suite = claim.measure.suite
     own = {name: view for name, view in views.items() if suite in {None, view["suite"].name}}
     shown = [name for name, view in own.items() if claim.figure in [figure["name"] for figure in view["figures"]]]
+    runs = {words: run_anchor(*pair) for view in own.values() for words, pair in _runs(claim, view["every_run"])}
     return {
         "figure": figure_anchor(shown[0], str(claim.figure), several) if shown else "",
-        "runs": {words: run_anchor(*pair) for view in own.values() for words, pair in _runs(claim, view["every_run"])},
+        "runs": runs or ({"all": ALL_RUNS} if claim.kind == MEASURED else {}),
     }
 
 

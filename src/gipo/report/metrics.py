@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from markupsafe import Markup, escape
 from pydantic import TypeAdapter, ValidationError
 
 from gipo.config import Section, explain, read_yaml
@@ -51,6 +52,13 @@ def glossary(path: Path = GLOSSARY) -> Glossary:
         GipoError: The file is missing, not YAML or malformed.
     """
     return Glossary.load(path)
+
+
+def html(text: str) -> Markup:
+    """A meaning for the template: escaped, what stands between ``*`` as ``<em>``."""
+    return Markup("").join(
+        Markup("<em>{}</em>").format(part) if i % 2 else escape(part) for i, part in enumerate(text.split("*"))
+    )
 
 
 def tables(path: Path = METRICS) -> dict[str, dict[str, Metric]]:

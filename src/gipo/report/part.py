@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -25,6 +26,7 @@ class Part:
         figures: those it has, in the order of the page.
         run_ids: of all its training runs, whether finished or not.
         verdicts: whether its scale gives any.
+        is_partial: whether the folder holds less than all runs, see `gipo.report.partial`.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Part:
     figures: Sequence[str]
     run_ids: Sequence[str]
     verdicts: bool = True
+    is_partial: bool = False
 
     @property
     def is_finished(self) -> bool:
@@ -58,9 +61,8 @@ class Part:
         names = [name for name in suites.get(self.suite).sweeps if self.folder.has_sweep(name)]
         return {name: Tables.read(self.folder, f"sweeps/{name}").runs for name in names}
 
-    def progress(self) -> dict[str, str]:
-        """How far a study is that has not finished, in words."""
-        runs = self.folder.path.parent / "runs"
+    def progress(self, runs: Path) -> dict[str, str]:
+        """How far a study is that has not finished, in words; `runs` is the folder of all runs."""
         finished = sum(RunDirectory(runs / run_id).finished for run_id in self.run_ids)
         state = "not finished yet" if finished else "not run yet"
         state += f", {finished:,} of {len(self.run_ids):,} training runs are there"

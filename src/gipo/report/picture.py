@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gipo.analysis import numbers
 from gipo.analysis.verdicts import MEASURED, NOT_RUN, VERDICTS
 from gipo.figures import panels, picture_bytes, scorecard, style
 from gipo.stages import StudyFolder
@@ -26,11 +27,40 @@ def write(study: StudyFolder) -> None:
     Raises:
         GipoError: One of the two is missing or damaged.
     """
-    rows = study.read_csv("figures/iqm.csv", COLUMNS)
     style.apply()
-    figure = draw(rows[rows["panel"] == "iqm"], scorecard.table(study))
+    figure = draw(scores(study), scorecard.table(study))
     content = picture_bytes(figure, "png", dpi=100)
     study.write_stage("picture", {"picture.png": content}, study.inputs_from([study]))
+
+
+def scores(study: StudyFolder) -> pd.DataFrame:
+    """Rows of a study's ``figures/iqm.csv`` that the picture shows.
+
+    Raises:
+        GipoError: It is missing or damaged.
+    """
+    rows = study.read_csv("figures/iqm.csv", COLUMNS)
+    return rows[rows["panel"] == "iqm"]
+
+
+def halves(scores: pd.DataFrame, claims: pd.DataFrame) -> list[tuple[Figure, str]]:
+    """Scores, and verdicts, each as a picture of its own with words for who does not see it."""
+    cells = "; ".join(
+        f"{row['regime']} {style.label(row['method'])} {numbers.words(row['value'], row['low'], row['high'])}"
+        for row in scores.to_dict("records")
+    )
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in scorecard.counts(claims).items())
+    left, right = (Figure(figsize=(4.5, 4), layout="constrained") for _ in range(2))
+    _draw_scores(left.subplots(), scores)
+    bars = right.subplots()
+    _draw_verdicts(bars, _counted(claims))
+    bars.set_title("Measured claims")
+    right.legend(*bars.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8.5)
+    return [(left, f"Interquartile means of the final score: {cells}"), (right, f"Claims by verdict: {counts}")]
+
+
+def _counted(claims: pd.DataFrame) -> pd.DataFrame:
+    return claims[(claims["kind"] == MEASURED) & (claims["verdict"] != NOT_RUN)]
 
 
 def draw(scores: pd.DataFrame, claims: pd.DataFrame) -> Figure:
@@ -38,7 +68,8 @@ def draw(scores: pd.DataFrame, claims: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.05))
     _draw_scores(left, scores)
-    _draw_verdicts(right, claims[(claims["kind"] == MEASURED) & (claims["verdict"] != NOT_RUN)])
+    _draw_verdicts(right, _counted(claims))
+    right.legend(loc="lower right", fontsize=8.5)
     return figure
 
 
@@ -70,5 +101,4 @@ def _draw_verdicts(ax: Axes, claims: pd.DataFrame) -> None:
     ax.invert_yaxis()
     ax.set(title="The paper's measured claims", xlabel="claims")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="lower right", fontsize=8.5)
     ax.tick_params(axis="y", labelsize=8.5)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from gipo import paper
 from gipo.analysis import design as designs
+from gipo.analysis import methods
 from gipo.config import Section
 from gipo.errors import GipoError, shortened
 from gipo.figures import style
@@ -317,23 +318,31 @@ def _distinct(column: pd.Series) -> str:
     return ", ".join(sorted(str(value) for value in column.fillna("unknown").unique()))
 
 
-def run_rows(runs: pd.DataFrame) -> list[dict[str, str]]:
-    """One row per run for the table at the end of the page, by regime and method; the first of each has an anchor."""
-    ordered = runs.sort_values(["regime", "method", "run_id"])
-    anchors = [run_anchor(*pair) for pair in zip(ordered["regime"], ordered["method"], strict=True)]
+def run_groups(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Runs by regime and method, each group with its anchor and the filter that finds it in MLflow."""
+    groups = runs.sort_values(["regime", "method", "run_id"]).groupby(["regime", "method"], sort=False)
     return [
         {
-            "anchor": anchor if anchor not in anchors[:place] else "",
-            "run": row["run_id"],
-            "machine": row["host"],
-            "updates": f"{row['updates']:,}",
-            "env_steps": f"{row['env_steps']:,}",
-            "wall": _duration(row["wall_seconds"]),
-            "interruptions": str(row["interruptions"]),
-            "finished": row["finished_at"],
+            "anchor": run_anchor(str(regime), str(method)),
+            "words": f"{regime}, {style.label(str(method))}: {len(rows)} run{'s' * (len(rows) > 1)}",
+            "filter": f"tags.regime = '{regime}' and tags.method = '{methods.read(str(method)).label}'",
+            "rows": [_run(row) for _, row in rows.iterrows()],
         }
-        for place, (anchor, (_, row)) in enumerate(zip(anchors, ordered.iterrows(), strict=True))
+        for (regime, method), rows in groups
     ]
+
+
+def _run(row: pd.Series) -> dict[str, str]:
+    """A run in words."""
+    return {
+        "run": row["run_id"],
+        "machine": row["host"],
+        "updates": f"{row['updates']:,}",
+        "env_steps": f"{row['env_steps']:,}",
+        "wall": _duration(row["wall_seconds"]),
+        "interruptions": str(row["interruptions"]),
+        "finished": row["finished_at"],
+    }
 
 
 def _duration(seconds: float) -> str:
