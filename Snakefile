@@ -22,7 +22,7 @@ include: "workflow/rules/images.smk"
 include: "workflow/rules/hooks.smk"
 
 
-report: "workflow/report.rst"
+report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:

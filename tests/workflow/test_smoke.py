@@ -154,6 +154,16 @@ def test_a_figure_is_asked_for_as_a_whole(checkout: Checkout, again: Path, kind:
     assert checkout.plan(again, "fig4").jobs == {"figure": 1, "fig4": 1}
 
 
+def test_the_report_of_snakemake_opens_on_the_answer_and_holds_every_figure(checkout: Checkout, again: Path):
+    done = checkout.snakemake(again, "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    page = (again / "report.html").read_text(encoding="utf-8")
+    assert 'open <tt class=\\"docutils literal\\">report.html</tt> under <em>Answer</em>' in page
+    for name in (*of_study("metaworld", STUDY.sweeps), "report"):
+        assert f"{name}.{'html' if name == 'report' else 'svg'}" in page
+    assert all(f'"{category}"' in page for category in ("Answer", "Main grid", "Sweeps", "Exact"))
+
+
 def test_a_deleted_report_is_assembled_again_alone(checkout: Checkout, again: Path):
     before = contents(again)
     report = "results/smoke/report.html"

@@ -16,7 +16,7 @@ from gipo.cluster.site import SCALE_OF_SITE
 from gipo.cluster.steps import side_by_side
 from gipo.envs.libero_assets import DEFAULT, VARIABLE
 from gipo.errors import GipoError, shortened
-from gipo.figures import NAMES, SWEEPS
+from gipo.figures import NAMES, OF_NO_RUNS, SWEEPS
 from gipo.models.openvla_oft.published import SUMS
 from gipo.runs.code import baseline_modules, code_digest, training_modules
 from gipo.scale import Scale, config as config_of, with_figure
@@ -137,6 +137,8 @@ def sources(wildcards):
         raise WorkflowError(f"results/{wildcards.scale} has no {wildcards.figure}")
     if sweep := SWEEPS.get(wildcards.figure):
         return tables_of(wildcards.scale, f"sweeps/{sweep}")
+    if wildcards.figure in OF_EVERY_CONFIGURATION:
+        return all_tables(wildcards.scale)
     return SOURCES.get(wildcards.figure, tables_of(wildcards.scale, "tables"))
 
 

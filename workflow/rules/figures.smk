@@ -6,6 +6,14 @@ SOURCES = {
     "field": rules.gridworld.output,
     "scorecard": bound("{scale}", "scorecard", "scorecard.csv"),
 }
+OF_EVERY_CONFIGURATION = ("fig6", "fig7", "fig8")  # with those of the sweeps
+
+
+def category(wildcards):
+    """Of a figure in Snakemake's own report."""
+    if wildcards.figure in SWEEPS:
+        return "Sweeps"
+    return "Exact" if wildcards.figure in OF_NO_RUNS else "Main grid"
 
 
 rule figure:
@@ -14,7 +22,8 @@ rule figure:
     output:
         report(
             "results/{scale}/figures/{figure}.svg",
-            category="Figures",
+            caption="../report/figure.rst",
+            category=category,
             labels={"figure": "{figure}"},
         ),
         "results/{scale}/figures/{figure}.png",

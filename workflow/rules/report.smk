@@ -57,7 +57,13 @@ rule report:
             for figure in figures
         ],
     output:
-        bound("{scale}", "report", "report.html"),
+        report(
+            "results/{scale}/report.html",
+            caption="../report/page.rst",
+            category="Answer",
+            labels={"page": "{scale}"},
+        ),
+        "results/{scale}/manifests/report.json",
     wildcard_constraints:
         scale=re.escape(SCALE),
     container:
