@@ -18,7 +18,7 @@ LARGEST_CSV = 60_000
 
 def _where(table: pd.DataFrame) -> str:
     """The task of a figure that shows a single one."""
-    tasks = table["task"].dropna().unique() if "task" in table else []
+    tasks = sorted(set(table["task"].dropna())) if "task" in table else []
     return f" ({tasks[0]})" if len(tasks) == 1 else ""
 
 
