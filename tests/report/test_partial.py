@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import factories
-from gipo import figures, gridworld, trust_weights
+from gipo import figures, trust_weights
 from gipo.analysis.claims import read_scorecard
 from gipo.errors import GipoError
+from gipo.gridworld import tables
 from gipo.report import Part, assemble
 from gipo.report.partial import complete, finished_of
 from gipo.runs.spec import RunSpec
@@ -66,7 +67,7 @@ def test_a_seed_counts_where_it_has_finished_on_every_task(study: Study, tmp_pat
 def test_the_page_shows_what_is_finished_says_how_much_and_judges_nothing(study: Study, tmp_path: Path) -> None:
     runs = study.runs()
     finish(tmp_path, study, [run for run in runs if run.seed < 2])
-    for write in (trust_weights.write, partial(gridworld.write, pairs=10, seed=0)):
+    for write in (trust_weights.write, partial(tables.write, pairs=10, seed=0)):
         write(StudyFolder(tmp_path / "small"))
     one = finished_of(part(study, tmp_path), study, tmp_path, tmp_path / "scratch")
     assert set(read_scorecard(one.folder)["verdict"]) == {"cannot tell", "not run"}

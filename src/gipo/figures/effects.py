@@ -139,7 +139,7 @@ def _differences(ax: Axes, rows: pd.DataFrame, views: list[str], looks: dict[str
         ax.plot([row["low"], row["high"]], [y, y], color=look.colour, lw=2.2)
         ax.plot(row["value"], y, color=look.colour, marker=look.marker, markersize=6)
         ax.plot(row["paper"], y - 0.3, **style.PAPER)
-        text = numbers.words(*row[["value", "low", "high"]].to_list())
+        text = numbers.words(*map(float, row[["value", "low", "high"]]))
         ax.text(1.02, y, text, transform=ax.get_yaxis_transform(), fontsize=9, va="center", color=style.MUTED)
     ax.axvline(0, color=style.MUTED, lw=1, zorder=1)
     ax.set_ylim(len(views) - 0.4, -0.7)
