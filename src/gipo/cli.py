@@ -49,6 +49,9 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="Say how far it is in the run's log alone.")] = False,
 ) -> None:
     """Train one run."""
+    from contextlib import nullcontext
+
+    from gipo.cluster import devices, requests
     from gipo.scale import Scale
 
     spec = Scale.load(config).run(task, regime, method, seed, digest)
@@ -62,14 +65,16 @@ def train(
         "checkpoint_seconds": checkpoint_seconds,
         "tell": (lambda line: None) if quiet else _say,
     }
-    if spec.asynchronous:
-        from gipo.engines.asynchronous import supervisor
+    # before anything heavy is imported, which would see all GPUs
+    with devices.claimed(requests.gpus_with(learners)) if device == "cuda" else nullcontext():
+        if spec.asynchronous:
+            from gipo.engines.asynchronous import supervisor
 
-        supervisor.train(spec, directory, learners=learners, **machine)
-    else:
-        from gipo.engines import lockstep
+            supervisor.train(spec, directory, learners=learners, **machine)
+        else:
+            from gipo.engines import lockstep
 
-        lockstep.train(spec, directory, workers=workers, **machine)
+            lockstep.train(spec, directory, workers=workers, **machine)
 
 
 @cli.command()

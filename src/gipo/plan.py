@@ -18,7 +18,7 @@ from rich.table import Table
 
 from gipo import paper, suites
 from gipo.cluster import upfront
-from gipo.cluster.requests import LEARNER_MB, read_plan
+from gipo.cluster.requests import read_plan
 from gipo.files import write_json
 from gipo.rates import LearnerRate, Rates
 from gipo.replay import Pace
@@ -40,12 +40,6 @@ UNMEASURED = "Of runs with actors nothing was measured"
 
 GOALS = 50
 """Goals of a task; a further episode with one of them begins at almost no cost (`gipo.envs.sawyer.FirstState`)."""
-
-
-TRANSITION_BYTES = 210
-"""Of a transition in the replay (`gipo.replay.Replay`), with its part of the segment and without logits."""
-ACTION_DIMENSIONS = 7
-"""The most that a suite's actions have."""
 
 
 @dataclass(frozen=True)
@@ -179,12 +173,6 @@ def run_cost(run: RunSpec, rates: Rates) -> Cost:
     return Cost(collected + evaluated, updates, acting, learning(rates.cpu[run.learner]), on_gpu)
 
 
-def memory_mb(run: RunSpec) -> int:
-    """Memory of the learner of a run at most, in MB: libraries, the replay, and a checkpoint of it being read."""
-    logits = 4 * ACTION_DIMENSIONS * run.environment.bins if run.learner.kl == "exact" else 0
-    return math.ceil(LEARNER_MB + 5 * run.replay.capacity * (TRANSITION_BYTES + logits) / 1e6)
-
-
 def save(path: Path, study: Study, rates: Rates) -> None:
     """Add what is predicted for every training run to a file, from which SLURM jobs get their time and memory.
 
@@ -198,7 +186,7 @@ def save(path: Path, study: Study, rates: Rates) -> None:
         cost = run_cost(run, rates)
         known[run.run_id] = {
             **{"acting": cost.acting, "learning": cost.learning, "gpu_learning": cost.gpu_learning},
-            **{"memory_mb": memory_mb(run), "measured_on": measured_on},
+            "measured_on": measured_on,
         }
     write_json(path, {"runs": known})
 

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 import yte
-from snakemake.iocontainers import Wildcards
 
 from checkout import ROOT
 from gipo.cluster import requests
 from gipo.cluster.site import SCALE_OF_SITE, Site
 from gipo.errors import GipoError
 from gipo.files import write_json
-from gipo.plan import TRANSITION_BYTES, memory_mb, run_cost, save
+from gipo.plan import run_cost, save
 from gipo.replay import Replay
 from gipo.scale import config
 from gipo.study import Study
@@ -22,10 +21,6 @@ from test_plan import rates_of
 PROFILE = ROOT / "profiles" / "slurm"
 STUDY = Study.load(config("paper"))
 RUN = STUDY.runs()[0]
-WILDCARDS = {
-    **RUN.model_dump(include={"task", "regime", "method"}),
-    **{"seed": str(RUN.seed), "digest": RUN.run_id.rpartition("-")[2]},
-}
 
 
 def test_the_example_is_a_site():
@@ -73,40 +68,63 @@ def test_time_follows_the_prediction_with_headroom_and_grows(planned: Path):
     collecting = cost.env_steps * 1e-3 / 60
     learning = 100_000 * 1e-2 / 60
     for threads, alone in ((1, collecting + learning), (3, collecting / 2 + learning)):
-        asked = requests.minutes(WILDCARDS, threads, 1, 10**6)
+        asked = requests.minutes(RUN, threads, 1, 10**6)
         assert asked == pytest.approx(10 + 2 * alone, abs=1)
-        assert requests.minutes(WILDCARDS, threads, 3, 10**6) == 3 * asked
-        assert requests.minutes(WILDCARDS, threads, 3, asked + 5) == asked + 5
+        assert requests.minutes(RUN, threads, 3, 10**6) == 3 * asked
+        assert requests.minutes(RUN, threads, 3, asked + 5) == asked + 5
 
 
-def test_a_run_without_a_plan_asks_for_the_longest_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("scale", "threads", "least", "most"),
+    [
+        ("smoke", 1, 10, 12),  # a second or two
+        ("laptop", 1, 11, 20),  # 35 s of a core
+        ("paper", 3, 600, 1500),  # 13 and 18 h by a plan, docs/cluster.md
+        ("libero-smoke", 1, 10, 20),  # two minutes
+        ("libero", 1, 2880, 6000),  # two days [P]
+    ],
+)
+def test_a_run_without_a_plan_asks_for_what_its_size_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: str, threads: int, least: int, most: int
+):
     monkeypatch.chdir(tmp_path)
-    assert requests.minutes(WILDCARDS, 1, 1, 1440) == 1440
-    assert requests.memory_mb(WILDCARDS, 1, 1) == requests.UNPLANNED_MB >= memory_mb(RUN)
+    runs = Study.load(config(scale)).runs()
+    for run in (runs[0], runs[-1]):
+        assert least <= requests.minutes(run, threads) <= most
+        assert requests.minutes(run, threads, longest=5) == 5
 
 
 def test_plans_of_several_scales_add_up(planned: Path):
     laptop = Study.load(config("laptop"))
     save(requests.PLAN, laptop, rates_of(laptop, step=1e-3))
     run = laptop.runs()[0]
-    theirs = WILDCARDS | {"digest": run.run_id.rpartition("-")[2]}
-    assert requests.minutes(theirs, 1, 1, 10**6) < requests.minutes(WILDCARDS, 1, 1, 10**6)
+    assert requests.minutes(run, 1, 1, 10**6) < requests.minutes(RUN, 1, 1, 10**6)
 
 
 def test_a_gpu_in_the_plan_replaces_the_cores_that_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    predicted = {"acting": 0.0, "learning": 60_000.0, "gpu_learning": 600.0, "memory_mb": 1000}
+    predicted = {"acting": 0.0, "learning": 60_000.0, "gpu_learning": 600.0}
     write_json(requests.PLAN, {"runs": {RUN.run_id: predicted}})
-    assert requests.minutes(WILDCARDS, 1, 1, 10**6) == 10 + 2 * 600 / 60
-    assert requests.memory_mb(WILDCARDS, threads=3, attempt=2) == 2 * (1000 + 2 * requests.COLLECTOR_MB)
+    assert requests.minutes(RUN, 1, 1, 10**6) == 10 + 2 * 600 / 60
 
 
 def test_memory_holds_the_replay_five_times():
     replay = Replay(64 * 64, 64, observation_size=39, action_dimensions=4)
     stores = [*replay.segments.tensors().values(), replay.advantages, replay.targets, replay.versions]
     per_transition = sum(store.nbytes for store in stores) / (64 * 64)
-    assert per_transition <= TRANSITION_BYTES < 1.1 * per_transition
-    assert memory_mb(RUN) == pytest.approx(requests.LEARNER_MB + 5 * 3.2 * TRANSITION_BYTES, abs=1)
+    assert per_transition <= requests.TRANSITION_BYTES < 1.1 * per_transition
+    alone = requests.memory_mb(RUN)
+    assert alone == pytest.approx(requests.LEARNER_MB + 5 * 3.2 * requests.TRANSITION_BYTES, abs=1)
+    assert requests.memory_mb(RUN, threads=3) == alone + 2 * requests.COLLECTOR_MB
+    assert requests.memory_mb(RUN, gpus=1) > requests.GPU_PROCESS_MB + 2 * 3.2 * requests.TRANSITION_BYTES
+
+
+def test_a_libero_run_asks_for_simulators_gpu_processes_and_frames():
+    run = Study.load(config("libero")).runs()[0]
+    simulators, processes = (run.replay.environments + 1) * 1870, 8 * 3000
+    frames = 64_000 * 224 * 224 * 3 / 1e6
+    asked = requests.memory_mb(run, gpus=requests.gpus_of(run))
+    assert 1.0 < asked / (simulators + processes + frames) < 1.2  # Ray and the supervisor beside
 
 
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> dict:
@@ -141,12 +159,9 @@ def test_the_profile_names_no_account_gpu_and_images_where_there_are_none(
     assert "gres" not in rendered["set-resources"]["train"]
 
 
-def test_its_expressions_give_a_runs_time_and_memory(tmp_path: Path, planned: Path, monkeypatch: pytest.MonkeyPatch):
-    train = profile(tmp_path, monkeypatch)["set-resources"]["train"]
-    wildcards = Wildcards(fromdict=WILDCARDS)
-    names = {"wildcards": wildcards, "threads": 3, "attempt": 2}
-    assert eval(train["runtime"], {}, names) == requests.minutes(WILDCARDS, 3, 2, 1440)
-    assert eval(train["mem_mb"], {}, names) == requests.memory_mb(WILDCARDS, 3, 2)
+def test_gpus_of_a_libero_run_are_of_one_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    libero = profile(tmp_path, monkeypatch, checkpoint_seconds=900)["set-resources"]["train_libero"]
+    assert (libero["nodes"], libero["checkpoint_seconds"]) == (1, 900)
 
 
 def test_every_rule_that_the_profile_names_exists():

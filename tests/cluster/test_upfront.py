@@ -39,7 +39,7 @@ def test_of_other_runs_nothing_is_claimed():
 def test_a_plan_comes_before_the_papers_hours():
     laptop = Scale.load(config("laptop"))
     one, two, *others = laptop.runs
-    hours = {"acting": 3600.0, "learning": 7200.0, "memory_mb": 1000}
+    hours = {"acting": 3600.0, "learning": 7200.0}
     runs = {one: hours | {"gpu_learning": 0.0}, two: hours | {"gpu_learning": 10_800.0}}
     write_json(requests.PLAN, {"runs": runs})
     line = upfront.line(laptop, set(laptop.runs))

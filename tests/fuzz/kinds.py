@@ -57,7 +57,7 @@ def site(folder: Path, chance: random.Random) -> None:
 def plan(folder: Path, chance: random.Random) -> None:
     from gipo.cluster.requests import read_plan
 
-    content = b'{"runs": {"a/b/c/seed0-01234567": {"acting": 1.5, "learning": 2, "gpu_learning": 0, "memory_mb": 900}}}'
+    content = b'{"runs": {"a/b/c/seed0-01234567": {"acting": 1.5, "learning": 2, "gpu_learning": 0}}}'
     (folder / "plan.json").write_bytes(damaged_json(content, chance))
     read_plan(folder / "plan.json")
 

@@ -136,13 +136,25 @@ def test_figure_3_plans_the_runs_and_what_they_need(
     assert plan.jobs == {"train_libero": 2, "tables": 1, "figure": 1, "fig3": 1}
 
 
-def test_eight_gpus_are_six_for_the_learner(checkout: Checkout, tmp_path: Path):
-    done = checkout.snakemake(tmp_path, "fig3", "--dry-run", "--printshellcmds", scale="libero")
-    assert done.stdout.count("--device cuda --learners 6") == 4 * 2 * 3 * 3
-    on_cpu = checkout.snakemake(
-        tmp_path, "fig3", "--dry-run", "--printshellcmds", "--set-resources", "train_libero:gpu=0", scale="libero"
-    )
-    assert on_cpu.stdout.count("--device cpu --learners 1") == 4 * 2 * 3 * 3
+@pytest.mark.parametrize(("gpus", "learners"), [("0,1,2,3,4,5,6,7", 6), ("0,1,2,3", 2), ("0", 1)])
+def test_a_run_has_no_more_gpus_than_there_are_and_two_are_not_the_learners(
+    checkout: Checkout, tmp_path: Path, gpus: str, learners: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    tables = "results/libero/tables/runs.parquet"
+    done = checkout.snakemake(tmp_path, tables, "--dry-run", "--printshellcmds", scale="libero")
+    assert done.stdout.count(f"--device cuda --learners {learners} ") == 4 * 2 * 3 * 3
+
+
+@pytest.mark.parametrize(("scale", "settings"), [("libero", []), ("smoke", ["--set-resources", "train:device=cuda"])])
+def test_a_run_that_needs_a_gpu_ends_at_once_where_there_is_none(
+    checkout: Checkout, tmp_path: Path, scale: str, settings: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    done = checkout.snakemake(tmp_path, f"results/{scale}/tables/runs.parquet", *settings, scale=scale)
+    assert done.returncode == 1
+    assert "needs a GPU, and this machine has none" in done.stderr.splitlines()[-2]
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(

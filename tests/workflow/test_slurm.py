@@ -219,7 +219,7 @@ def test_the_doctor_finds_this_cluster_well(cluster: Checkout):
 @pytest.mark.parametrize(
     ("old", "new", "failure"),
     [
-        ("device: cpu", "device: cuda", r"FAIL  PyTorch on \S+ sees no GPU"),
+        ("device: cpu", "device: cuda", r"FAIL  PyTorch of make's environment on \S+ sees no GPU"),
         ("train_partition: gpu", "train_partition: fast", "FAIL  no partition 'fast'; this cluster has: gpu, main"),
         ("gres: gpu:h200:1", "gres: gpu:h200:9", "FAIL  a full training job: "),
     ],

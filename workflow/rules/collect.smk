@@ -17,6 +17,8 @@ rule tables:
         scale=any_of(PARTS),
     container:
         image("report")
+    resources:
+        runtime=analysis_minutes,
     params:
         code=code_digest("gipo.analysis.collect", *CATALOGUE),
         sweep=lambda wildcards: wildcards.grid.replace("tables", "").replace(
@@ -46,6 +48,8 @@ rule track:
         scale=re.escape(SCALE),
     container:
         image("report")
+    resources:
+        runtime=analysis_minutes,
     params:
         code=code_digest("gipo.tracking.follow", *CATALOGUE),
     shell:

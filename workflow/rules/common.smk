@@ -11,8 +11,8 @@ from snakemake.logging import logger
 
 import gipo
 from gipo import suites
-from gipo.cluster import upfront
-from gipo.cluster.site import SCALE_OF_SITE
+from gipo.cluster import requests, upfront
+from gipo.cluster.site import SCALE_OF_SITE, Site
 from gipo.cluster.steps import side_by_side
 from gipo.envs.libero_assets import DEFAULT, VARIABLE
 from gipo.errors import GipoError, shortened
@@ -32,6 +32,7 @@ SCALE = config.get("scale", os.environ.get(SCALE_OF_SITE, "laptop"))
 CONFIGS = Path(workflow.basedir, "workflow", "config")
 
 try:
+    SITE = Site.here(Path(workflow.basedir))
     CONFIG = config_of(SCALE, CONFIGS)
     STUDIES = Scale.load(CONFIG)
     RUNS = STUDIES.runs
@@ -165,12 +166,6 @@ def code_of(wildcards):
     return CODE[MODULES[run_id(wildcards)]]
 
 
-def is_published(wildcards):
-    """Whether a run starts from a published model, which needs GPUs."""
-    model = run_of(wildcards).openvla
-    return bool(model) and not model.is_tiny
-
-
 def tasks_of(rule):
     """Tasks of the suites whose runs a rule trains."""
     runs = RUNS.values()
@@ -182,6 +177,13 @@ def resamples_of(wildcards):
     return (
         PARTS[wildcards.scale].statistics.resamples if wildcards.scale in PARTS else 1
     )
+
+
+def analysis_minutes(wildcards, attempt):
+    """Minutes of a job that follows training."""
+    study = PARTS.get(wildcards.scale)
+    runs = len(study.all_runs()) if study else len(RUNS)
+    return attempt * requests.analysis_minutes(runs, resamples_of(wildcards))
 
 
 def needs(wildcards):

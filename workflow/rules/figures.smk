@@ -31,6 +31,8 @@ rule figure:
         "results/{scale}/manifests/figures/{figure}.json",
     container:
         image("report")
+    resources:
+        runtime=analysis_minutes,
     params:
         code=lambda wildcards: code_digest(
             f"gipo.figures.{wildcards.figure}",

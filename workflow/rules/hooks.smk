@@ -1,5 +1,6 @@
 """What is said before the first job, and what is left where a workflow ends before its report."""
 
+from gipo.cluster import partitions
 from gipo.recovery import before_execution, recover
 
 
@@ -13,10 +14,23 @@ if workflow.is_main_process and IS_ALONE:
 
 
 def announce(dag):
-    """Say what the training runs that are to do will cost."""
-    to_do = {
-        run_id(job.wildcards) for job in dag.needrun_jobs() if job.rule.name in TRAINING
-    }
+    """Say what the training runs that are to do will cost, or why they cannot be made here."""
+    training = [job for job in dag.needrun_jobs() if job.rule.name in TRAINING]
+    to_do = {run_id(job.wildcards) for job in training}
+    there = workflow.global_resources.get("gpu").value  # not limited on a cluster
+    for job in training if there == 0 else ():
+        if (
+            requests.needs_gpu(run_of(job.wildcards))
+            or job.resources.get("device") == "cuda"
+        ):
+            raise WorkflowError(
+                f"{run_id(job.wildcards)} needs a GPU, and this machine has none, by CUDA_VISIBLE_DEVICES or else by "
+                "nvidia-smi; on a cluster: `snakemake --profile slurm`"
+            )
+    if SITE:
+        jobs = {dag.get_job_group(job) or job for job in dag.needrun_jobs()}
+        for words in partitions.complaints(job for job in jobs if not job.is_local):
+            raise WorkflowError(words)
     if to_do:
         print(upfront.line(STUDIES, to_do), file=sys.stderr, flush=True)
 

@@ -4,8 +4,6 @@ Models and assets are inputs that are only looked for: what they contain is fixe
 A machine without network has them copied into results/pretrained and results/assets, or is told what to copy.
 """
 
-from gipo.cluster.requests import learners
-
 
 rule pretrained:
     output:
@@ -45,16 +43,25 @@ rule train_libero:
     priority: earlier_seeds_first
     container:
         image("libero")
-    threads: lambda wildcards: run_of(wildcards).replay.environments + 4
+    threads: lambda wildcards: requests.cores_of(run_of(wildcards))
     resources:
-        mem_mb=lambda wildcards: (3000 if is_published(wildcards) else 1500)
-        * (run_of(wildcards).replay.environments + 6),
-        gpu=lambda wildcards: 8 if is_published(wildcards) else 0,
+        mem_mb=lambda wildcards, attempt: attempt
+        * requests.memory_mb(
+            run_of(wildcards), gpus=requests.gpus_of(run_of(wildcards))
+        ),
+        runtime=lambda wildcards, threads, attempt: requests.minutes(
+            run_of(wildcards), threads, attempt, SITE.max_minutes if SITE else None
+        ),
+        gpu=lambda wildcards: requests.gpus_of(run_of(wildcards)),
+        checkpoint_seconds=60,
     params:
         code=code_of,
         device=lambda wildcards, resources: "cuda" if resources.gpu else "cpu",
-        learners=lambda wildcards, resources: learners(run_of(wildcards), resources.gpu),
+        learners=lambda wildcards, resources: requests.learners(
+            run_of(wildcards), resources.gpu
+        ),
     shell:
         "gipo train {CONFIG:q} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
         " --method {wildcards.method} --seed {wildcards.seed} --digest {wildcards.digest}"
-        " --device {params.device} --learners {params.learners} --quiet 2>> {log}"
+        " --device {params.device} --learners {params.learners}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --quiet 2>> {log}"

@@ -14,6 +14,8 @@ rule claims:
         scale=any_of(PARTS),
     container:
         image("report")
+    resources:
+        runtime=analysis_minutes,
     params:
         code=code_digest(
             "gipo.analysis.claims",
@@ -68,6 +70,8 @@ rule report:
         scale=re.escape(SCALE),
     container:
         image("report")
+    resources:
+        runtime=analysis_minutes,
     params:
         code=code_digest(
             "gipo.report",

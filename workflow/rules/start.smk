@@ -10,7 +10,8 @@ from snakemake.settings.types import DeploymentMethod
 
 try:
     from gipo import surroundings
-    from gipo.cluster.steps import quote_python
+    from gipo.cluster import devices
+    from gipo.cluster.steps import quote_python, tell_refusals
     from gipo.errors import GipoError
 except ModuleNotFoundError as error:
     raise WorkflowError(
@@ -28,6 +29,9 @@ try:
 except GipoError as error:
     raise WorkflowError(str(error)) from None
 
+if "GIPO_RUNS_AT_ONCE" not in os.environ and not workflow.remote_exec:
+    devices.limit(workflow)
+
 # Jobs call the programs of this Python's environment, whether or not it was activated.
 os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
@@ -35,5 +39,6 @@ os.environ["PATH"] = os.pathsep.join(
 
 if workflow.is_main_process:
     quote_python()
+    tell_refusals(logger.error)
     surroundings.end_with_the_terminal()
     IS_ALONE = surroundings.take_turn(Path(".snakemake"), logger.warning)

@@ -25,7 +25,13 @@ rule train:
         image("metaworld")
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, threads, attempt: attempt
+        * requests.memory_mb(
+            run_of(wildcards), threads, gpus=SITE is not None and SITE.device == "cuda"
+        ),
+        runtime=lambda wildcards, threads, attempt: requests.minutes(
+            run_of(wildcards), threads, attempt, SITE.longest_run if SITE else None
+        ),
         device="cpu",
         checkpoint_seconds=60,
     params:

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gipo.cluster.requests import UNPLANNED_MB, processes_mb
+from gipo.cluster import partitions, requests
 from gipo.cluster.site import Site
 from gipo.errors import GipoError
 from gipo.files import read_json
@@ -74,13 +74,13 @@ def _findings(site: Site, site_file: Path, work: Path, seconds: float) -> Iterat
     if missing := [command for command in COMMANDS if shutil.which(command) is None]:
         yield Finding(False, f"not on PATH: {', '.join(missing)}; this is no machine that submits jobs")
         return
-    partitions = list(partition_findings(site))
-    yield from partitions
+    places = list(partition_findings(site))
+    yield from places
     yield from queue_findings(site, work)
-    if any(finding.ok is False for finding in partitions):
+    if any(finding.ok is False for finding in places):
         yield Finding(False, "no test job is sent before the partitions are right")
         return
-    yield test_only(site)
+    yield from test_only(site)
     yield from storage(work)
     for partition in dict.fromkeys((site.train_partition, site.cpu_partition)):
         yield from job_findings(partition, site, work, seconds)
@@ -101,25 +101,21 @@ def installation(site_file: Path, work: Path) -> Iterator[Finding]:
 
 
 def partition_findings(site: Site) -> Iterator[Finding]:
-    """Whether the partitions exist and are up, and whether the one for training has the GPUs and the time."""
-    for name in dict.fromkeys((site.cpu_partition, site.train_partition)):
-        rows = [line.split("|") for line in _run("sinfo", "-h", "-p", name, "-o", "%R|%a|%l|%G|%D").stdout.split()]
-        if not rows:
-            known = ", ".join(sorted(set(_run("sinfo", "-h", "-o", "%R").stdout.split())))
-            yield Finding(False, f"no partition {name!r}; this cluster has: {known}")
+    """Whether the partitions exist, are up and have the time, and whether the one for training has the GPUs."""
+    needed = {site.cpu_partition: ("what follows training", requests.after_training(site.studies(), site.runs_at_once))}
+    needed[site.train_partition] = ("max_minutes", site.max_minutes)
+    for name, (what, minutes) in needed.items():
+        if (partition := partitions.ask(name)) is None:
+            yield Finding(False, f"no partition {name!r}; this cluster has: {', '.join(partitions.known())}")
             continue
-        nodes = sum(int(row[4]) for row in rows)
-        up = all(row[1] == "up" for row in rows)
-        yield Finding(up, f"partition {name} is {rows[0][1]}, {nodes} nodes")
-        if name != site.train_partition:
-            continue
-        limit = min(minutes_of(row[2]) for row in rows)
-        yield Finding(limit >= site.max_minutes, f"its time limit {rows[0][2]} holds max_minutes = {site.max_minutes}")
-        if site.gres:
+        yield Finding(partition.state == "up", f"partition {name} is {partition.state}, {partition.nodes} nodes")
+        fits = partition.minutes >= minutes
+        yield Finding(fits, f"its time limit {partition.limit} holds {what} = {minutes} minutes")
+        if site.gres and name == site.train_partition:
             kind = re.sub(r":\d+$", "", site.gres)
-            found = sorted({row[3] for row in rows})
             yield Finding(
-                any(kind in row[3] for row in rows), f"its nodes have {', '.join(found)}; asked is {site.gres}"
+                any(kind in devices for devices in partition.devices),
+                f"its nodes have {', '.join(partition.devices)}; asked is {site.gres}",
             )
 
 
@@ -142,14 +138,29 @@ def queue_findings(site: Site, work: Path) -> Iterator[Finding]:
             )
 
 
-def test_only(site: Site) -> Finding:
-    """Whether SLURM would take a full training job: account, partition, GPU, cores, memory and time at once."""
-    cores = site.cores_per_run * site.runs_at_once
-    memory = site.runs_at_once * processes_mb(UNPLANNED_MB, site.cores_per_run)
-    asked = [*_place(site, site.train_partition), "-c", str(cores), f"--mem={memory}", "-t", str(site.max_minutes)]
+def test_only(site: Site) -> Iterator[Finding]:
+    """Whether SLURM would take the largest training job of each kind: all that it asks for at once."""
+    runs = list(site.studies().runs.values())
+    on_gpu = site.device == "cuda"
+    memory = [requests.memory_mb(run, site.cores_per_run, on_gpu) for run in runs if not run.asynchronous]
+    if memory:
+        cores = site.cores_per_run * site.runs_at_once
+        devices = [f"--gres={site.gres}"] if site.gres else []
+        yield _would_take(site, "training", cores, site.runs_at_once * max(memory), devices)
+    if others := [run for run in runs if run.asynchronous]:
+        largest = max(others, key=lambda run: requests.memory_mb(run, gpus=requests.gpus_of(run)))
+        gpus = requests.gpus_of(largest)
+        devices = [f"--gpus={gpus}", "--nodes=1"] if gpus else []
+        cores, memory_mb = requests.cores_of(largest), requests.memory_mb(largest, gpus=gpus)
+        yield _would_take(site, "asynchronous training", cores, memory_mb, devices)
+
+
+def _would_take(site: Site, kind: str, cores: int, memory: int, devices: list[str]) -> Finding:
+    place = ["-p", site.train_partition, *(["-A", site.account] if site.account else []), *devices]
+    asked = [*place, "-c", str(cores), f"--mem={memory}", "-t", str(site.max_minutes)]
     done = _run("sbatch", "--test-only", *asked, "--wrap", "true")
     answer = (done.stderr or done.stdout).strip().splitlines()[-1:]
-    return Finding(done.returncode == 0, f"a full training job: {' '.join(answer)}; asked: sbatch {' '.join(asked)}")
+    return Finding(done.returncode == 0, f"a full {kind} job: {' '.join(answer)}; asked: sbatch {' '.join(asked)}")
 
 
 def storage(work: Path) -> Iterator[Finding]:
@@ -199,21 +210,21 @@ def job_findings(partition: str, site: Site, work: Path, seconds: float) -> Iter
         return
     late = time.monotonic() - ended
     saw = read_json(out)
-    yield from _seen(partition, saw, out.stat().st_mtime, late, gpu)
+    yield from _seen(partition, saw, out.stat().st_mtime, late)
     if site.containers:
         yield from _images(saw)
     out.unlink()
     log.unlink(missing_ok=True)
 
 
-def _seen(partition: str, saw: dict[str, Any], written: float, late: float, gpu: bool) -> Iterator[Finding]:
+def _seen(partition: str, saw: dict[str, Any], written: float, late: float) -> Iterator[Finding]:
     """Findings from what the test job saw of its node."""
     host = saw["host"]
     yield Finding(True, f"partition {partition}: a job on {host} wrote here; it was seen {late:.0f} s after its end")
     skew = abs(saw["time"] - written)
     yield Finding(skew <= MOST_SKEW, f"clocks of {host} and of the file server are {skew:.1f} s apart")
-    if gpu:
-        yield Finding(saw["gpu"] is not None, f"PyTorch on {host} sees {saw['gpu'] or 'no GPU; try another gres'}")
+    for place, name in saw["gpu"].items():
+        yield Finding(bool(name), f"PyTorch of {place} on {host} sees {name or 'no GPU; try another gres'}")
     if saw["cores"] > 1:
         text = f"a job of 1 core on {host} may use {saw['cores']}: runs_per_job beyond runs_at_once start at once"
         yield Finding(None, text)
@@ -225,18 +236,6 @@ def _images(saw: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(not complaint, complaint or f"image {image} starts on {saw['host']}")
     if not saw["images"]:
         yield Finding(None, "no image is there to be started; `snakemake images` builds them before a study does")
-
-
-def minutes_of(limit: str) -> float:
-    """A time limit as SLURM writes it, ``[days-]hours:minutes:seconds`` or ``infinite``, in minutes."""
-    if limit == "infinite":
-        return float("inf")
-    days, _, rest = limit.rpartition("-")
-    parts = [int(part) for part in rest.split(":")]
-    seconds = 0
-    for part in parts:
-        seconds = 60 * seconds + part
-    return 1440 * int(days or 0) + seconds / 60
 
 
 def _state(job: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,6 +12,7 @@ from pydantic import Field, model_validator
 from gipo import scale
 from gipo.config import Label, NonNegativeInt, PositiveInt, Section
 from gipo.errors import GipoError
+from gipo.scale import Scale
 
 SCALE_OF_SITE = "GIPO_SCALE_OF_SITE"
 """Environment variable by which the profile hands `Site.scale` to the workflow here and in jobs. A config key of the
@@ -76,6 +78,20 @@ class Site(Section):
         except GipoError as error:
             raise GipoError(f"{path}: scale: {error}") from error
         return site
+
+    @classmethod
+    def here(cls, checkout: Path) -> Self | None:
+        """The site whose profile Snakemake was given; None where it runs jobs on this machine.
+
+        Raises:
+            GipoError: as of `load`.
+        """
+        on_slurm = "GIPO_RUNS_AT_ONCE" in os.environ  # set by profiles/slurm/profile.yaml
+        return cls.load(checkout / "profiles" / "slurm" / "site.yaml") if on_slurm else None
+
+    def studies(self) -> Scale:
+        """The scale that it runs."""
+        return Scale.load(scale.config(self.scale))
 
     @property
     def longest_run(self) -> int:

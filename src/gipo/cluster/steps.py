@@ -7,10 +7,12 @@ share a GPU would then come one after the other, and each alone leaves most of t
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 IDENTITY = ("SLURM_JOB_ID", "SLURM_JOBID")
@@ -26,6 +28,32 @@ def quote_python() -> None:
 
 def _quoted_python(executor: Any) -> str:
     return shlex.quote(sys.executable)
+
+
+def tell_refusals(tell: Callable[[str], None]) -> None:
+    """Say in one line why SLURM refused a job: for a group Snakemake says only that it failed.
+
+    Args:
+        tell: takes the line.
+    """
+    from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+    said = RemoteExecutor.print_job_error
+
+    def print_job_error(executor: Any, job_info: Any, msg: str | None = None, **details: Any) -> None:
+        if words := refusal(msg or ""):
+            job = job_info.job
+            tell(f"SLURM refuses {f'the group {job.groupid}' if job.is_group() else f'a job of {job.name}'}: {words}")
+            msg = None
+        said(executor, job_info, msg, **details)
+
+    RemoteExecutor.print_job_error = print_job_error
+
+
+def refusal(message: str) -> str:
+    """Words of sbatch in a message of the executor plugin, which has the whole job script as well; else nothing."""
+    found = re.match(r"SLURM sbatch failed\. The error message was '(.*?)'\.\n", message, re.DOTALL)
+    return " ".join(found[1].split()) if found else ""
 
 
 def side_by_side(workflow: Any) -> None:
