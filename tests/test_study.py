@@ -18,7 +18,7 @@ from gipo.cluster import requests
 from gipo.config import explain
 from gipo.errors import GipoError
 from gipo.runs.spec import OpenVLASpec, RunSpec
-from gipo.scale import Scale
+from gipo.scale import Scale, config
 from gipo.study import Study
 
 SCALE: dict[str, Any] = {
@@ -354,6 +354,15 @@ def test_each_task_may_have_a_checkpoint_of_its_own():
     assert len(libero().pretrained()) == 1
     with pytest.raises(ValueError, match="openvla is for libero_10, expected tasks: libero_spatial, libero_10"):
         libero(openvla={"libero_10": models["libero_10"]})
+
+
+def test_how_old_liberos_data_are_does_not_depend_on_the_speed_of_a_machine():
+    """OldFrac is 1 - K / L: 0 where fresh, 0.884 where stale, as in the paper's table 1."""
+    scale = Study.load(config("libero"))
+    shares = {run.regime: max(0.0, 1 - run.old_gap_updates / run.lifetime_updates) for run in scale.runs()}
+    assert shares == pytest.approx({"fresh": 0.0, "stale": 0.884}, abs=0.003)
+    by_actors = Study.model_validate(scale.model_dump() | {"regimes": {"fresh": {"actors": 10}}})
+    assert all(run.replay.lifetime is None for run in by_actors.runs())
 
 
 def test_liberos_tasks_have_no_baseline():

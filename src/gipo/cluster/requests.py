@@ -107,7 +107,9 @@ def minutes(run: RunSpec, threads: int, attempt: int = 1, longest: int | None = 
         acting, learning = predicted["acting"], predicted["gpu_learning"] or predicted["learning"]
     else:
         acting, learning = seconds(run)
-    wall = learning + acting / (run.replay.environments if run.asynchronous else max(1, threads - 1))
+    wall = learning + acting / max(1, threads - 1)
+    if run.asynchronous:
+        wall = max(learning, acting / run.replay.environments)
     asked = attempt * (START_MINUTES + math.ceil(HEADROOM * wall / 60))
     return asked if longest is None else min(longest, asked)
 

@@ -34,7 +34,7 @@ def caption(table: pd.DataFrame) -> str:
     return (
         f"Success rate of evaluations over training, {count} curves, {words.runs(table)} per method and regime: mean "
         "over seeds, band: its pointwise interval. Above against env steps, a chunk of up to eight actions each, below "
-        "against learner updates: a regime is a number of rollout actors, so how many steps come with an update is "
+        "against learner updates; where a regime is a number of rollout actors, how many steps come with an update is "
         f"measured and not set. {words.intervals(table)} The paper's figure 3 shows four suites, two regimes and three "
         "methods, close when fresh and GIPO > SAPO > PPO when stale [P]."
     )

@@ -243,13 +243,15 @@ def settings(runs: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _lifetimes(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:
-    """Regimes by the lifetime of the replay."""
+    """Regimes by the lifetime of the replay; the paper's are known for MetaWorld only, elsewhere its actors are."""
     rows = []
+    actors = {} if suite == "metaworld" else paper.group(f"actors.{suite}")
     for regime, number in paper.group("lifetime").items():
         here = [spec for spec in specs if spec["regime"] == regime]
         lifetimes = _joined(spec["replay"]["lifetime"] for spec in here)
-        rows.append(_row(f"replay lifetime L / updates, {regime}", number.text, lifetimes))
-        published = _inflow(StoreSpec().capacity, number.value, _paper_updates(suite))
+        theirs = f"{actors[regime].text} actors" if actors else number.text
+        rows.append(_row(f"replay lifetime L / updates, {regime}", theirs, lifetimes))
+        published = "" if actors else _inflow(StoreSpec().capacity, number.value, _paper_updates(suite))
         inflow = (_inflow(s["replay"]["capacity"], s["replay"]["lifetime"], s["learner"]["updates"]) for s in here)
         rows.append(_row(f"env steps per update, {regime}", published, _joined(inflow)))
     return rows
