@@ -17,6 +17,7 @@ from gipo.plan import (
     refreshed_transitions,
     run_cost,
     show,
+    size_sentences,
 )
 from gipo.rates import CPU, GridworldRate, LearnerRate, Rates, TaskRate, learner_rate, made_up_learner, random_index
 from gipo.replay import Pace
@@ -226,6 +227,19 @@ def test_the_libero_scale_costs_what_the_paper_says():
     assert cost == Cost(updates=runs * 30_000, gpu_learning=runs * 8 * 2 * 24 * 3600.0)
     words = " ".join(counted_sentences(list(lines.values())))
     assert "nothing was measured: GPU-hours are the paper's runs [P], 8 H200 for about 48 h each" in words
+
+
+def test_the_largest_job_of_each_rule_is_told():
+    metaworld, libero = size_sentences(SCALES["full"])
+    # The lag sweep's longest lifetime keeps 117 x 100,000 transitions: once on disk, five times read.
+    disk, memory = 11.7e6 * 210 / 1e9, 1.5 + 5 * 11.7e6 * 210 / 1e9
+    assert (
+        metaworld
+        == f"A job of train: up to {memory:.1f} GB of memory, and {disk:.1f} GB of files until it is finished."
+    )
+    # 64,000 frames, and 126 million weights with two moments each
+    disk = (64_000 * (224 * 224 * 3 + 600) + 126e6 * 12) / 1e9
+    assert f"A job of train_libero: up to 60.2 GB of memory, and {disk:.1f} GB of files" in libero
 
 
 def test_a_tiny_model_has_no_gpu_hours(capsys: pytest.CaptureFixture[str]):

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gipo import paper, suites
-from gipo.cluster import upfront
+from gipo.cluster import requests, upfront
 from gipo.cluster.requests import read_plan
 from gipo.files import write_json
 from gipo.rates import LearnerRate, Rates
@@ -223,7 +223,7 @@ def show(lines: list[Line], scale: Scale, has_gpu: bool) -> None:
     notes = ["Env steps include evaluation. Rules with 'minutes' are not predicted."] if measurable(scale) else []
     notes += measured_sentences(lines, machine()["cores"], gpus) if measurable(scale) else []
     notes += counted_sentences(lines) if len(measurable(scale)) < len(scale.parts) else []
-    _print(lines, has_gpu, notes)
+    _print(lines, has_gpu, notes + size_sentences(scale))
 
 
 def _print(lines: list[Line], has_gpu: bool, notes: list[str]) -> None:
@@ -239,6 +239,20 @@ def _print(lines: list[Line], has_gpu: bool, notes: list[str]) -> None:
     console.print(table)
     for note in notes:
         console.print(note, soft_wrap=True)
+
+
+def size_sentences(scale: Scale) -> list[str]:
+    """Memory and disk of the largest training job of each rule."""
+    by_rule: dict[str, list[RunSpec]] = {}
+    for run in scale.runs.values():
+        by_rule.setdefault(suites.get(run.suite).train_rule, []).append(run)
+    sentences = []
+    for rule, runs in by_rule.items():
+        memory = max(requests.memory_mb(run, gpus=requests.gpus_of(run)) for run in runs) / 1e3
+        files = max(map(requests.files_mb, runs)) / 1e3
+        words = f"up to {memory:.1f} GB of memory, and {files:.1f} GB of files until it is finished"
+        sentences.append(f"A job of {rule}: {words}.")
+    return sentences
 
 
 def counted_sentences(lines: list[Line]) -> list[str]:

@@ -231,7 +231,7 @@ def _assert_one_clear_line(checkout: Checkout, directory: Path, setting: str, li
 @pytest.mark.parametrize(
     ("setting", "line"),
     [
-        ("sclae=smoke", "unknown config key 'sclae'; known: scale, and for images base and torch"),
+        ("sclae=smoke", "unknown config key 'sclae'; known: scale, rehearse, and for images base and torch"),
         ("scale=huge", f"unknown scale 'huge'; known: {SCALES}"),
         ("scale=../config/smoke", f"unknown scale '../config/smoke'; known: {SCALES}"),
     ],

@@ -72,7 +72,7 @@ def understand(words: list[str]) -> None:
 def of_snakemake(words: list[str]) -> None:
     settings = get_argument_parser().parse_args(words[1:])
     if settings.config:
-        assert set(parse_config(settings.config)) <= {"scale", "base", "torch"}
+        assert set(parse_config(settings.config)) <= {"scale", "rehearse", "base", "torch"}
 
 
 def of_gipo(words: list[str]) -> None:

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 import gipo
-from gipo import suites
+from gipo import rehearsal, suites
 from gipo.cluster import requests, upfront
 from gipo.cluster.site import SCALE_OF_SITE, Site
 from gipo.cluster.steps import side_by_side
@@ -23,9 +23,15 @@ from gipo.scale import Scale, config as config_of, with_figure
 
 side_by_side(workflow)
 
-if unknown := set(config) - {"scale", "base", "torch"}:
+if unknown := set(config) - {"scale", "rehearse", "base", "torch"}:
     raise WorkflowError(
-        f"unknown config key {shortened(repr(min(unknown)), 200)}; known: scale, and for images base and torch"
+        f"unknown config key {shortened(repr(min(unknown)), 200)}; "
+        "known: scale, rehearse, and for images base and torch"
+    )
+REHEARSE = str(config.get("rehearse", "false")).lower() == "true"
+if not REHEARSE and str(config.get("rehearse", "false")).lower() != "false":
+    raise WorkflowError(
+        f"rehearse is {shortened(repr(config['rehearse']), 100)}, expected true or false"
     )
 
 SCALE = config.get("scale", os.environ.get(SCALE_OF_SITE, "laptop"))
@@ -33,6 +39,8 @@ CONFIGS = Path(workflow.basedir, "workflow", "config")
 
 try:
     SITE = Site.here(Path(workflow.basedir))
+    if REHEARSE:
+        CONFIGS = rehearsal.begin(SCALE, CONFIGS, workflow.is_main_process)
     CONFIG = config_of(SCALE, CONFIGS)
     STUDIES = Scale.load(CONFIG)
     RUNS = STUDIES.runs

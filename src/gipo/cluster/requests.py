@@ -60,6 +60,8 @@ TRACK = 0.25
 """Seconds to take a run into the MLflow store; measured."""
 GPUS = 8
 """Of a run that starts from a published model [P]."""
+TRAINED = 126_000_000
+"""Weights of a published model that are trained: LoRA, action rows and value head."""
 CHUNK = 8
 """Simulator steps of a LIBERO transition."""
 ACTION_DIMENSIONS = 7
@@ -92,6 +94,11 @@ def replay_mb(run: RunSpec) -> float:
     if run.learner.kl == "exact":
         size += 4 * ACTION_DIMENSIONS * run.environment.bins
     return run.replay.capacity * size / 1e6
+
+
+def files_mb(run: RunSpec) -> float:
+    """Size of what an unfinished run keeps on disk, MB: its replay, weights, and AdamW's two moments of each."""
+    return replay_mb(run) + 3 * 4 * (TRAINED if needs_gpu(run) else weights(run)) / 1e6
 
 
 def minutes(run: RunSpec, threads: int, attempt: int = 1, longest: int | None = None) -> int:
