@@ -200,10 +200,12 @@ def follow(
     from gipo.scale import config as scale_config
     from gipo.tracking import follow
 
+    def has_ended() -> bool:
+        return bool(select.select([sys.stdin], [], [], 0)[0])
+
     if until_input_ends:
         os.nice(10)
-    inputs = [sys.stdin] if until_input_ends else []
-    follow.follow(Scale.load(scale_config(scale)), results, _say, lambda: bool(select.select(inputs, [], [], 0)[0]))
+    follow.follow(Scale.load(scale_config(scale)), results, _say, has_ended if until_input_ends else None)
 
 
 @cli.command()

@@ -27,8 +27,13 @@ def other(tmp_path: Path) -> StudyFolder:
 
 
 def rewrite(folder: StudyFolder, change) -> None:
-    scorecard = folder.read_csv("scorecard.csv")
+    """Change the scorecard, and say of its figure that it was drawn from it."""
+    scorecard, figure = folder.read_csv("scorecard.csv"), folder.manifest_of("figures/scorecard")
+    files = {name: folder.read_bytes(name) for name in figure.files}
     put(folder, "scorecard.csv", csv_bytes(change(scorecard), digits=8))
+    changed = StudyFolder(folder.path).manifest_of("scorecard").digest()
+    folder.write_stage("figures/scorecard", files, figure.inputs | {"scorecard": changed})
+    folder.read.clear()
 
 
 def test_a_study_equals_its_copy(other: StudyFolder):

@@ -100,4 +100,4 @@ def test_scale_counts_in_words() -> None:
 
 @pytest.mark.parametrize(("seconds", "words"), [(48.2, "48 s"), (600, "10 min"), (5340, "89 min"), (12_240, "3.4 h")])
 def test_run_rows_give_times_in_words(seconds: float, words: str) -> None:
-    assert summary.run_rows(runs({"wall_seconds": seconds}))[0]["wall"] == words
+    assert summary.run_groups(runs({"wall_seconds": seconds}))[0]["rows"][0]["wall"] == words

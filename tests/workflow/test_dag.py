@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from checkout import ROOT, Checkout, read_plan
+from gipo import objectives
 from gipo.figures import SWEEPS, of_study
 
 pytestmark = pytest.mark.slow
@@ -45,7 +46,7 @@ def test_a_libero_scale_needs_models_and_assets_and_no_baseline(
 ):
     monkeypatch.delenv("GIPO_LIBERO_ASSETS", raising=False)
     plan = checkout.plan(tmp_path, scale=scale)
-    figures = {"fig1", "fig3", "success", "fig4", "fig5", "iqm", "effects", "scorecard"}
+    figures = {"fig1", "fig3", "success", "fig4", "field", "fig5", "iqm", "effects", "scorecard"}
     needed = {"pretrained": models, "libero_assets": 1}
     assert plan.jobs == ONCE | needed | {"train_libero": train, "tables": 1, "figure": len(figures)}
     assert plan.figures == figures
@@ -75,7 +76,7 @@ def test_a_scale_made_of_scales_runs_all_that_they_run_to_one_report(
     monkeypatch.delenv("GIPO_LIBERO_ASSETS", raising=False)
     plan = checkout.plan(tmp_path, scale=scale)
     of_metaworld, of_libero = of_study("metaworld", SWEEPS.values()), of_study("libero", ())
-    figures = len(of_metaworld) + len(of_libero) - len(("fig1", "fig4", "scorecard"))
+    figures = len(of_metaworld) + len(of_libero) - len(("fig1", "fig4", "field", "scorecard"))
     training = {"train": metaworld, "train_libero": libero, "baseline": baseline}
     needed = {"pretrained": pretrained, "libero_assets": 1}
     assert plan.jobs == ONCE | TWICE | training | needed | {"tables": 5 + 1, "figure": figures}
@@ -256,7 +257,7 @@ def test_a_mistake_on_the_command_line_is_one_line(checkout: Checkout, tmp_path:
         (
             "{name: ppo_clip,",
             "{name: popo_clip,",
-            "methods.ppo-clip: unknown objective 'popo_clip'; known: cispo, gipo, no_clip, ppo_clip, sapo, soft_clip",
+            f"methods.ppo-clip: unknown objective 'popo_clip'; known: {', '.join(objectives.names())}",
         ),
         (
             "sigma_pos: 1.0",

@@ -24,6 +24,7 @@ from slurm_needs import missing_slurm, on_slurm
 pytestmark = pytest.mark.slow
 
 SITE = """
+scale: smoke
 cpu_partition: main
 train_partition: gpu
 gres: gpu:h200:1

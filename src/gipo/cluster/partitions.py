@@ -1,4 +1,4 @@
-"""What a SLURM partition has, and whether it can hold a job."""
+"""Time and GPUs of a SLURM partition, and whether it can hold a job."""
 
 from __future__ import annotations
 

@@ -23,23 +23,26 @@ POINTS = 50
 METHOD = ["task", "regime", "method"]
 
 CONFIGURATIONS = ("sigma", "ranking")
-"""Sweeps that run further methods in the regimes of the main grid."""
+"""Sweeps that run further methods on tasks and in regimes of the main grid."""
 
 
 def every_configuration(study: StudyFolder) -> Tables:
-    """Runs of the main grid and those of the sweeps in its regimes, each once.
+    """Runs of the main grid and those of the sweeps on its tasks in its regimes, each once.
 
     Raises:
         GipoError: a table is missing or damaged.
     """
     found = [Tables.read(study)]
-    regimes = set(found[0].runs["regime"])
+    tasks, regimes = (set(found[0].runs[column]) for column in ("task", "regime"))
     for name in CONFIGURATIONS:
         if study.has_sweep(name):
             tables = vars(Tables.read(study, f"sweeps/{name}"))
             known = {run_id for grid in found for run_id in grid.runs["run_id"]}
             runs = {name: table for name, table in tables.items() if name != "baselines"}
-            new = {name: t[t["regime"].isin(regimes) & ~t["run_id"].isin(known)] for name, t in runs.items()}
+            new = {
+                name: table[table["task"].isin(tasks) & table["regime"].isin(regimes) & ~table["run_id"].isin(known)]
+                for name, table in runs.items()
+            }
             found.append(Tables(**new, baselines=tables["baselines"]))
     names = ("runs", "metrics", "evaluations")
     joined = {name: pd.concat([getattr(grid, name) for grid in found], ignore_index=True) for name in names}

@@ -39,7 +39,7 @@ class Metric(Section):
 
 
 class Glossary(Section):
-    """What words and symbols mean, in the order in which they are shown."""
+    """Meanings of words and symbols, in the order in which they are shown."""
 
     words: dict[str, str]
     symbols: dict[str, str]

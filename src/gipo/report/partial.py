@@ -1,4 +1,4 @@
-"""What is finished of a study while it runs, made into tables, figures and a scorecard without verdicts.
+"""The finished part of a study while it runs, made into tables, figures and a scorecard without verdicts.
 
 A method in a regime is shown with those seeds that have finished on every task. As the workflow trains earlier seeds
 first, that is nearly all that is finished.

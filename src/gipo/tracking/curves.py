@@ -89,7 +89,7 @@ def of_run(run: FinishedRun, reference: tuple[float, float] | None, has_score: b
 
 
 def of_progress(progress: Progress) -> Curves:
-    """What is known of a run that is being trained."""
+    """All that is known of a run while it is trained."""
     known = {
         RUN["env_steps"]: progress.env_steps,
         RUN["d95"]: progress.d95,

@@ -1,4 +1,4 @@
-"""What MLflow shows as one experiment: a study, its runs, and the words for them."""
+"""A study as one experiment of MLflow: its runs, and the words for them."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ class Experiment:
         return {key: end if ends[end := key.rpartition(".")[2]] == 1 else key for key in keys}
 
     def parameters(self, run: RunSpec) -> dict[str, str]:
-        """What tells this run from the others."""
+        """Settings that tell this run from the others, by their short names."""
         settings = settings_of(run)
         return {short: settings[key] for key, short in self.varied.items() if key in settings}
 
     @staticmethod
     def tags(run: RunSpec) -> dict[str, str]:
-        """What a run has in common with the other seeds."""
+        """Tags that a run has in common with the other seeds."""
         return {"task": run.task, "regime": run.regime, "method": run.method, "objective": run.objective.name}
 
     def reference(self, run: RunSpec) -> tuple[float, float] | None:
@@ -91,7 +91,7 @@ class Experiment:
             return None
 
     def description(self) -> str:
-        """What the experiment shows, and the glossary of its numbers, in Markdown."""
+        """The contents of the experiment in words, and the glossary of its numbers, in Markdown."""
         lines = [
             f"**{self.title}**",
             "",

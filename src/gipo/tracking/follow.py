@@ -117,8 +117,8 @@ def store(results: Path, folder: Path, tell: Tell) -> None:
     Tracker([*known.values(), *([of_others(specs)] if specs else [])], results, tell).update()
 
 
-def follow(scale: Scale, results: Path, tell: Tell, is_over: Callable[[], bool]) -> None:
-    """Keep the records of a scale's runs up to date until all are finished, or it is over.
+def follow(scale: Scale, results: Path, tell: Tell, is_over: Callable[[], bool] | None = None) -> None:
+    """Keep the records of a scale's runs and of its report up to date.
 
     What goes wrong with the store is told of in one line, and tried again. Finished runs that cannot be recorded, as
     older code made them, are passed over: the workflow trains them again.
@@ -127,23 +127,22 @@ def follow(scale: Scale, results: Path, tell: Tell, is_over: Callable[[], bool])
         scale: the scale.
         results: folder of all results.
         tell: takes lines.
-        is_over: asked every second; when it is over, there is one last look.
+        is_over: asked every second; when it is over, there is one last look. Without it, that is the look at which all
+            runs are finished.
     """
     tracker, told = Tracker(of_scale(scale, results), results, lambda line: None), ""
     while True:
-        over = is_over()
+        over, recorded = bool(is_over and is_over()), False
         try:
-            if tracker.update():
-                return
-            told = ""
+            recorded, told = tracker.update(), ""
         except GipoError as error:
             if str(error) != told:
                 told = str(error)
                 tell(f"{error}; it is tried again every {EVERY:.0f} s")
-        if over:
+        if over or (recorded and is_over is None):
             return
         until = time.monotonic() + EVERY
-        while time.monotonic() < until and not is_over():
+        while time.monotonic() < until and not (is_over and is_over()):
             time.sleep(1.0)
 
 

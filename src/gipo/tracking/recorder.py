@@ -42,7 +42,7 @@ class Recorder:
         self.id = store.experiment(experiment.name, experiment.description())
         self.records: dict[str, Record] = {}
         self.done: dict[str, object] = {}
-        """What was seen of each finished run when its record was compared with it."""
+        """State of each finished run when its record was compared with it."""
         self.refused: dict[str, str] = {}
         """Why a finished run cannot be recorded."""
         self.read: dict[str, Curves] = {}

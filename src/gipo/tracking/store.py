@@ -50,7 +50,7 @@ class ServerAwayError(GipoError):
 
 @dataclass
 class Record:
-    """What MLflow calls a run, as far as it is compared."""
+    """A run of MLflow, as far as it is compared."""
 
     id: str
     key: str
