@@ -24,6 +24,7 @@ help:                          ## list what there is to make
 reproduce: scale .venv/.study $(if $(findstring libero,$(SCALE))$(filter full%,$(SCALE)),.venv/.libero)  ## run a scale to its report: make reproduce [SCALE=smoke]
 	$(BIN)/python -m snakemake --cores all --config scale=$(SCALE)
 	@$(BIN)/gipo verify $(SCALE) || true
+	@$(BIN)/gipo answer $(SCALE)
 	@echo "Report: results/$(SCALE)/report.html"
 
 setup: .venv/.study            ## only make the environment, .venv

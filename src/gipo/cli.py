@@ -7,13 +7,17 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gipo.errors import GipoError
 from gipo.surroundings import check_package
 from gipo.unforeseen import line_of
+
+if TYPE_CHECKING:
+    from gipo.report import Part
+    from gipo.scale import Scale
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -427,24 +431,47 @@ def report(
     ] = False,
 ) -> None:
     """Assemble the page that holds scorecard, figures and provenance, in one file."""
-    from gipo.report import Part, assemble
+    from gipo.report import assemble
     from gipo.report.partial import finished_of
     from gipo.scale import Scale
     from gipo.stages import StudyFolder
 
     scale = Scale.load(config)
-    folders, figures = scale.folders(sources), scale.figures()
-    parts = []
-    for name, study in scale.parts.items():
-        run_ids = [run.run_id for run in study.all_runs()]
-        folder = StudyFolder(folders[name])
-        parts.append(Part(name, study.title, study.suite, folder, figures[name], run_ids, study.verdicts))
+    parts = _parts(scale, sources)
     command = f"snakemake {{target}} --config scale={scale.name}"
     with tempfile.TemporaryDirectory() as scratch:
         if partial:
             studies = zip(parts, scale.parts.values(), strict=True)
             parts = [finished_of(part, study, sources.parent, Path(scratch, part.name)) for part, study in studies]
         assemble(scale.title, parts, command, StudyFolder(sources), partial)
+
+
+@cli.command()
+def answer(
+    study: Annotated[str, typer.Argument(help="A scale, or a folder such as reports/laptop.")] = "laptop",
+) -> None:
+    """Say what a finished study answers to the question that every study is asked."""
+    from gipo.report.answer import lines
+    from gipo.scale import Scale
+    from gipo.scale import config as scale_config
+
+    folder = _folder_of(study)
+    for line in lines(_parts(Scale.load(scale_config(folder.name)), folder)):
+        print(line)
+
+
+def _parts(scale: Scale, sources: Path) -> list[Part]:
+    """The studies of a scale as the report is told of them."""
+    from gipo.report import Part
+    from gipo.stages import StudyFolder
+
+    folders, figures = scale.folders(sources), scale.figures()
+    parts = []
+    for name, study in scale.parts.items():
+        run_ids = [run.run_id for run in study.all_runs()]
+        folder = StudyFolder(folders[name])
+        parts.append(Part(name, study.title, study.suite, folder, figures[name], run_ids, study.verdicts))
+    return parts
 
 
 @cli.command()

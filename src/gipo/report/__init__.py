@@ -13,10 +13,11 @@ from markupsafe import Markup
 from gipo import suites
 from gipo.analysis import claims, joined
 from gipo.analysis.collect import Tables
-from gipo.analysis.verdicts import ANSWERS, JUDGED, KINDS, MEASURED, NOT_RUN
+from gipo.analysis.verdicts import JUDGED, KINDS, MEASURED, NOT_RUN
 from gipo.figures import picture_bytes, scorecard, style
 from gipo.files import atomic_path
 from gipo.report import details, embed, metrics, picture, summary
+from gipo.report.answer import QUESTION, answers
 from gipo.report.links import figure_anchor, of_claim
 from gipo.report.part import Part
 from gipo.stages import StudyFolder, csv_bytes
@@ -67,7 +68,8 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: StudyFolder, 
         not_counted=[(kind, _by_section(ran[ran["kind"] == kind])) for kind in KINDS if kind != MEASURED],
         not_run=_by_section(judged[judged["verdict"] == NOT_RUN]),
         scorecard=embed.download("scorecard.csv", scores),
-        answers=_answers(judged, parts),
+        question=QUESTION,
+        answers=answers(judged, parts),
         totals=summary.totals(every_run),
         unseen=[suites.get(name).title for name in suites.names() if name not in {part.suite for part in parts}],
         slurm=summary.slurm(out.path.parent / "slurm"),
@@ -118,17 +120,6 @@ def _picture(parts: Sequence[Part], judged: pd.DataFrame) -> list[dict[str, str]
                 for half, words in picture.halves(scores, judged)
             ]
     return []
-
-
-def _answers(judged: pd.DataFrame, parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """The claims that answer the question of the page, of every suite that has some."""
-    of_parts = [suites.get(name) for name in dict.fromkeys(part.suite for part in parts)]
-    rows = {str(row["id"]): _entry(row) for _, row in judged.iterrows()}
-    return [
-        rows[name] | {"suite": suite.title, "answer": ANSWERS[rows[name]["verdict"]]}
-        for suite in of_parts
-        for name in suite.answers
-    ]
 
 
 def _template() -> jinja2.Template:

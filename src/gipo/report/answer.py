@@ -1,0 +1,52 @@
+"""The question that every study is asked, and its answer in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from gipo import suites
+from gipo.analysis import claims, joined
+from gipo.analysis.verdicts import ANSWERS
+from gipo.figures import scorecard
+from gipo.report.part import Part
+
+QUESTION = "Does GIPO beat PPO-Clip and SAPO on stale data?"
+
+
+def answers(judged: pd.DataFrame, parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """The claims that answer the question, of every suite that has some: rows of a scorecard with an ``answer``.
+
+    Args:
+        judged: the scorecard of all parts.
+        parts: the studies.
+    """
+    rows = {str(row["id"]): row for _, row in judged.iterrows()}
+    return [
+        {
+            **rows[name],
+            "suite": suite.title,
+            "answer": ANSWERS[rows[name]["verdict"]],
+            "measured": scorecard.measured_words(rows[name]),
+            "n": "" if pd.isna(rows[name]["n"]) else f"{rows[name]['n']:,}",
+        }
+        for suite in (suites.get(name) for name in dict.fromkeys(part.suite for part in parts))
+        for name in suite.answers
+    ]
+
+
+def lines(parts: Sequence[Part]) -> Iterator[str]:
+    """Question and answers for a terminal.
+
+    Raises:
+        GipoError: a scorecard is missing or damaged.
+    """
+    scorecards: dict[str, pd.DataFrame | None] = {part.name: claims.read_scorecard(part.folder) for part in parts}
+    judged = joined.join(scorecards, {part.name: part.suite for part in parts}, claims.load())
+    yield QUESTION
+    for row in answers(judged, parts):
+        measured = f": {row['measured']} ({row['unit']}, n = {row['n']} runs)" if row["measured"] else ""
+        published = f"; in the paper {row['reference']}" if measured else ""
+        yield f"{row['answer']}. {row['claim'][:-1]}{measured}{published}."
