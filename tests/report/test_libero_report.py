@@ -27,7 +27,7 @@ def report(root: Path, **study: object) -> str:
 def test_a_study_of_the_paper(tmp_path: Path):
     page = report(tmp_path, seeds=2)
     for words in (
-        "LIBERO, libero_10, libero_goal, libero_object, libero_spatial",
+        "tasks libero_10, libero_goal, libero_object, libero_spatial.",
         "A regime is a number of rollout actors",
         "8 H200 for about 2 days [P]",
         "PPO-Clip needs 7.5 times the env steps of GIPO",

@@ -17,7 +17,7 @@ from gipo.analysis.verdicts import JUDGED, KINDS, MEASURED, NOT_RUN
 from gipo.figures import picture_bytes, scorecard, style
 from gipo.files import atomic_path
 from gipo.report import details, embed, metrics, picture, summary
-from gipo.report.answer import QUESTION, answers
+from gipo.report.answer import QUESTION, answers, entry
 from gipo.report.links import figure_anchor, of_claim
 from gipo.report.part import Part
 from gipo.stages import StudyFolder, csv_bytes
@@ -152,8 +152,5 @@ def _by_section(judged: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _entry(row: pd.Series) -> dict[str, Any]:
-    """A scorecard row for the template."""
-    words: dict[str, Any] = {str(column): str(row[column]) for column in row.index}
-    words |= {"measured": scorecard.measured_words(row), "mark": scorecard.MARKS[row["verdict"]], "links": row["links"]}
-    words |= {"detectable": "" if pd.isna(row["detectable"]) else f"{row['detectable']:.2g}"}
-    return words | {"n": "" if pd.isna(row["n"]) else f"{row['n']:,}"}
+    """A scorecard row for the template, with its links."""
+    return entry(row) | {"links": row["links"]}

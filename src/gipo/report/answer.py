@@ -16,8 +16,16 @@ from gipo.report.part import Part
 QUESTION = "Does GIPO beat PPO-Clip and SAPO on stale data?"
 
 
+def entry(row: pd.Series) -> dict[str, Any]:
+    """A scorecard row in words, with what else it has."""
+    words: dict[str, Any] = {str(column): str(value) for column, value in row.items()}
+    words |= {"measured": scorecard.measured_words(row), "mark": scorecard.MARKS[row["verdict"]]}
+    words |= {"detectable": "" if pd.isna(row["detectable"]) else f"{row['detectable']:.2g}"}
+    return words | {"n": "" if pd.isna(row["n"]) else f"{row['n']:,}"}
+
+
 def answers(judged: pd.DataFrame, parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """The claims that answer the question, of every suite that has some: rows of a scorecard with an ``answer``.
+    """The claims that answer the question, of every suite that has some: entries with an ``answer``.
 
     Args:
         judged: the scorecard of all parts.
@@ -25,13 +33,7 @@ def answers(judged: pd.DataFrame, parts: Sequence[Part]) -> list[dict[str, Any]]
     """
     rows = {str(row["id"]): row for _, row in judged.iterrows()}
     return [
-        {
-            **rows[name],
-            "suite": suite.title,
-            "answer": ANSWERS[rows[name]["verdict"]],
-            "measured": scorecard.measured_words(rows[name]),
-            "n": "" if pd.isna(rows[name]["n"]) else f"{rows[name]['n']:,}",
-        }
+        entry(rows[name]) | {"suite": suite.title, "answer": ANSWERS[rows[name]["verdict"]]}
         for suite in (suites.get(name) for name in dict.fromkeys(part.suite for part in parts))
         for name in suite.answers
     ]
