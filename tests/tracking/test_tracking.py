@@ -102,6 +102,21 @@ def test_seeds_stand_below_their_method_with_what_tells_them_apart(recorded: tup
     assert child.info.end_time - child.info.start_time == 100_000
 
 
+def test_two_that_take_turns_make_no_record_twice(copied: tuple[Path, list[RunSpec]], tmp_path: Path):
+    """As the follower of a workflow and its rule do."""
+    results, specs = copied
+    (results / "mlflow.db").unlink()
+    last = results / "runs" / specs[-1].run_id
+    shutil.move(last, tmp_path / "last")
+    one, other = (Tracker([experiment(results, specs)], results, print) for _ in range(2))
+    assert not one.update()
+    assert not other.update()
+    shutil.move(tmp_path / "last", last)
+    assert other.update()
+    assert one.update()
+    assert {key: len(runs) for key, runs in found(results).items()} == dict.fromkeys(found(results), 1)
+
+
 def test_curves_are_those_of_the_run_and_of_few_points(recorded: tuple[Path, list[RunSpec]]):
     results, specs = recorded
     (run,) = found(results)[specs[0].run_id]

@@ -54,7 +54,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {
         name: path.read_bytes()
         for name, path in files.items()
-        if name not in NEW_EACH_TIME and path.name not in logs and not name.startswith("images/")
+        if name not in NEW_EACH_TIME and path.name not in logs and not name.startswith(("images/", "mlflow-artifacts/"))
     }
 
 

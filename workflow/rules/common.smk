@@ -187,6 +187,13 @@ def resamples_of(wildcards):
     )
 
 
+def category(wildcards):
+    """Of a figure in Snakemake's own report."""
+    if wildcards.figure in SWEEPS:
+        return "Sweeps"
+    return "Exact" if wildcards.figure in OF_NO_RUNS else "Main grid"
+
+
 def analysis_minutes(wildcards, attempt):
     """Minutes of a job that follows training."""
     study = PARTS.get(wildcards.scale)

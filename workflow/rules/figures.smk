@@ -9,13 +9,6 @@ SOURCES = {
 OF_EVERY_CONFIGURATION = ("fig6", "fig7", "fig8")  # with those of the sweeps
 
 
-def category(wildcards):
-    """Of a figure in Snakemake's own report."""
-    if wildcards.figure in SWEEPS:
-        return "Sweeps"
-    return "Exact" if wildcards.figure in OF_NO_RUNS else "Main grid"
-
-
 rule figure:
     input:
         sources,

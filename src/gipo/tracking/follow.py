@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ TRIES = 3
 
 
 class Tracker:
-    """Experiments with their records, which are looked up anew where the store is another one than before.
+    """Experiments with their records, which are looked up anew where somebody else recorded, or the store is another.
 
     Args:
         experiments: what to record.
@@ -32,6 +33,7 @@ class Tracker:
 
     def __init__(self, experiments: Sequence[Experiment], results: Path, tell: Tell) -> None:
         self.experiments, self.results, self.tell = experiments, results, tell
+        self.name = uuid.uuid4().hex
         self.store: Store | None = None
         self.identity: object = None
         self.recorders: list[Recorder] = []
@@ -43,9 +45,9 @@ class Tracker:
             ServerAwayError: the server cannot be reached, or refuses.
             GipoError: the local store cannot be used.
         """
-        with alone(self.results):
+        with alone(self.results, self.name) as was_last:
             try:
-                if self.store is None or self.identity != self.store.identity:
+                if self.store is None or not was_last or self.identity != self.store.identity:
                     self._look_up()
                 assert self.store
                 with self.store.guarded():

@@ -280,8 +280,15 @@ class ServerStore(Store):
 
 
 @contextmanager
-def alone(results: Path) -> Iterator[None]:
+def alone(results: Path, name: str) -> Iterator[bool]:
     """Wait until no other process records runs of these results.
+
+    Args:
+        results: folder of all results.
+        name: of whoever records, which no other has.
+
+    Yields:
+        Whether nobody else has recorded since the same name did.
 
     Raises:
         GipoError: the file system has no locks, which SQLite needs as well.
@@ -289,9 +296,14 @@ def alone(results: Path) -> Iterator[None]:
     folder = results / ARTIFACTS
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("a") as file:
+        with (folder / "lock").open("a+") as file:
             fcntl.lockf(file, fcntl.LOCK_EX)  # goes with the process, however that ends
-            yield
+            file.seek(0)
+            was_last = file.read() == name
+            file.truncate(0)
+            file.write(name)
+            file.flush()
+            yield was_last
     except OSError as error:
         raise GipoError(f"cannot lock {folder}: {error.strerror}") from error
 
