@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from gipo.errors import GipoError
-from gipo.objectives.samples import Samples, zeroed
+from gipo.objectives.samples import Samples
 
 if TYPE_CHECKING:  # whoever checks a config, as the workflow does at every start, need not wait for torch
     from torch import Tensor
@@ -23,7 +23,8 @@ as one at the bound, in every objective.
 class Objective(ABC):
     """A policy objective; subclasses are frozen dataclasses whose fields are the method's settings.
 
-    A subclass defines `loss_of` and `multiplier_of`; `loss` and `multiplier` are how they are called.
+    A subclass defines `multiplier_of`, and `loss_of` where its loss is another number of the same gradient; `loss` and
+    `multiplier` are how they are called.
     """
 
     def loss(
@@ -51,8 +52,7 @@ class Objective(ABC):
             GipoError: the shapes do not fit, or the objective needs what was not given.
         """
         samples = Samples(log_ratio, advantage, log_mu, gap, mask).without_padding()
-        found = self.loss_of(samples)
-        return found if mask is None else zeroed(found, mask == 0)
+        return samples.masked(self.loss_of(samples))
 
     def multiplier(
         self,
@@ -68,16 +68,23 @@ class Objective(ABC):
         The sum of all losses has the gradient ``-m A`` in each element of ``log pi``.
         """
         samples = Samples(log_ratio.detach(), advantage, log_mu, gap, mask).without_padding()
-        found = self.multiplier_of(samples)
-        return found if mask is None else zeroed(found, mask == 0)
+        return samples.masked(self.multiplier_of(samples))
 
-    @abstractmethod
     def loss_of(self, samples: Samples) -> Tensor:
-        """Loss of each sample, in the shape of all of them."""
+        """Loss of each sample, in the shape of all of them: ``-m A`` unless a subclass says otherwise."""
+        return -with_gradient(self.multiplier_of(samples), samples.log_ratio) * samples.advantage
 
     @abstractmethod
     def multiplier_of(self, samples: Samples) -> Tensor:
         """Multiplier of each sample, in the shape of all of them."""
+
+
+class WeightedLogProbability(Objective):
+    """An objective whose loss is ``-sg(m) A log pi``, here with ``log rho``: they differ by a constant, ``log mu``."""
+
+    def loss_of(self, samples: Samples) -> Tensor:
+        """``-m A log rho`` with ``m`` held constant."""
+        return -self.multiplier_of(samples) * wide(samples.log_ratio) * samples.advantage
 
 
 def wide(x: Tensor) -> Tensor:
@@ -115,9 +122,9 @@ def by_sign(advantage: Tensor, positive: float, negative: float) -> Tensor:
     return values.new_full(values.shape, negative).masked_fill(advantage > 0, positive)
 
 
-def spread(multiplier: Tensor, advantage: Tensor) -> Tensor:
-    """The multiplier in the shape that it and the advantage broadcast to."""
-    return multiplier.broadcast_to((multiplier * advantage).shape)
+def beyond(ratio: Tensor, advantage: Tensor, low: float, high: float) -> Tensor:
+    """Where ``A > 0`` and a ratio is above ``high``, or ``A < 0`` and it is below ``low``."""
+    return ((advantage > 0) & (ratio > high)) | ((advantage < 0) & (ratio < low))
 
 
 def require(objective: Objective, name: str, least: float, most: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gipo.objectives.base import Objective, ratio, require, spread, with_gradient
+from gipo.objectives.base import Objective, ratio, require
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -33,13 +33,9 @@ class CEGPPO(Objective):
         require(self, "beta_low", 0, 1e3)
         require(self, "beta_high", 0, 1e3)
 
-    def loss_of(self, samples: Samples) -> Tensor:
-        """``-m A`` with the gradient of its own size."""
-        return -with_gradient(self.multiplier_of(samples), samples.log_ratio) * samples.advantage
-
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``beta_low (1 - eps)`` or ``beta_high (1 + eps)`` where PPO-Clip's samples are dead, else ``rho``."""
         rho, advantage = ratio(samples.log_ratio), samples.advantage
-        found = spread(rho, advantage)
+        found = samples.for_all(rho)
         found = found.masked_fill((advantage < 0) & (rho < 1 - self.eps), self.beta_low * (1 - self.eps))
         return found.masked_fill((advantage > 0) & (rho > 1 + self.eps), self.beta_high * (1 + self.eps))

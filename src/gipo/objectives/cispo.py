@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gipo.objectives.base import Objective, ratio, require, spread, wide
+from gipo.objectives.base import WeightedLogProbability, ratio, require
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @register("cispo")
 @dataclass(frozen=True)
-class CISPO(Objective):
+class CISPO(WeightedLogProbability):
     """Clipped importance weight, ``-sg(clip(rho, 1 - eps_low, 1 + eps_high)) A log pi`` (MiniMax-M1, arXiv 2506.13585).
 
     Not a method of the GIPO paper. As in its own paper there is no lower bound by default; ``eps_high`` has no default.
@@ -31,10 +31,6 @@ class CISPO(Objective):
         require(self, "eps_high", 1e-3, 1e6)
         require(self, "eps_low", 1e-3, 1)
 
-    def loss_of(self, samples: Samples) -> Tensor:
-        """With ``log rho`` in place of ``log pi``: they differ by a constant, ``log mu``."""
-        return -self.multiplier_of(samples) * wide(samples.log_ratio) * samples.advantage
-
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``clip(rho, 1 - eps_low, 1 + eps_high)``."""
-        return spread(ratio(samples.log_ratio).clamp(1 - self.eps_low, 1 + self.eps_high), samples.advantage)
+        return samples.for_all(ratio(samples.log_ratio).clamp(1 - self.eps_low, 1 + self.eps_high))

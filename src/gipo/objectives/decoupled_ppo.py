@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gipo.objectives.base import Objective, bounded, require, spread, with_gradient
+from gipo.objectives.base import Objective, beyond, bounded, require, with_gradient
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -34,12 +34,12 @@ class DecoupledPPO(Objective):
         step, weight = self._ratios(samples)
         clipped = weight * step.clamp(1 - self.eps, 1 + self.eps)
         alive = with_gradient(weight * step, samples.log_ratio)
-        return -clipped.where(self._dead(step, samples.advantage), alive) * samples.advantage
+        return -clipped.where(self._dead(step, samples), alive) * samples.advantage
 
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``w r = rho``, but 0 for dead samples."""
         step, weight = self._ratios(samples)
-        return spread(step * weight, samples.advantage).masked_fill(self._dead(step, samples.advantage), 0)
+        return samples.for_all(step * weight).masked_fill(self._dead(step, samples), 0)
 
     def _ratios(self, samples: Samples) -> tuple[Tensor, Tensor]:
         """``r`` and ``w``."""
@@ -48,6 +48,5 @@ class DecoupledPPO(Objective):
         share = (gap - 1).clamp(min=0) / gap.clamp(min=1)
         return ((1 - share) * log_ratio).exp(), (share * log_ratio).exp()
 
-    def _dead(self, step: Tensor, advantage: Tensor) -> Tensor:
-        """``A > 0`` and ``r > 1 + eps``, or ``A < 0`` and ``r < 1 - eps``."""
-        return ((advantage > 0) & (step > 1 + self.eps)) | ((advantage < 0) & (step < 1 - self.eps))
+    def _dead(self, step: Tensor, samples: Samples) -> Tensor:
+        return beyond(step, samples.advantage, 1 - self.eps, 1 + self.eps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gipo.objectives.base import Objective, bounded, require, spread, wide, with_gradient
+from gipo.objectives.base import Objective, bounded, require, wide
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -31,13 +31,9 @@ class DPPOTV(Objective):
         require(self, "low", 0, 1)
         require(self, "high", 0, 1)
 
-    def loss_of(self, samples: Samples) -> Tensor:
-        """``-rho A`` inside the region, and 0 outside."""
-        return -with_gradient(self.multiplier_of(samples), samples.log_ratio) * samples.advantage
-
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``rho``, but 0 where the probability has gone too far to the side of the advantage."""
         log_ratio, log_mu = bounded(samples.log_ratio), wide(samples.need("log_mu", self))
         step = (log_ratio + log_mu).exp() - log_mu.exp()
         outside = ((samples.advantage > 0) & (step > self.high)) | ((samples.advantage <= 0) & (step < -self.low))
-        return spread(log_ratio.exp(), samples.advantage).masked_fill(outside, 0)
+        return samples.for_all(log_ratio.exp()).masked_fill(outside, 0)

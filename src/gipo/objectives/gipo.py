@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gipo.errors import GipoError
-from gipo.objectives.base import Objective, bounded, by_sign, require, with_gradient
+from gipo.objectives.base import Objective, bounded, by_sign, require
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -46,10 +46,6 @@ class GIPO(Objective):
     def weight(self, log_ratio: Tensor, advantage: Tensor) -> Tensor:
         """Trust weight ``omega(rho; sigma)`` in [0, 1], without gradient (eq. 4-5)."""
         return self._log_weight(log_ratio, advantage).exp()
-
-    def loss_of(self, samples: Samples) -> Tensor:
-        """``-omega rho A`` (eq. 6)."""
-        return -with_gradient(self.multiplier_of(samples), samples.log_ratio) * samples.advantage
 
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``omega rho`` (eq. 7)."""

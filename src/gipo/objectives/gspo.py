@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gipo.objectives.base import Objective, bounded, require, wide, with_gradient
+from gipo.objectives.base import Objective, beyond, bounded, require, wide, with_gradient
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -33,20 +33,18 @@ class GSPO(Objective):
 
     def loss_of(self, samples: Samples) -> Tensor:
         """``-min(s A, clip(s) A)``, the same for every dimension of an action."""
-        advantage = samples.advantage_of_actions(self)
         s = self._ratio(samples)
         clipped = s.clamp(1 - self.eps_low, 1 + self.eps_high)
         alive = with_gradient(s, samples.mean(wide(samples.log_ratio)))
-        return samples.for_all(-clipped.where(self._dead(s, advantage), alive) * advantage)
+        return samples.for_all(-clipped.where(self._dead(s, samples), alive) * samples.advantage)
 
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``s``, but 0 for dead actions."""
         s = self._ratio(samples)
-        return samples.for_all(s.masked_fill(self._dead(s, samples.advantage_of_actions(self)), 0))
+        return samples.for_all(s.masked_fill(self._dead(s, samples), 0))
 
     def _ratio(self, samples: Samples) -> Tensor:
         return samples.mean(bounded(samples.log_ratio)).exp()
 
-    def _dead(self, s: Tensor, advantage: Tensor) -> Tensor:
-        """``A > 0`` and ``s`` above the clip range, or ``A < 0`` and below it."""
-        return ((advantage > 0) & (s > 1 + self.eps_high)) | ((advantage < 0) & (s < 1 - self.eps_low))
+    def _dead(self, s: Tensor, samples: Samples) -> Tensor:
+        return beyond(s, samples.advantage_of_actions(self), 1 - self.eps_low, 1 + self.eps_high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gipo.objectives.base import Objective, ratio, require, spread, with_gradient
+from gipo.objectives.base import Objective, ratio, require
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -31,11 +31,7 @@ class IcePop(Objective):
         require(self, "low", 0, 1)
         require(self, "high", 1, 1e6)
 
-    def loss_of(self, samples: Samples) -> Tensor:
-        """``-rho A`` within the band, and 0 outside."""
-        return -with_gradient(self.multiplier_of(samples), samples.log_ratio) * samples.advantage
-
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``rho``, but 0 outside the band, on either side and for either sign of the advantage."""
         rho = ratio(samples.log_ratio)
-        return spread(rho.masked_fill((rho < self.low) | (rho > self.high), 0), samples.advantage)
+        return samples.for_all(rho.masked_fill((rho < self.low) | (rho > self.high), 0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gipo.errors import GipoError
-from gipo.objectives.base import Objective, bounded, require, spread, with_gradient
+from gipo.objectives.base import Objective, bounded, require, with_gradient
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -45,7 +45,7 @@ class M2PO(Objective):
 
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``rho``, but 0 for dead samples."""
-        return spread(bounded(samples.log_ratio).exp(), samples.advantage).masked_fill(self._dead(samples)[0], 0)
+        return samples.for_all(bounded(samples.log_ratio).exp()).masked_fill(self._dead(samples)[0], 0)
 
     def _dead(self, samples: Samples) -> tuple[Tensor, Tensor]:
         """Which samples are dead, and the largest ``(log rho)^2`` of a living harmful one, 0-d."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gipo.objectives.base import Objective, by_sign, ratio, require, spread, with_gradient
+from gipo.objectives.base import Objective, by_sign, ratio, require, with_gradient
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -42,7 +42,7 @@ class PPOClip(Objective):
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``rho``, but 0 for dead samples."""
         rho = ratio(samples.log_ratio)
-        return spread(rho, samples.advantage).masked_fill(self._dead(rho, samples), 0)
+        return samples.for_all(rho).masked_fill(self._dead(rho, samples), 0)
 
     def _dead(self, rho: Tensor, samples: Samples) -> Tensor:
         """``A > 0`` and ``rho > 1 + eps``, or ``A < 0`` and ``rho < 1 - eps``."""

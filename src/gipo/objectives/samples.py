@@ -64,6 +64,10 @@ class Samples:
         tensors = {name: tensor for name, tensor in vars(self).items() if name != "mask" and tensor is not None}
         return replace(self, **{name: zeroed(tensor, self.mask == 0) for name, tensor in tensors.items()})
 
+    def masked(self, values: Tensor) -> Tensor:
+        """Values of the samples with 0 wherever there is no sample."""
+        return values if self.mask is None else zeroed(values, self.mask == 0)
+
     def advantage_of_actions(self, who: object) -> Tensor:
         """The advantage, where an action has one for all its dimensions, [..., 1] or 0-d.
 

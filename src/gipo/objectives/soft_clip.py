@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gipo.objectives.base import Objective, bounded, require, spread, with_gradient
+from gipo.objectives.base import Objective, bounded, require
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -28,11 +28,7 @@ class SoftClip(Objective):
     def __post_init__(self) -> None:
         require(self, "alpha", 1e-3, 1e3)
 
-    def loss_of(self, samples: Samples) -> Tensor:
-        """``-max(rho, 1 / rho)^-alpha rho A``."""
-        return -with_gradient(self.multiplier_of(samples), samples.log_ratio) * samples.advantage
-
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``max(rho, 1 / rho)^-alpha rho``, as one exponential."""
         x = bounded(samples.log_ratio)
-        return spread((x - self.alpha * x.abs()).exp(), samples.advantage)
+        return samples.for_all((x - self.alpha * x.abs()).exp())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gipo.objectives.base import Objective, bounded, require, wide
+from gipo.objectives.base import WeightedLogProbability, bounded, require, wide
 from gipo.objectives.registry import register
 from gipo.objectives.samples import Samples
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @register("vespo")
 @dataclass(frozen=True)
-class VESPO(Objective):
+class VESPO(WeightedLogProbability):
     """``-sg(phi(w)) A log pi`` with ``w = prod over d of rho_d`` and ``phi(w) = w^k exp(lam (1 - w))``.
 
     Source: arXiv 2602.10693v3, eq. 20, with the constants of its section 4.1.
@@ -33,10 +33,6 @@ class VESPO(Objective):
     def __post_init__(self) -> None:
         for name in ("k_pos", "lam_pos", "k_neg", "lam_neg"):
             require(self, name, 1e-3, 1e3)
-
-    def loss_of(self, samples: Samples) -> Tensor:
-        """With ``log rho`` in place of ``log pi``: they differ by a constant, ``log mu``."""
-        return -self.multiplier_of(samples) * wide(samples.log_ratio) * samples.advantage
 
     def multiplier_of(self, samples: Samples) -> Tensor:
         """``phi(w)``, the same for every dimension of an action."""
