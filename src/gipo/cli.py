@@ -29,6 +29,7 @@ Digest = Annotated[
 Out = Annotated[Path, typer.Argument(help="Where to write.")]
 Sources = Annotated[Path, typer.Argument(help="Results of a scale, e.g. results/laptop.")]
 Results = Annotated[Path, typer.Argument(help="Results of all scales, e.g. results.")]
+Configs = Annotated[Path | None, typer.Option(help="Folder of scale configs; default: this checkout's.")]
 Resamples = Annotated[int, typer.Option(min=1, max=10**6, help="Bootstrap resamples.")]
 
 Workers = Annotated[int, typer.Option(min=0, max=1024, help="Processes that collect; 0 collects in the learner's.")]
@@ -177,10 +178,7 @@ def track(config: Config, results: Results, receipt: Out) -> None:
 
 
 @cli.command()
-def store(
-    results: Results,
-    configs: Annotated[Path | None, typer.Option(help="Folder of scale configs; default: this checkout's.")] = None,
-) -> None:
+def store(results: Results, configs: Configs = None) -> None:
     """Record every finished run there is in MLflow, of whatever scale; say which ones cannot be used."""
     from gipo.scale import CONFIGS
     from gipo.tracking import follow
@@ -192,6 +190,7 @@ def store(
 def follow(
     scale: Annotated[str, typer.Argument(help="Name of a file in workflow/config.")] = "laptop",
     results: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("results"),
+    configs: Configs = None,
     until_input_ends: Annotated[
         bool, typer.Option("--until-input-ends", help="End with standard input, and give way to all else.")
     ] = False,
@@ -200,7 +199,7 @@ def follow(
     import os
     import select
 
-    from gipo.scale import Scale
+    from gipo.scale import CONFIGS, Scale
     from gipo.scale import config as scale_config
     from gipo.tracking import follow
 
@@ -209,7 +208,8 @@ def follow(
 
     if until_input_ends:
         os.nice(10)
-    follow.follow(Scale.load(scale_config(scale)), results, _say, has_ended if until_input_ends else None)
+    path = scale_config(scale, configs or CONFIGS)
+    follow.follow(Scale.load(path), results, _say, has_ended if until_input_ends else None)
 
 
 @cli.command()

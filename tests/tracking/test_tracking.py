@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.entities import Run
+from typer.testing import CliRunner
 
 from factories import EXPERT_RETURN, RANDOM_RETURN, write_baseline, write_run, write_study
+from gipo.cli import cli
 from gipo.errors import GipoError
 from gipo.files import read_json, write_json
 from gipo.manifest import Manifest
@@ -115,6 +117,13 @@ def test_two_that_take_turns_make_no_record_twice(copied: tuple[Path, list[RunSp
     assert other.update()
     assert one.update()
     assert {key: len(runs) for key, runs in found(results).items()} == dict.fromkeys(found(results), 1)
+
+
+def test_the_follower_takes_the_configs_that_it_is_given(tmp_path: Path):
+    """Those of a rehearsal have the names of the real ones."""
+    (tmp_path / "mine.yaml").write_text("title: Mine\n")
+    done = CliRunner().invoke(cli, ["follow", "smoke", "--configs", str(tmp_path)])
+    assert str(done.exception).endswith("known: mine")
 
 
 def test_curves_are_those_of_the_run_and_of_few_points(recorded: tuple[Path, list[RunSpec]]):

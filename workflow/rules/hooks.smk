@@ -41,7 +41,8 @@ FOLLOWERS = []
 def follow_runs(dag):
     """Show the runs in MLflow while they are made: a process of its own does that, until its input ends with this one."""
     if any(job.rule.name in TRAINING for job in dag.needrun_jobs()):
-        command = ["gipo", "follow", SCALE, "--until-input-ends"]
+        command = ["gipo", "follow", SCALE, "--configs", str(CONFIGS)]
+        command += ["--until-input-ends"]
         FOLLOWERS.append(
             subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         )

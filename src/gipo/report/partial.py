@@ -23,7 +23,7 @@ from gipo.stages import StudyFolder
 from gipo.study import Study
 
 NOT_JUDGED = "Not judged: the study has not finished."
-OF_NO_RUNS = ("weights", "gridworld")
+BEFORE_RUNS = ("weights", "gridworld")
 """Stages that rest on no training run; the workflow makes them before it trains."""
 MOST_RESAMPLES = 2000
 """Enough for a page that is soon made again."""
@@ -39,7 +39,7 @@ def finished_of(part: Part, study: Study, results: Path, scratch: Path) -> Part:
         scratch: folder for tables, figures and scorecard of what is finished.
 
     Raises:
-        GipoError: a finished run or a table is damaged, or one of `OF_NO_RUNS` is missing.
+        GipoError: a finished run or a table is damaged, or one of `BEFORE_RUNS` is missing.
     """
     if part.is_finished:
         return part
@@ -52,7 +52,7 @@ def finished_of(part: Part, study: Study, results: Path, scratch: Path) -> Part:
             collect(runs, baselines, folder, name)
     if not folder.has("tables"):
         return part
-    for stage in OF_NO_RUNS:
+    for stage in BEFORE_RUNS:
         files = part.folder.manifest_of(stage).files
         folder.write_stage(stage, {name: part.folder.read_bytes(name) for name in files})
     resamples = min(study.statistics.resamples, MOST_RESAMPLES)
