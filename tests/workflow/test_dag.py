@@ -26,7 +26,7 @@ ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "repor
         # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
         ("metaworld-mini", 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2, 3, 4),
         ("metaworld-mini-pilot", 8 * 2 * 2 * 1, 8, 0),
-        ("laptop", 1 * 2 * 4 * 3, 1, 0),
+        ("laptop", 2 * 2 * 4 * 2, 2, 0),
         ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, 4),
     ],
 )
