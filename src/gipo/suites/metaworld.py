@@ -29,5 +29,6 @@ SUITE = Suite(
         "ranking": SweepKind("ranking", "all configurations on stale data"),
         "vtrace": SweepKind("vtrace", "V-trace and GAE, both with recomputed targets"),
         "lag": SweepKind("lagsweep", "replay lifetime at a fixed inflow of data"),
+        "arena": SweepKind("arena", "many objectives by replay lifetime at a fixed inflow of data"),
     },
 )
