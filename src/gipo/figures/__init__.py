@@ -47,7 +47,7 @@ ORDER = (
         "fig8",
         "fig9",
     ),
-    *("iqm", "effects", "ranking", "vtrace", "lagsweep", "scorecard"),
+    *("iqm", "effects", "ranking", "vtrace", "lagsweep", "arena", "scorecard"),
 )
 """Order in the report; what a suite has beside these comes before the last, the scorecard."""
 

@@ -1,0 +1,199 @@
+"""Arena: objectives for stale data, compared over replay lifetimes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gipo.analysis import statistics
+from gipo.analysis.collect import Tables
+from gipo.analysis.statistics import Array, Estimate, Statistic
+from gipo.figures import panels, style, words
+from gipo.stages import StudyFolder
+
+TITLE = "Arena"
+SUBTITLE = "Objectives for stale data, at equal env steps and updates, each with the values of its own source"
+
+CELLS = {
+    "score": ("final score, IQM", "{:.2f}", "viridis"),
+    "success": ("success rate at the end", "{:.2f}", "viridis"),
+    "d95": ("D0.95, tail of the ratios", "{:.2f}", "Greys"),
+    "near_zero": ("share of samples near zero", "{:.2f}", "Greys"),
+}
+"""Statistic to the title, numbers and colours of its cells."""
+REFERENCE = "gipo-1-1"
+"""Method that the others are compared with."""
+
+
+def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
+    """Values over the last 20 % of training by lifetime, and what sums a method up over lifetimes.
+
+    Args:
+        sources: ``results/<scale>``, with ``sweeps/arena`` beneath it.
+        resamples: bootstrap resamples.
+
+    Returns:
+        A row per ``statistic`` of `CELLS`, method and ``lifetime`` (share of all updates); and a row per method for
+
+        - ``area``: mean score over the logarithm of the lifetime, by trapezoids from the shortest to the longest; its
+          IQM over tasks and seeds;
+        - ``against``: that area less the one of GIPO (1, 1);
+        - ``rank``: by that area among all methods, 1 is the best;
+        - ``half_life``: the lifetime at which the IQM score first falls to half of that at the shortest lifetime,
+          interpolated in its logarithm; the longest lifetime if it never does; NaN if it is not positive at the start.
+
+        ``env_steps`` and ``updates`` are means over runs.
+
+    Raises:
+        GipoError: a table is missing or damaged, or the runs of a method are not comparable.
+    """
+    tables = Tables.read(sources, "sweeps/arena")
+    lifetimes = tables.runs.groupby("regime")["lifetime"].first().sort_values()
+    names = style.order(tables.runs["method"])
+    rows: list[dict[str, Any]] = []
+    scores: dict[str, Array] = {}
+    for method in names:
+        windows = []
+        for regime, lifetime in lifetimes.items():
+            for statistic in CELLS:
+                column = "success_any" if statistic == "success" else statistic
+                logged = tables.metrics if statistic in ("d95", "near_zero") else tables.evaluations
+                values = statistics.curves(logged, str(regime), method, column).window()
+                if statistic == "score":
+                    windows.append(values)
+                    estimate = statistics.iqm(values, method, resamples)
+                else:
+                    estimate = statistics.mean(values, statistic, method, resamples)
+                rows.append(_row(estimate, values, statistic=statistic, method=method, lifetime=lifetime))
+        scores[method] = np.stack(windows, axis=-1)
+    logs = np.log(lifetimes.to_numpy(np.float64))
+    for method, values in scores.items():
+        summary = {
+            "area": _estimate("area", {method: values}, lambda x: _area(x, logs), resamples),
+            "rank": _estimate("rank", _first(scores, method), lambda *x: _rank(logs, *x), resamples),
+            "half_life": _estimate("half-life", {method: values}, lambda x: _half_life(x, logs), resamples),
+        }
+        if REFERENCE in scores and method != REFERENCE:
+            both = {method: values, REFERENCE: scores[REFERENCE]}
+            summary["against"] = _estimate("against", both, lambda x, y: _area(x, logs) - _area(y, logs), resamples)
+        rows += [_row(one, values, statistic=name, method=method) for name, one in summary.items()]
+    specs = [json.loads(spec) for spec in tables.runs["spec"]]
+    shared = {
+        "task": words.tasks(tables.runs["task"]),
+        "resamples": resamples,
+        "env_steps": tables.runs["env_steps"].mean(),
+        "updates": np.mean([spec["learner"]["updates"] for spec in specs]),
+    }
+    return pd.DataFrame(rows).assign(**shared)
+
+
+def _row(estimate: Estimate, values: Array, **columns: object) -> dict[str, Any]:
+    return {**columns, **vars(estimate), "tasks": values.shape[1], "seeds": len(values)}
+
+
+def _first(scores: dict[str, Array], method: str) -> dict[str, Array]:
+    """The same groups, that of `method` in front."""
+    return {method: scores[method]} | scores
+
+
+def _estimate(metric: str, groups: dict[str, Array], statistic: Statistic, resamples: int) -> Estimate:
+    """As `statistics.estimate`, where a group has no numbers NaN without an interval."""
+    return statistics.estimate(f"arena {metric}", groups, statistic, resamples)
+
+
+def _area(scores: Array, logs: Array) -> Array:
+    """IQM over runs of each run's mean over log lifetimes, [resamples, 1]; ``scores`` [resamples, seeds, tasks, L]."""
+    if len(logs) == 1:
+        return statistics.interquartile_mean(scores[..., 0])
+    return statistics.interquartile_mean(np.trapezoid(scores, logs, axis=-1) / (logs[-1] - logs[0]))
+
+
+def _rank(logs: Array, *scores: Array) -> Array:
+    """Rank of the first group by its area, 1 is the best; equals share the mean of their ranks."""
+    areas = np.hstack([_area(group, logs) for group in scores])
+    better, equal = (areas > areas[:, :1]).sum(axis=1), (areas == areas[:, :1]).sum(axis=1)
+    return np.asarray(better + (equal + 1) / 2, np.float64)[:, None]
+
+
+def _half_life(scores: Array, logs: Array) -> Array:
+    """Lifetime at which the IQM has fallen to half of the first one, [resamples, 1]."""
+    iqms = np.hstack([statistics.interquartile_mean(scores[..., i]) for i in range(len(logs))])
+    return np.array([[_crossing(curve, logs)] for curve in iqms])
+
+
+def _crossing(curve: Array, logs: Array) -> float:
+    if curve[0] <= 0:
+        return float("nan")
+    half = curve[0] / 2
+    below = np.flatnonzero(curve <= half)
+    if not len(below):
+        return float(np.exp(logs[-1]))
+    i = below[0]
+    share = (curve[i - 1] - half) / (curve[i - 1] - curve[i])
+    return float(np.exp(logs[i - 1] + share * (logs[i] - logs[i - 1])))
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """A line per method, best area first: cells by lifetime, and area, difference to GIPO (1, 1) and rank."""
+    areas = table[table["statistic"] == "area"].sort_values("value", ascending=False, kind="stable")
+    looks = style.looks(areas["method"])
+    looks = {method: looks[method] for method in areas["method"]}
+    figure = Figure(figsize=(style.WIDTH, 3 * (1.0 + 0.27 * len(looks))), layout="constrained")
+    grid = figure.subplots(3, 2)
+    for ax, (statistic, (title, form, colours)) in zip(
+        (grid[0, 0], grid[1, 0], grid[2, 0], grid[2, 1]), CELLS.items(), strict=True
+    ):
+        _cells(ax, table[table["statistic"] == statistic], list(looks), form, colours)
+        ax.set_title(title)
+    for ax, statistic, title, axis in (
+        (grid[0, 1], "area", "score over all lifetimes", "area under the lag curve"),
+        (grid[1, 1], "against", f"less that of {style.label(REFERENCE)}", "difference in area"),
+    ):
+        panels.estimates(ax, table[table["statistic"] == statistic].set_index("method"), looks)
+        ax.set_ylim(len(looks) - 0.5, -0.5)
+        ax.axvline(0, color=style.MUTED, lw=1, zorder=1)
+        ax.set(title=title, xlabel=axis, yticks=[])
+    return figure
+
+
+def _cells(ax: Axes, rows: pd.DataFrame, names: list[str], form: str, colours: str) -> None:
+    """A cell per method and lifetime with its number, darker or lighter by it."""
+    values = rows.pivot_table(index="method", columns="lifetime", values="value", dropna=False).loc[names]
+    figures = values.map(lambda value: form.format(value) if np.isfinite(value) else "")
+    values.index = pd.Index([style.label(name) for name in names])
+    values.columns = pd.Index([f"{lifetime:g}" for lifetime in values.columns])
+    look: dict[str, Any] = {"cmap": colours, "linewidths": 0.6, "linecolor": style.FAINT, "cbar": False}
+    sns.heatmap(values.astype(float), ax=ax, annot=figures, fmt="", annot_kws={"size": 8.5}, **look)
+    ax.set(xlabel="replay lifetime L, share of all updates", ylabel="")
+    ax.tick_params(length=0)
+    ax.tick_params(axis="y", rotation=0)
+
+
+def caption(table: pd.DataFrame) -> str:
+    """Say what is shown and kept equal, n, interval method, and what it cannot tell."""
+    areas = table[table["statistic"] == "area"].sort_values("value", ascending=False)
+    return (
+        f"{len(areas)} objectives on {table['task'].iloc[0]}, {words.runs(table)} per objective and lifetime, each run "
+        f"with about {table['env_steps'].mean():,.0f} env steps and {table['updates'].mean():,.0f} updates. The "
+        "lifetime L is the number of learner updates in which the replay is replaced once, as a share of all updates; "
+        "version gaps are uniform between 0 and L. Best first, by the area under the curve of score against log L, "
+        "the mean score over lifetimes. Every objective has the values of its own source, and none was tuned here. "
+        f"{_half_words(table)} Score: normalised, IQM over the last 20 % of env steps, as all values. "
+        f"{words.intervals(areas)} Not in the paper."
+    )
+
+
+def _half_words(table: pd.DataFrame) -> str:
+    """Which objectives lose half of their score, and where."""
+    rows = table[table["statistic"] == "half_life"].dropna(subset=["value"]).sort_values("value")
+    lost = rows[rows["value"] < table["lifetime"].max()]
+    if lost.empty:
+        return "No objective loses half of its score at the shortest lifetime within the sweep."
+    listed = ", ".join(f"{style.label(row.method)} at {row.value:.2g}" for row in lost.itertuples())
+    return f"Half of the score at the shortest lifetime is lost by {listed}, by the others nowhere in the sweep."
