@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gipo.scale import Scale
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+arena = typer.Typer(no_args_is_help=True, help="Place an objective of your own among those of the published arena.")
+cli.add_typer(arena, name="arena")
 
 Config = Annotated[Path, typer.Argument(help="Scale config, e.g. workflow/config/laptop.yaml.")]
 StudyConfig = Annotated[Path, typer.Argument(help="Scale config of one study, e.g. workflow/config/laptop.yaml.")]
@@ -307,6 +309,21 @@ def _folder_of(study: str) -> Path:
     if not folder.is_dir():
         raise GipoError(f"{folder} is no folder: give a scale that ran here, or where its results are")
     return folder
+
+
+@arena.command()
+def add(
+    objective: Annotated[str, typer.Argument(help="A registered name, or module:name, as in a scale config.")],
+    resamples: Resamples = 2000,
+) -> None:
+    """Run an objective with two seeds as the arena's were run, and place it among them, with intervals."""
+    from gipo.arena import add as add_objective
+    from gipo.figures.arena import lines
+
+    table, folder = add_objective(objective, resamples)
+    for line in lines(table):
+        print(line)
+    print(f"The figure and its numbers: {folder}")
 
 
 @cli.command()

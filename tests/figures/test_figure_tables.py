@@ -12,13 +12,7 @@ from gipo.analysis.collect import Tables
 from gipo.errors import GipoError
 from gipo.figures import fig2, iqm, table1
 from gipo.stages import StudyFolder
-
-
-def final(table: pd.DataFrame, column: str) -> pd.Series:
-    """Value of every run over the last fifth of its env steps, by regime, method, task and seed."""
-    run = ["regime", "method", "task", "seed"]
-    late = table[table["env_steps"] >= 0.8 * table.groupby(run)["env_steps"].transform("max")]
-    return late.groupby([*run, "update"])[column].mean().groupby(run).mean()
+from windows import windowed
 
 
 def test_fig2_has_the_mean_over_seeds_at_every_evaluation(results: StudyFolder):
@@ -37,12 +31,12 @@ def test_table1_averages_runs_then_tasks_and_spreads_over_tasks(results: StudyFo
     table = table1.table(results, resamples=50).set_index(["statistic", "regime", "method"])
     metrics = Tables.read(results).metrics
     for statistic in ("old_frac", "gap_mean", "d95"):
-        by_task = final(metrics, statistic).groupby(["regime", "task"]).mean()
+        by_task = windowed(metrics, statistic).groupby(["regime", "task"]).mean()
         for regime in ("fresh", "stale"):
             row = table.loc[statistic, regime, "all"]
             assert row["value"] == pytest.approx(by_task[regime].mean())
             assert row["std_across_tasks"] == pytest.approx(by_task[regime].std(), abs=1e-12)
-    sapo = final(metrics, "d95")["stale", "sapo"]
+    sapo = windowed(metrics, "d95")["stale", "sapo"]
     assert table.loc["d95", "stale", "sapo"]["value"] == pytest.approx(sapo.groupby("task").mean().mean())
     share = table.loc["gap_share", "stale", "all"]["value"]
     assert share == pytest.approx(table.loc["gap_mean", "stale", "all"]["value"] / 5000)
@@ -56,7 +50,7 @@ def test_table1_wants_the_same_seeds_for_every_method(results_of: Callable[..., 
 
 def test_iqm_panels_hold_the_estimates_of_the_windowed_scores(results: StudyFolder):
     table = iqm.table(results, resamples=20).set_index(["panel", "regime", "method"]).sort_index()
-    scores = final(Tables.read(results).evaluations, "score")
+    scores = windowed(Tables.read(results).evaluations, "score")
     for regime in ("fresh", "stale"):
         for method in ("ppo-clip", "gipo-1-1"):
             values = scores[regime, method].to_numpy()

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import trim_mean
 
@@ -11,13 +10,7 @@ from gipo.analysis.collect import Tables
 from gipo.figures import lagsweep, style
 from gipo.stages import StudyFolder
 from pictures import overhang
-
-
-def windowed(table: pd.DataFrame, column: str) -> pd.Series:
-    """Value of every run over the last fifth of its env steps, by regime, method, task and seed."""
-    run = ["regime", "method", "task", "seed"]
-    late = table[table["env_steps"] >= 0.8 * table.groupby(run)["env_steps"].transform("max")]
-    return late.groupby([*run, "update"])[column].mean().groupby(run).mean()
+from windows import windowed
 
 
 def test_the_table_has_windowed_values_by_lifetime(results: StudyFolder):

@@ -43,6 +43,7 @@ ONLY_UNDERSTOOD = {
     "evaluate": "needs a run; test_evaluate.py runs it",
     "report": "needs a study that is running; test_partial.py makes such a page",
     "compare": "needs a study that ran; test_comparison.py runs it",
+    "arena": "trains; test_arena.py runs it",
     "answer": "needs a study that ran; test_answer.py runs it",
     "store": "needs a study that ran; test_smoke.py runs it",
     "follow": "goes on until a study ran; test_smoke.py runs it",

@@ -27,6 +27,7 @@ from gipo.errors import GipoError
 from gipo.files import atomic_path
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from gipo.stages import StudyFolder
@@ -97,25 +98,34 @@ def build(name: str, sources: StudyFolder, out: Path | None = None, resamples: i
     Raises:
         GipoError: no figure of that name, or its source tables are missing or damaged.
     """
+    figure = module(name)
+    settings = {"resamples": resamples} if "resamples" in inspect.signature(figure.table).parameters else {}
+    table = figure.table(sources, **settings)
+    if out:
+        write(name, table, out)
+    else:
+        files = {f"figures/{file}": content for file, content in _files(name, table).items()}
+        sources.write_stage(f"figures/{name}", files, sources.inputs_from([sources]))
+
+
+def write(name: str, table: pd.DataFrame, out: Path) -> None:
+    """Write the files of a figure, drawn from its table, into a folder that is made if missing."""
+    for file, content in _files(name, table).items():
+        with atomic_path(out / file) as path:
+            path.write_bytes(content)
+
+
+def _files(name: str, table: pd.DataFrame) -> dict[str, bytes]:
     from gipo.figures import style
     from gipo.stages import csv_bytes
 
     style.apply()
-    figure = module(name)
-    settings = {"resamples": resamples} if "resamples" in inspect.signature(figure.table).parameters else {}
-    table = figure.table(sources, **settings)
-    picture = figure.draw(table)
-    files = {
-        f"figures/{name}.csv": csv_bytes(table, 10),
-        f"figures/{name}.svg": picture_bytes(picture, "svg", metadata={"Date": None}),
-        f"figures/{name}.png": picture_bytes(picture, "png"),
+    picture = module(name).draw(table)
+    return {
+        f"{name}.csv": csv_bytes(table, 10),
+        f"{name}.svg": picture_bytes(picture, "svg", metadata={"Date": None}),
+        f"{name}.png": picture_bytes(picture, "png"),
     }
-    if out is None:
-        sources.write_stage(f"figures/{name}", files, sources.inputs_from([sources]))
-        return
-    for file, content in files.items():
-        with atomic_path(out / Path(file).name) as path:
-            path.write_bytes(content)
 
 
 def picture_bytes(picture: Figure, kind: Literal["svg", "png"], **options: Any) -> bytes:

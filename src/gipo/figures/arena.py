@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gipo.analysis import statistics
+from gipo.analysis import numbers, statistics
 from gipo.analysis.collect import Tables
 from gipo.analysis.statistics import Array, Estimate, Statistic
 from gipo.figures import panels, style, words
@@ -21,12 +21,12 @@ TITLE = "Arena"
 SUBTITLE = "Objectives for stale data, at equal env steps and updates, each with the values of its own source"
 
 CELLS = {
-    "score": ("final score, IQM", "{:.2f}", "viridis"),
-    "success": ("success rate at the end", "{:.2f}", "viridis"),
-    "d95": ("D0.95, tail of the ratios", "{:.2f}", "Greys"),
-    "near_zero": ("share of samples near zero", "{:.2f}", "Greys"),
+    "score": ("final score, IQM", "viridis", None),
+    "success": ("success rate at the end", "viridis", 1.0),
+    "d95": ("D0.95, tail of the ratios", "Greys", None),
+    "near_zero": ("share of samples near zero", "Greys", 1.0),
 }
-"""Statistic to the title, numbers and colours of its cells."""
+"""Statistic to the title and colours of its cells, and the number that has the last colour; None: the largest."""
 REFERENCE = "gipo-1-1"
 """Method that the others are compared with."""
 
@@ -53,7 +53,11 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources, "sweeps/arena")
+    return summary(Tables.read(sources, "sweeps/arena"), resamples)
+
+
+def summary(tables: Tables, resamples: int) -> pd.DataFrame:
+    """As `table`, of tables that were read."""
     lifetimes = tables.runs.groupby("regime")["lifetime"].first().sort_values()
     names = style.order(tables.runs["method"])
     rows: list[dict[str, Any]] = []
@@ -74,15 +78,21 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
         scores[method] = np.stack(windows, axis=-1)
     logs = np.log(lifetimes.to_numpy(np.float64))
     for method, values in scores.items():
-        summary = {
-            "area": _estimate("area", {method: values}, lambda x: _area(x, logs), resamples),
-            "rank": _estimate("rank", _first(scores, method), lambda *x: _rank(logs, *x), resamples),
-            "half_life": _estimate("half-life", {method: values}, lambda x: _half_life(x, logs), resamples),
+        one = {method: values}
+        summaries: dict[str, tuple[dict[str, Array], Statistic]] = {
+            "area": (one, lambda x: _area(x, logs)),
+            "half_life": (one, lambda x: _half_life(x, logs)),
+            "rank": (one | scores, lambda *x: _rank(logs, *x)),  # this method in front
         }
-        if REFERENCE in scores and method != REFERENCE:
-            both = {method: values, REFERENCE: scores[REFERENCE]}
-            summary["against"] = _estimate("against", both, lambda x, y: _area(x, logs) - _area(y, logs), resamples)
-        rows += [_row(one, values, statistic=name, method=method) for name, one in summary.items()]
+        if method == REFERENCE:
+            itself = Estimate(0.0, 0.0, 0.0, values[..., 0].size, "compared with itself")
+            rows.append(_row(itself, values, statistic="against", method=method))
+        elif REFERENCE in scores:
+            pair = {method: values, REFERENCE: scores[REFERENCE]}
+            summaries["against"] = (pair, lambda x, y: _area(x, logs) - _area(y, logs))
+        for name, (groups, statistic) in summaries.items():
+            estimate = statistics.estimate(f"arena {name}", groups, statistic, resamples)
+            rows.append(_row(estimate, values, statistic=name, method=method))
     specs = [json.loads(spec) for spec in tables.runs["spec"]]
     shared = {
         "task": words.tasks(tables.runs["task"]),
@@ -95,16 +105,6 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
 
 def _row(estimate: Estimate, values: Array, **columns: object) -> dict[str, Any]:
     return {**columns, **vars(estimate), "tasks": values.shape[1], "seeds": len(values)}
-
-
-def _first(scores: dict[str, Array], method: str) -> dict[str, Array]:
-    """The same groups, that of `method` in front."""
-    return {method: scores[method]} | scores
-
-
-def _estimate(metric: str, groups: dict[str, Array], statistic: Statistic, resamples: int) -> Estimate:
-    """As `statistics.estimate`, where a group has no numbers NaN without an interval."""
-    return statistics.estimate(f"arena {metric}", groups, statistic, resamples)
 
 
 def _area(scores: Array, logs: Array) -> Array:
@@ -146,10 +146,10 @@ def draw(table: pd.DataFrame) -> Figure:
     looks = {method: looks[method] for method in areas["method"]}
     figure = Figure(figsize=(style.WIDTH, 3 * (1.0 + 0.27 * len(looks))), layout="constrained")
     grid = figure.subplots(3, 2)
-    for ax, (statistic, (title, form, colours)) in zip(
+    for ax, (statistic, (title, colours, most)) in zip(
         (grid[0, 0], grid[1, 0], grid[2, 0], grid[2, 1]), CELLS.items(), strict=True
     ):
-        _cells(ax, table[table["statistic"] == statistic], list(looks), form, colours)
+        _cells(ax, table[table["statistic"] == statistic], list(looks), colours, most)
         ax.set_title(title)
     for ax, statistic, title, axis in (
         (grid[0, 1], "area", "score over all lifetimes", "area under the lag curve"),
@@ -162,14 +162,14 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _cells(ax: Axes, rows: pd.DataFrame, names: list[str], form: str, colours: str) -> None:
+def _cells(ax: Axes, rows: pd.DataFrame, names: list[str], colours: str, most: float | None) -> None:
     """A cell per method and lifetime with its number, darker or lighter by it."""
     values = rows.pivot_table(index="method", columns="lifetime", values="value", dropna=False).loc[names]
-    figures = values.map(lambda value: form.format(value) if np.isfinite(value) else "")
+    figures = values.map(lambda value: f"{value:.2f}" if np.isfinite(value) else "")
     values.index = pd.Index([style.label(name) for name in names])
     values.columns = pd.Index([f"{lifetime:g}" for lifetime in values.columns])
-    look: dict[str, Any] = {"cmap": colours, "linewidths": 0.6, "linecolor": style.FAINT, "cbar": False}
-    sns.heatmap(values.astype(float), ax=ax, annot=figures, fmt="", annot_kws={"size": 8.5}, **look)
+    look: dict[str, Any] = {"cmap": colours, "vmin": 0, "vmax": most, "linewidths": 0.6, "linecolor": style.FAINT}
+    sns.heatmap(values.astype(float), ax=ax, annot=figures, fmt="", annot_kws={"size": 8.5}, cbar=False, **look)
     ax.set(xlabel="replay lifetime L, share of all updates", ylabel="")
     ax.tick_params(length=0)
     ax.tick_params(axis="y", rotation=0)
@@ -187,6 +187,27 @@ def caption(table: pd.DataFrame) -> str:
         f"{_half_words(table)} Score: normalised, IQM over the last 20 % of env steps, as all values. "
         f"{words.intervals(areas)} Not in the paper."
     )
+
+
+def lines(table: pd.DataFrame) -> list[str]:
+    """A line per objective, best area first: area, rank and difference to GIPO (1, 1), with intervals."""
+    found = table.set_index(["statistic", "method"]).sort_index()
+    order = found.loc["area"].sort_values("value", ascending=False, kind="stable").index
+
+    def shown(statistic: str, method: str) -> str:
+        cell = found.loc[(statistic, method)] if (statistic, method) in found.index else None
+        return "" if cell is None else numbers.words(*cell[["value", "low", "high"]].iloc[0])
+
+    columns = [
+        ("objective", [style.label(method) for method in order]),
+        ("seeds", [str(found.loc[("area", method), "seeds"].iloc[0]) for method in order]),
+        ("score over lifetimes", [shown("area", method) for method in order]),
+        ("rank", [shown("rank", method) for method in order]),
+        (f"less that of {style.label(REFERENCE)}", [shown("against", method) for method in order]),
+    ]
+    widths = [max(map(len, (title, *cells))) for title, cells in columns]
+    rows = zip(*([title, *cells] for title, cells in columns), strict=True)
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _half_words(table: pd.DataFrame) -> str:

@@ -1,0 +1,79 @@
+"""An objective of the user's own, placed in the arena by the documented command."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from checkout import Checkout
+
+pytestmark = pytest.mark.slow
+
+METHOD = '''
+from dataclasses import dataclass
+from gipo.objectives import NoClip, register
+
+@register("half")
+@dataclass(frozen=True)
+class Half(NoClip):
+    """Half the multiplier of No-Clip."""
+
+    def multiplier_of(self, samples):
+        return super().multiplier_of(samples) / 2
+'''
+
+
+def write_tiny_arena(checkout: Checkout) -> None:
+    """The arena with two of its regimes, methods and seeds, and with runs of the smoke scale's size."""
+    path = checkout.root / "workflow" / "config" / "arena.yaml"
+    arena, smoke = (yaml.safe_load(path.with_stem(name).read_text()) for name in ("arena", "smoke"))
+    sizes = ("environment", "network", "replay", "learner", "evaluation", "diagnostics", "baselines", "statistics")
+    methods = {name: arena["methods"][name] for name in ("ppo-clip", "gipo-1-1")}
+    regimes = {name: arena["regimes"][name] for name in ("fresh", "stale")}
+    tiny = arena | {name: smoke[name] for name in (*sizes, "gridworld", "verdicts")}
+    tiny |= {"methods": methods, "seeds": [0, 1], "sweeps": {"arena": {"methods": methods, "regimes": regimes}}}
+    path.write_text(yaml.safe_dump(tiny))
+
+
+def test_a_method_is_placed(edited: Checkout):
+    write_tiny_arena(edited)
+    (edited.root / "my_module.py").write_text(METHOD)
+    command = ("gipo", "arena", "add", "my_module:half")
+    refused = edited.run(*command)
+    assert refused.returncode == 1
+    assert "run `make reproduce SCALE=arena` first" in refused.stderr
+
+    made = edited.run("snakemake", "arena", "--config", "scale=arena")
+    assert made.returncode == 0, made.stderr
+    placed = edited.run(*command)
+    assert placed.returncode == 0, placed.stderr
+    table = pd.read_csv(edited.root / "results" / "arena-half-placed" / "arena.csv")
+    area = table[table["statistic"] == "area"].set_index("method")
+    own = "half: my_module:half"
+    assert set(area.index) == {"ppo-clip", "gipo-1-1", own}
+    assert (area["seeds"] == 2).all()
+    published = pd.read_csv(edited.root / "results" / "arena" / "figures" / "arena.csv")
+    same = published[published["statistic"] == "area"].set_index("method")["value"]
+    pd.testing.assert_series_equal(area.loc[same.index, "value"], same)  # the others stand where they stood
+    scores = table[(table["statistic"] == "score") & (table["method"] == own)]
+    assert len(scores) == 2
+    listed = placed.stdout.splitlines()
+    assert sum("my_module:half" in line for line in listed) == 1
+    assert (edited.root / "results" / "arena-half-placed" / "arena.png").stat().st_size > 10_000
+
+    again = edited.run(*command)
+    assert again.stdout == placed.stdout
+    assert " 0 training runs" in again.stderr or "Nothing to be done" in again.stderr
+
+    edited.edit("workflow/config/arena.yaml", "updates: 200", "updates: 210")
+    other = edited.run(*command)
+    assert other.returncode == 1
+    assert "has other settings than that of the published one" in other.stderr
+
+
+def test_a_name_that_is_taken_or_unknown_is_refused_before_anything_runs(edited: Checkout, tmp_path: Path):
+    write_tiny_arena(edited)
+    unknown = edited.run("gipo", "arena", "add", "nowhere:none")
+    assert unknown.returncode == 1
+    assert len(unknown.stderr.splitlines()) == 1
