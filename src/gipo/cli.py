@@ -575,6 +575,17 @@ def details(out: Out) -> None:
 
 
 @cli.command()
+def guide(out: Out, sources: Sources) -> None:
+    """Write docs/which-objective.md: which objective for how stale data, from the results of scale arena."""
+    from gipo.files import atomic_path
+    from gipo.report.guide import markdown
+    from gipo.stages import StudyFolder
+
+    with atomic_path(out) as path:
+        path.write_text(markdown(StudyFolder(sources)), encoding="utf-8")
+
+
+@cli.command()
 def metrics(out: Out) -> None:
     """Write docs/metrics.md: every logged number with its meaning, formula and unit."""
     from gipo.files import atomic_path

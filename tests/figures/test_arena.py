@@ -52,6 +52,16 @@ def test_cells_are_those_of_the_lag_sweep(folder: StudyFolder):
             assert table.loc[("d95", method, lifetime), "value"] == pytest.approx(d95[regime, method].mean())
 
 
+def test_behind_is_the_distance_to_the_best_at_a_lifetime(folder: StudyFolder):
+    table = arena.table(folder, resamples=50).set_index(["statistic", "lifetime", "method"])["value"]
+    for lifetime in LIFETIMES:
+        scores, behind = table["score", lifetime], table["behind", lifetime]
+        best = scores.idxmax()
+        assert set(behind.index) == set(METHODS) - {best}
+        for method, value in behind.items():
+            assert value == pytest.approx(scores[method] - scores[best])
+
+
 @pytest.mark.parametrize(
     ("curve", "expected"),
     [

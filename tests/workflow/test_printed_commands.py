@@ -44,6 +44,7 @@ ONLY_UNDERSTOOD = {
     "report": "needs a study that is running; test_partial.py makes such a page",
     "compare": "needs a study that ran; test_comparison.py runs it",
     "arena": "trains; test_arena.py runs it",
+    "guide": "needs a study that ran; test_guide.py makes the page",
     "answer": "needs a study that ran; test_answer.py runs it",
     "store": "needs a study that ran; test_smoke.py runs it",
     "follow": "goes on until a study ran; test_smoke.py runs it",

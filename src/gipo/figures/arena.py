@@ -39,7 +39,8 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
         resamples: bootstrap resamples.
 
     Returns:
-        A row per ``statistic`` of `CELLS`, method and ``lifetime`` (share of all updates); and a row per method for
+        A row per ``statistic`` of `CELLS`, method and ``lifetime`` (share of all updates), and one for ``behind``: the
+        IQM score less that of the method which has the highest there. And a row per method for
 
         - ``area``: mean score over the logarithm of the lifetime, by trapezoids from the shortest to the longest; its
           IQM over tasks and seeds;
@@ -76,6 +77,13 @@ def summary(tables: Tables, resamples: int) -> pd.DataFrame:
                     estimate = statistics.mean(values, statistic, method, resamples)
                 rows.append(_row(estimate, values, statistic=statistic, method=method, lifetime=lifetime))
         scores[method] = np.stack(windows, axis=-1)
+    for i, lifetime in enumerate(lifetimes):
+        here = {method: values[..., i] for method, values in scores.items()}
+        best = max(here, key=lambda method: statistics.trimmed_mean(here[method]))
+        for method in here.keys() - {best}:
+            pair = {method: here[method], best: here[best]}
+            behind = statistics.estimate("arena behind", pair, _difference, resamples)
+            rows.append(_row(behind, here[method], statistic="behind", method=method, lifetime=lifetime))
     logs = np.log(lifetimes.to_numpy(np.float64))
     for method, values in scores.items():
         one = {method: values}
@@ -105,6 +113,10 @@ def summary(tables: Tables, resamples: int) -> pd.DataFrame:
 
 def _row(estimate: Estimate, values: Array, **columns: object) -> dict[str, Any]:
     return {**columns, **vars(estimate), "tasks": values.shape[1], "seeds": len(values)}
+
+
+def _difference(one: Array, other: Array) -> Array:
+    return statistics.interquartile_mean(one) - statistics.interquartile_mean(other)
 
 
 def _area(scores: Array, logs: Array) -> Array:
