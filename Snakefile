@@ -4,7 +4,7 @@
     snakemake -n -q rules --config scale=paper  how many jobs the paper's MetaWorld study has
     snakemake --profile slurm              the full reproduction, both suites, on a cluster
     snakemake --sdm apptainer              the same in pinned images, which are built first
-    snakemake fig4                         one figure again (fig1 ... fig9 table1 iqm ranking vtrace lagsweep scorecard)
+    snakemake fig4                         one figure again (fig1 ... fig9 iqm arena ..., see docs/one-figure.md)
     snakemake fig3 --config scale=libero-smoke  LIBERO's own: fig3 success
 
 A scale is a file in workflow/config: a study, or a list of scales that make one report. Science is set there, machines

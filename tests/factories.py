@@ -220,8 +220,10 @@ def write_sweeps(root: Path) -> dict[str, Study]:
         return [write_run(root / "runs", task, r, m, seed) for r in regimes for m in methods for seed in two]
 
     rivals, gipo = runs(["stale"], ["no-clip", "ppo-clip"]), runs(["stale"], ["gipo-0.5-0.5", "gipo-1-1"])
+    lag = runs(["lag-0.02", "lag-0.2", "lag-0.874"], ["ppo-clip", "gipo-1-1"])
     sweeps = {
-        "lag": runs(["lag-0.02", "lag-0.2", "lag-0.874"], ["ppo-clip", "gipo-1-1"]),
+        "lag": lag,
+        "arena": lag,
         "sigma": gipo + runs(["stale"], ["gipo-1-0.5"]) + runs(["fresh"], ["gipo-0.5-0.5", "gipo-1-1", "gipo-1-0.5"]),
         "ranking": rivals + gipo,
         "vtrace": runs(["stale"], ["vtrace-no-clip", "vtrace-gipo-1-1"])

@@ -123,14 +123,14 @@ def test_a_mistake_in_a_part_names_the_file_of_the_part(tmp_path: Path):
 
 
 def test_scales_that_have_a_figure_are_found_and_broken_ones_passed_over(tmp_path: Path):
-    assert scale.with_figure("lagsweep") == ["metaworld-mini", "paper", "smoke"]
+    assert scale.with_figure("lagsweep") == ["arena-pilot", "metaworld-mini", "paper", "smoke"]
     assert scale.with_figure("fig3") == ["libero", "libero-smoke"]
     write(tmp_path, broken={"title": 3}, one=ONE)
     assert scale.with_figure("fig2", tmp_path) == ["one"]
 
 
 def test_an_unknown_scale_is_named_with_those_that_there_are(tmp_path: Path):
-    with pytest.raises(GipoError, match="unknown scale 'huge'; known: full, full-smoke, laptop, libero, "):
+    with pytest.raises(GipoError, match="unknown scale 'huge'; known: arena, arena-pilot, full, "):
         scale.config("huge")
     with pytest.raises(GipoError, match="does not run from a checkout"):
         scale.config("smoke", tmp_path)

@@ -40,7 +40,7 @@ def test_the_example_is_a_site():
         ("a: [", "is not valid YAML"),
         (
             "cpu_partition: a\ntrain_partition: b\nscale: huge\n",
-            "site.yaml: scale: unknown scale 'huge'; known: full, ",
+            "site.yaml: scale: unknown scale 'huge'; known: arena, ",
         ),
     ],
 )

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 IN_IMAGES = ("--sdm", "apptainer")
 FIGURES = of_study("metaworld", SWEEPS.values())
 TRAINING = {"train": 15, "baseline": 1}
-REPORTING = {"tables": 5, "figure": len(FIGURES)} | dict.fromkeys(
+REPORTING = {"tables": 6, "figure": len(FIGURES)} | dict.fromkeys(
     ("gridworld", "weights", "store", "track", "claims", "report", "all"), 1
 )
 ON_RUNS = TRAINING | {name: count for name, count in REPORTING.items() if name not in ("gridworld", "weights", "store")}

@@ -7,10 +7,12 @@ import pytest
 
 from checkout import ROOT, Checkout, read_plan
 from gipo import objectives
-from gipo.figures import SWEEPS, of_study
+from gipo.figures import of_study
 
 pytestmark = pytest.mark.slow
 
+FOUR = ("sigma", "ranking", "vtrace", "lag")
+"""Sweeps of the studies of the paper."""
 SCALES = ", ".join(sorted(path.stem for path in (ROOT / "workflow" / "config").glob("*.yaml")))
 ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "report", "all"), 1)
 
@@ -19,23 +21,25 @@ ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "repor
     ("scale", "train", "baseline", "sweeps"),
     [
         # 800 of the main grid hold the ranking and sigma sweeps; V-trace on 8 tasks and the lag sweep come on top
-        ("paper", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 8, 4),
-        ("workstation", 8 * 2 * 4 * 3, 8, 0),
-        ("released", 10 * 1 * 8 * 5, 10, 0),
-        ("released-pilot", 10 * 1 * 2 * 1, 10, 0),
+        ("paper", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 8, FOUR),
+        ("workstation", 8 * 2 * 4 * 3, 8, ()),
+        ("released", 10 * 1 * 8 * 5, 10, ()),
+        ("released-pilot", 10 * 1 * 2 * 1, 10, ()),
         # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
-        ("metaworld-mini", 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2, 3, 4),
-        ("metaworld-mini-pilot", 8 * 2 * 2 * 1, 8, 0),
-        ("laptop", 2 * 2 * 4 * 2, 2, 0),
-        ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, 4),
+        ("metaworld-mini", 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2, 3, FOUR),
+        ("metaworld-mini-pilot", 8 * 2 * 2 * 1, 8, ()),
+        ("arena", 5 * 13 * 5, 1, ("arena",)),
+        ("arena-pilot", 2 * 2 * 2, 1, ("lag",)),
+        ("laptop", 2 * 2 * 3 * 2, 2, ()),
+        ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, (*FOUR, "arena")),
     ],
 )
 def test_a_scale_runs_its_grids_and_everything_else_once(
-    checkout: Checkout, tmp_path: Path, scale: str, train: int, baseline: int, sweeps: int
+    checkout: Checkout, tmp_path: Path, scale: str, train: int, baseline: int, sweeps: tuple[str, ...]
 ):
     plan = checkout.plan(tmp_path, scale=scale)
-    figures = set(of_study("metaworld", SWEEPS.values() if sweeps else ()))
-    counts = {"train": train, "baseline": baseline, "tables": 1 + sweeps, "figure": len(figures)}
+    figures = set(of_study("metaworld", sweeps))
+    counts = {"train": train, "baseline": baseline, "tables": 1 + len(sweeps), "figure": len(figures)}
     assert plan.jobs == ONCE | counts
     assert plan.figures == figures
 
@@ -56,11 +60,11 @@ TWICE = dict.fromkeys(("gridworld", "weights", "claims"), 2) | {"join_scorecards
 
 
 @pytest.mark.parametrize(
-    ("scale", "metaworld", "libero", "baseline", "pretrained"),
+    ("scale", "metaworld", "libero", "baseline", "pretrained", "sweeps"),
     [
         # the 800 runs of the main grid and the sweeps beyond it; four suites, two regimes, three methods, three seeds
-        ("full", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 4 * 2 * 3 * 3, 8, 4),
-        ("full-smoke", 15, 2, 1, 1),
+        ("full", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 4 * 2 * 3 * 3, 8, 4, FOUR),
+        ("full-smoke", 15, 2, 1, 1, (*FOUR, "arena")),
     ],
 )
 def test_a_scale_made_of_scales_runs_all_that_they_run_to_one_report(
@@ -71,15 +75,16 @@ def test_a_scale_made_of_scales_runs_all_that_they_run_to_one_report(
     libero: int,
     baseline: int,
     pretrained: int,
+    sweeps: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.delenv("GIPO_LIBERO_ASSETS", raising=False)
     plan = checkout.plan(tmp_path, scale=scale)
-    of_metaworld, of_libero = of_study("metaworld", SWEEPS.values()), of_study("libero", ())
+    of_metaworld, of_libero = of_study("metaworld", sweeps), of_study("libero", ())
     figures = len(of_metaworld) + len(of_libero) - len(("fig1", "fig4", "field", "scorecard"))
     training = {"train": metaworld, "train_libero": libero, "baseline": baseline}
     needed = {"pretrained": pretrained, "libero_assets": 1}
-    assert plan.jobs == ONCE | TWICE | training | needed | {"tables": 5 + 1, "figure": figures}
+    assert plan.jobs == ONCE | TWICE | training | needed | {"tables": 1 + len(sweeps) + 1, "figure": figures}
     assert plan.figures == {*of_metaworld, *of_libero}
 
 
@@ -171,12 +176,12 @@ def test_a_run_that_needs_a_gpu_ends_at_once_where_there_is_none(
         (
             "libero",
             "fig2",
-            "scale 'libero' has no runs that fig2 shows; scales that have: laptop, metaworld-mini, "
-            "metaworld-mini-pilot, paper, released, released-pilot, smoke, workstation "
+            "scale 'libero' has no runs that fig2 shows; scales that have: arena, arena-pilot, laptop, "
+            "metaworld-mini, metaworld-mini-pilot, paper, released, released-pilot, smoke, workstation "
             "(snakemake fig2 --config scale=...)",
         ),
         ("smoke", "fig3", "scale 'smoke' has no runs that fig3 shows; scales that have: libero, libero-smoke "),
-        ("laptop", "lagsweep", "scale 'laptop' has no runs that lagsweep shows; scales that have: metaworld-mini, "),
+        ("laptop", "lagsweep", "scale 'laptop' has no runs that lagsweep shows; scales that have: arena-pilot, "),
     ],
 )
 def test_a_figure_that_a_scale_lacks_names_those_that_have_it(
@@ -206,7 +211,7 @@ RUNS = {"train": 8, "baseline": 1, "tables": 1}
         ("iqm", RUNS),
         ("lagsweep", {"train": 4, "baseline": 1, "tables": 1}),
         ("fig9", {"train": 3, "baseline": 1, "tables": 1}),
-        ("scorecard", {"train": 15, "baseline": 1, "tables": 5, "weights": 1, "gridworld": 1, "claims": 1}),
+        ("scorecard", {"train": 15, "baseline": 1, "tables": 6, "weights": 1, "gridworld": 1, "claims": 1}),
     ],
 )
 def test_a_named_target_plans_only_what_it_needs(
