@@ -68,8 +68,9 @@ def test_behind_is_the_distance_to_the_best_at_a_lifetime(folder: StudyFolder):
         ([1.0, 0.5, 0.0], 0.1),  # half exactly at the second of 0.01, 0.1 and 1
         ([1.0, 0.75, 0.25], 10**-0.5),  # half way, in the logarithm, from the second to the third
         ([0.8, 0.8, 0.41], 1.0),  # never
-        ([0.8, 0.2, 0.8], 10 ** (-2 + 2 / 3)),  # the first time counts
-        ([-0.1, 0.2, 0.3], np.nan),  # nothing that could be lost
+        ([0.2, 0.8, 0.4], 1.0),  # from the highest score on
+        ([0.0, 0.8, 0.0], 10**-0.5),
+        ([-0.1, -0.2, -0.3], np.nan),  # nothing that could be lost
     ],
 )
 def test_half_life_by_hand(curve: list[float], expected: float):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from checkout import ROOT
 from gipo.report.guide import markdown
 from gipo.stages import StudyFolder, csv_bytes
 
@@ -42,6 +43,12 @@ def page(tmp_path: Path) -> list[str]:
 
 def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_page_is_that_of_the_published_arena():
+    stored = (ROOT / "docs" / "which-objective.md").read_text(encoding="utf-8")
+    again = "gipo guide docs/which-objective.md reports/arena"
+    assert stored == markdown(StudyFolder(ROOT / "reports" / "arena")), f"out of date; write it again with: {again}"
 
 
 def test_a_row_for_each_lifetime(page: list[str]):

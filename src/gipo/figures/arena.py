@@ -46,8 +46,8 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
           IQM over tasks and seeds;
         - ``against``: that area less the one of GIPO (1, 1);
         - ``rank``: by that area among all methods, 1 is the best;
-        - ``half_life``: the lifetime at which the IQM score first falls to half of that at the shortest lifetime,
-          interpolated in its logarithm; the longest lifetime if it never does; NaN if it is not positive at the start.
+        - ``half_life``: the first lifetime beyond that of the highest IQM score at which it has fallen to half,
+          interpolated in the logarithm; the longest lifetime if it never does; NaN if no score is positive.
 
         ``env_steps`` and ``updates`` are means over runs.
 
@@ -134,19 +134,20 @@ def _rank(logs: Array, *scores: Array) -> Array:
 
 
 def _half_life(scores: Array, logs: Array) -> Array:
-    """Lifetime at which the IQM has fallen to half of the first one, [resamples, 1]."""
+    """Lifetime at which the IQM has fallen to half of its highest value, [resamples, 1]."""
     iqms = np.hstack([statistics.interquartile_mean(scores[..., i]) for i in range(len(logs))])
     return np.array([[_crossing(curve, logs)] for curve in iqms])
 
 
 def _crossing(curve: Array, logs: Array) -> float:
-    if curve[0] <= 0:
+    peak = int(np.argmax(curve))
+    half = curve[peak] / 2
+    if half <= 0:
         return float("nan")
-    half = curve[0] / 2
-    below = np.flatnonzero(curve <= half)
+    below = np.flatnonzero(curve[peak:] <= half)
     if not len(below):
         return float(np.exp(logs[-1]))
-    i = below[0]
+    i = peak + below[0]
     share = (curve[i - 1] - half) / (curve[i - 1] - curve[i])
     return float(np.exp(logs[i - 1] + share * (logs[i] - logs[i - 1])))
 
@@ -223,10 +224,10 @@ def lines(table: pd.DataFrame) -> list[str]:
 
 
 def _half_words(table: pd.DataFrame) -> str:
-    """Which objectives lose half of their score, and where."""
+    """Which objectives lose half of their highest score with older data, and where."""
     rows = table[table["statistic"] == "half_life"].dropna(subset=["value"]).sort_values("value")
     lost = rows[rows["value"] < table["lifetime"].max()]
     if lost.empty:
-        return "No objective loses half of its score at the shortest lifetime within the sweep."
+        return "With older data than those of its highest score no objective loses half of it within the sweep."
     listed = ", ".join(f"{style.label(row.method)} at {row.value:.2g}" for row in lost.itertuples())
-    return f"Half of the score at the shortest lifetime is lost by {listed}, by the others nowhere in the sweep."
+    return f"With older data than those of its highest score half of it is lost by {listed}, by no other in the sweep."

@@ -27,6 +27,7 @@ LIMITS = """\
 ## What this cannot tell
 
 - It is one task, a small network and short training. On another task the order may be another one.
+- At equal env steps a shorter lifetime is a smaller replay: the data are fresher, but fewer and more alike.
 - The best of {objectives} is flattered by luck; whoever is level with it may be the better choice.
 - Values of a source were chosen for its own problem, mostly language models. A tuned objective may do better.
 - Lag is the replay's alone here: actors and learner compute the same probabilities. Objectives made for engines that
@@ -93,7 +94,7 @@ def _overall(table: pd.DataFrame) -> list[str]:
         "## Over all lifetimes",
         "",
         "Score is the mean over the logarithm of the lifetime. Half-life is the lifetime, as a share of all updates,",
-        "at which half of the score at the shortest lifetime is lost.",
+        "at which half of an objective's highest score is lost with older data.",
         "",
         f"| objective | score | rank | less that of {style.label(arena.REFERENCE)} | half-life |",
         "|---|---|---|---|---|",
