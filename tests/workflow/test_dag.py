@@ -28,7 +28,7 @@ ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "repor
         # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
         ("metaworld-mini", 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2, 3, FOUR),
         ("metaworld-mini-pilot", 8 * 2 * 2 * 1, 8, ()),
-        ("arena", 5 * 13 * 5, 1, ("arena",)),
+        ("arena", 5 * 13 * 3 + 2 * 4, 1, ("arena",)),
         ("arena-pilot", 2 * 2 * 2, 1, ("lag",)),
         ("laptop", 2 * 2 * 3 * 2, 2, ()),
         ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, (*FOUR, "arena")),
