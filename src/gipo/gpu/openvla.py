@@ -22,8 +22,8 @@ from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
 from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.tiny import write_tiny
 from gipo.replay import Batch
+from gipo.replicated import ReplicatedLearner
 from gipo.runs.spec import AsynchronousSpec, ObjectiveSpec, OpenVLASpec, RunSpec
-from gipo.sharded import ShardedLearner
 
 Size = Literal["tiny", "7B"]
 Work = Literal["inference", "learner"]
@@ -95,7 +95,7 @@ def make_call(policy: PackedPolicy, work: Work, batch: int) -> Callable[[], obje
     transitions = _made_up(batch, device)
     if work == "inference":
         return torch.inference_mode()(partial(policy, transitions.observations))
-    learner = ShardedLearner(SPEC, policy, _Source(transitions))
+    learner = ReplicatedLearner(SPEC, policy, _Source(transitions))
     learner.updates = SPEC.learner.policy_start
     return partial(learner.update, torch.zeros(1, batch, dtype=torch.int64, device=device))
 

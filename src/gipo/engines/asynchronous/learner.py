@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import ray
 import torch
-from torch import Tensor
 
 from gipo.engines.asynchronous.peers import NONE, Peer, PeerLostError, Version, Weights
 from gipo.engines.asynchronous.processes import LEARNER, Process
@@ -30,7 +29,7 @@ from gipo.runs.spec import RunSpec
 
 if TYPE_CHECKING:  # costs seconds to import, in every process
     from gipo.learner import Learner
-    from gipo.sharded import ShardedLearner
+    from gipo.replicated import ReplicatedLearner
 
 
 class LearnerProcess:
@@ -140,20 +139,15 @@ class LearnerProcess:
                 answer = self.replay.submit("sample", *request)
 
     def _publish(self) -> None:
-        weights = {name: tensor.numpy() for name, tensor in self._weights().items()}
+        weights = {name: tensor.numpy() for name, tensor in self.learner.weights().items()}
         with self.offered:
             self.offer, self.wanted = ((self.process.incarnation, self.learner.updates), weights), False
             self.offered.notify_all()
 
     def _leave_snapshot(self) -> None:
-        self.snapshots.leave(self.learner.updates, self.env_steps, self._weights())
-
-    def _weights(self) -> dict[str, Tensor]:
-        self.ranks.tell("weights")
-        return self.learner.weights()
+        self.snapshots.leave(self.learner.updates, self.env_steps, self.learner.weights())
 
     def _save(self) -> None:
-        self.ranks.tell("save")
         checkpoint.save(
             self.directory.checkpoint,
             {
@@ -182,7 +176,7 @@ class Follower:
     Args:
         spec: the run.
         path: its directory.
-        device: where its part of the model lives.
+        device: where its copy of the model lives.
         pretrained: where pretrained models lie.
         ranks: its place among the learner's processes.
         process: which process this is.
@@ -203,17 +197,13 @@ class Follower:
                     with self.heartbeat.watch(f"update {self.learner.updates + 1}"):
                         self.staging.fill(None)
                         self.learner.update(self.staging.index)
-                case "weights":
-                    self.learner.weights()
-                case "save":
-                    self.learner.state()
                 case "restore":
                     self.learner.load_state(checkpoint.load(self.directory.checkpoint)["learner"])
 
 
 def make_learner(
     spec: RunSpec, device: str, pretrained: Path, ranks: Ranks
-) -> tuple[Staging, Learner | ShardedLearner]:
+) -> tuple[Staging, Learner | ReplicatedLearner]:
     """A process's share of the transitions, and its learner."""
     torch.set_num_threads(1)
     ranks.join()

@@ -1,4 +1,4 @@
-"""The processes of the learner: the first one leads, the others do the same to their parts of the model."""
+"""The processes of the learner: the first one leads, the others do the same to their copies of the model."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from gipo.runs.spec import RunSpec
 
 if TYPE_CHECKING:  # costs seconds to import, in every process
     from gipo.learner import Learner, Transitions
-    from gipo.sharded import ShardedLearner
+    from gipo.replicated import ReplicatedLearner
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -111,7 +111,7 @@ class RunSuite(Protocol):
     def make_actor(self, device: torch.device) -> Actor:
         """A model with weights to come."""
 
-    def make_learner(self, transitions: Transitions) -> Learner | ShardedLearner:
+    def make_learner(self, transitions: Transitions) -> Learner | ReplicatedLearner:
         """A learner of the untrained model, on the device where ``transitions`` will lie.
 
         A suite that the lockstep engine can run (`gipo.suites.Suite.lockstep`) gives a `gipo.learner.Learner`.

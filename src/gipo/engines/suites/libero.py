@@ -24,7 +24,7 @@ from gipo.suites.libero_tasks import libero_tasks
 
 if TYPE_CHECKING:  # costs seconds to import, in processes that have no model
     from gipo.models.openvla_oft.packed import PackedPolicy
-    from gipo.sharded import ShardedLearner
+    from gipo.replicated import ReplicatedLearner
 
 
 class View(Protocol):
@@ -44,7 +44,7 @@ class View(Protocol):
     def make_actor(self, device: torch.device) -> Actor:
         """The untrained model, acting."""
 
-    def make_learner(self, transitions: Transitions) -> Learner | ShardedLearner:
+    def make_learner(self, transitions: Transitions) -> Learner | ReplicatedLearner:
         """The untrained model, learning."""
 
 
@@ -82,11 +82,11 @@ class Frames:
         model = self._make_model(device)
         return Actor(model, model.load_trained, device)
 
-    def make_learner(self, transitions: Transitions) -> ShardedLearner:
+    def make_learner(self, transitions: Transitions) -> ReplicatedLearner:
         """On one process or several."""
-        from gipo.sharded import ShardedLearner
+        from gipo.replicated import ReplicatedLearner
 
-        return ShardedLearner(self.spec, self._make_model(transitions.device), transitions)
+        return ReplicatedLearner(self.spec, self._make_model(transitions.device), transitions)
 
     def _make_model(self, device: torch.device) -> PackedPolicy:
         """The pretrained model with untrained LoRA and value head, drawn from the run's seed; bfloat16 on a GPU."""
@@ -208,7 +208,7 @@ class LiberoSuite:
         """A model with weights to come."""
         return self.view.make_actor(device)
 
-    def make_learner(self, transitions: Transitions) -> Learner | ShardedLearner:
+    def make_learner(self, transitions: Transitions) -> Learner | ReplicatedLearner:
         """A learner of the untrained model."""
         return self.view.make_learner(transitions)
 

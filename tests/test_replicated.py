@@ -1,4 +1,4 @@
-"""The sharded learner: several processes make the update that one makes, and the loss is the small learner's."""
+"""The replicated learner: several processes make the update that one makes, and the loss is the small learner's."""
 
 import copy
 
@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from gipo import replicated
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.packed import PackedPolicy
 from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
@@ -14,8 +15,8 @@ from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.prompts import prompt_ids, read_tokenizer
 from gipo.models.openvla_oft.tiny import write_tiny
 from gipo.replay import Batch
+from gipo.replicated import ReplicatedLearner, in_passes
 from gipo.runs.spec import RunSpec
-from gipo.sharded import ShardedLearner
 
 UPDATES = 5
 SPEC = RunSpec(
@@ -75,7 +76,7 @@ def make_learner(directory, source):
     torch.manual_seed(0)
     policy = OpenVLAOFTPolicy(load(directory, dtype=torch.float32), rank=4)
     prompts = [prompt_ids(read_tokenizer(directory), text) for text in ("turn on the stove", "open the drawer")]
-    return ShardedLearner(SPEC, PackedPolicy(policy, Layout(1), prompts, proprio=False), source)
+    return ReplicatedLearner(SPEC, PackedPolicy(policy, Layout(1), prompts, proprio=False), source)
 
 
 def train(directory, rank, processes, updates=range(UPDATES), state=None):
@@ -137,6 +138,23 @@ def test_a_checkpoint_of_one_process_goes_on_in_two_and_back(alone, directory, t
     _, state = in_two_processes(directory, tmp_path / "result", range(2, 4), state)
     rows, state = train(directory, 0, 1, range(4, UPDATES), state)
     assert_same((rows, state), (alone[0][4:], alone[1]))
+
+
+@pytest.mark.parametrize(
+    ("micro_batches", "size", "expected"),
+    [(21, 2, 7), (21, 12, 1), (21, 6, 3), (21, 20, 1), (2, 4, 2), (4, 6, 2)],
+    ids=["six GPUs", "one GPU", "two GPUs", "one that is too large", "all at once", "a divisor of four"],
+)
+def test_micro_batches_share_passes_of_equal_size(micro_batches, size, expected):
+    passes = in_passes(micro_batches, size)
+    covered = [number for together in passes for number in range(together.start, together.stop)]
+    assert covered == list(range(micro_batches))
+    assert {together.stop - together.start for together in passes} == {expected}
+
+
+def test_how_many_share_a_pass_is_arithmetic_only(alone, directory, monkeypatch):
+    monkeypatch.setattr(replicated, "MOST_AT_ONCE", 4)  # one micro-batch in each pass
+    assert_same(train(directory, 0, 1), alone)
 
 
 def test_the_first_update_moves_the_value_alone(directory):

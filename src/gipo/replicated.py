@@ -1,4 +1,8 @@
-"""The learner of a model that is too large for `gipo.learner.Learner`: by one process, or by several with FSDP2."""
+"""The learner of a model of which a small part is trained, by one process or by several with a copy each.
+
+The frozen weights of a 7B model fit a GPU. What is trained, 126 million of them, is all that processes tell each other
+about, once an update; sharding the model instead would gather all its weights in every pass.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,6 @@ from torch.distributed.checkpoint.state_dict import (
     get_optimizer_state_dict,
     set_optimizer_state_dict,
 )
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from gipo import objectives
 from gipo.learner import Health, Losses, Transitions, UpdateRule
@@ -23,18 +25,22 @@ from gipo.models.openvla_oft.packed import PackedPolicy
 from gipo.replay import Batch
 from gipo.runs.spec import RunSpec
 
-_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+MOST_AT_ONCE = 18
+"""Transitions in one pass of a process, at most: by line through 25.2 GiB at 4 and 43.3 GiB at 12, which were measured,
+the 7B model takes 57 GiB then."""
+
+_ON_THE_CPU = StateDictOptions(cpu_offload=True)
 
 
-class ShardedLearner(UpdateRule):
+class ReplicatedLearner(UpdateRule):
     """Model, optimiser and schedule of one run, on one device or on all of the default process group's.
 
-    In a group, each process holds a part of every parameter and takes its share of every micro-batch, of equal size;
-    advantages are normalised over the whole micro-batch, and gradients are those of the whole.
+    In a group, each process takes its share of every micro-batch, of equal size; advantages are normalised over the
+    whole micro-batch, and gradients are those of the whole. How many micro-batches share a pass is arithmetic only.
 
     Args:
         spec: the run.
-        model: the policy, on this process's device.
+        model: the policy, on this process's device; trained weights are those of the first process.
         transitions: this process's share of them.
     """
 
@@ -46,7 +52,8 @@ class ShardedLearner(UpdateRule):
         self.updates = 0
         self.processes = dist.get_world_size() if dist.is_initialized() else 1
         if self.processes > 1:
-            shard(model)
+            for tensor in model.trained().values():
+                dist.broadcast(tensor.detach(), 0)
         device = next(model.parameters()).device
         self.now = torch.zeros((), dtype=torch.int64, device=device)
         self.rates = {name: torch.zeros((), device=device) for name in ("policy", "value")}
@@ -72,13 +79,14 @@ class ShardedLearner(UpdateRule):
         self.optimizer.zero_grad()
         parts = []
         batches = [self.transitions.gather(positions) for positions in index]
-        for number, (batch, advantages) in enumerate(zip(batches, self.normalised(batches), strict=True), 1):
-            if isinstance(self.model, FSDPModule):
-                self.model.set_requires_gradient_sync(number == len(index))
-            losses = self.losses(batch, advantages)
-            (self.total(losses, moves_policy) / len(index)).backward()
+        advantages = self.normalised(batches)
+        passes = in_passes(*index.shape)
+        for together in passes:
+            losses = self.losses(_concatenated(batches[together]), advantages[together].flatten())
+            (self.total(losses, moves_policy) / len(passes)).backward()
             parts.append(self._of_the_whole(losses))
         whole = joined(parts)
+        self._average_gradients()
         norms = {
             "grad_norm_policy": self._norm(self.model.policy_parameters()),
             "grad_norm_value": self._norm(self.model.value_parameters()),
@@ -107,15 +115,15 @@ class ShardedLearner(UpdateRule):
         return centred / (variance.sqrt() + 1e-8)
 
     def weights(self) -> dict[str, Tensor]:
-        """A whole copy of what is trained, in main memory; all processes must call."""
-        return {name: _whole(tensor.detach()).to("cpu", copy=True) for name, tensor in self.model.trained().items()}
+        """A copy of what is trained, in main memory."""
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.model.trained().items()}
 
     def state(self) -> dict[str, Any]:
-        """Trained parameters, optimiser and update count, for a checkpoint; all processes must call."""
+        """Trained parameters, optimiser and update count, for a checkpoint."""
         return {
             "updates": self.updates,
             "model": self.weights(),
-            "optimizer": get_optimizer_state_dict(self.model, self.optimizer, options=_WHOLE),
+            "optimizer": get_optimizer_state_dict(self.model, self.optimizer, options=_ON_THE_CPU),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -125,14 +133,17 @@ class ShardedLearner(UpdateRule):
         own = self.model.trained()
         with torch.no_grad():
             for name, tensor in state["model"].items():
-                target = own[name]
-                if isinstance(target, DTensor):
-                    tensor = distribute_tensor(tensor.to(target.device), target.device_mesh, target.placements)
-                target.copy_(tensor)
-        set_optimizer_state_dict(self.model, self.optimizer, state["optimizer"], options=_WHOLE)
+                own[name].copy_(tensor)
+        set_optimizer_state_dict(self.model, self.optimizer, state["optimizer"], options=_ON_THE_CPU)
+
+    def _average_gradients(self) -> None:
+        """Replace the gradients of this process's shares by those of the whole micro-batches."""
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        if self.processes > 1:
+            nn.utils.vector_to_parameters(self._mean(nn.utils.parameters_to_vector(gradients)), gradients)
 
     def _of_the_whole(self, losses: Losses) -> Losses:
-        """Losses of a micro-batch over all processes, without their graph."""
+        """Losses of a pass over all processes, without their graph."""
         own = vars(losses.detached()).items()
         return Losses(**{name: self._gathered(part) if part.ndim else self._mean(part) for name, part in own})
 
@@ -155,23 +166,28 @@ class ShardedLearner(UpdateRule):
     def _norm(self, parameters: Iterable[nn.Parameter]) -> Tensor:
         """Norm of all gradients together; 0 where there are none."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        return _whole(nn.utils.get_total_norm(gradients)) if gradients else torch.zeros_like(self.rates["policy"])
+        return nn.utils.get_total_norm(gradients) if gradients else torch.zeros_like(self.rates["policy"])
 
 
-def shard(model: PackedPolicy) -> None:
-    """Spread the parameters over the default process group: each transformer block by itself, then the rest."""
-    backbone = model.policy.model
-    towers = (backbone.vision_backbone.featurizer, backbone.vision_backbone.fused_featurizer)
-    for block in (*(block for tower in towers for block in tower.blocks), *backbone.language_model.model.layers):
-        fully_shard(block)
-    fully_shard(model)
+def in_passes(micro_batches: int, size: int) -> list[slice]:
+    """Micro-batches that go through the model together, equally many each time, as many as `MOST_AT_ONCE` allows.
+
+    Args:
+        micro_batches: of an update.
+        size: of this process's share of each.
+    """
+    together = next(
+        n for n in range(micro_batches, 0, -1) if (micro_batches % n == 0 and n * size <= MOST_AT_ONCE) or n == 1
+    )
+    return [slice(first, first + together) for first in range(0, micro_batches, together)]
 
 
 def joined(parts: Sequence[Losses]) -> Losses:
-    """Losses of several micro-batches of the same size as those of one."""
+    """Losses of several passes of the same size as those of one."""
     columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Losses)}
     return Losses(**{name: torch.cat(c) if c[0].ndim else torch.stack(c).mean() for name, c in columns.items()})
 
 
-def _whole(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+def _concatenated(batches: Sequence[Batch]) -> Batch:
+    columns = [batch.tensors() for batch in batches]
+    return Batch(**{name: torch.cat([tensors[name] for tensors in columns]) for name in columns[0]})
