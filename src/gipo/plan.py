@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gipo import paper, suites
-from gipo.cluster import requests, upfront
+from gipo.cluster import requests
+from gipo.cluster.engine_model import Engine, Outcome, Times
 from gipo.cluster.requests import read_plan
 from gipo.files import write_json
 from gipo.rates import LearnerRate, Rates
@@ -34,9 +35,7 @@ LIBERO_GPUS = int(paper.number("cost.libero/gpus").value)
 LIBERO_HOURS = 24 * int(paper.number("cost.libero/days").value)
 """H200s of one LIBERO run in the paper, and about how long."""
 
-ACTORS = "Env steps are not predicted where a regime is a number of actors, which collect as many as they get to."
-
-UNMEASURED = "Of runs with actors nothing was measured"
+UNMEASURED = "Of LIBERO runs nothing was measured as a whole"
 
 GOALS = 50
 """Goals of a task; a further episode with one of them begins at almost no cost (`gipo.envs.sawyer.FirstState`)."""
@@ -101,16 +100,24 @@ def _measured(study: Study, rates: Rates, seen: set[str]) -> Iterator[Line]:
 def _counted(study: Study, seen: set[str]) -> Iterator[Line]:
     """The same where nothing is measured: neither the simulator nor a model of 7B need be here.
 
-    Updates are counted; env steps are as many as the actors get to, and the GPU-hours of a run on a published model
-    are the paper's.
+    Updates are counted. Env steps and GPU-hours of a run on a published model are those of `gipo.cluster.engine_model`.
     """
     if models := study.pretrained():
         yield Line("pretrained", len(models))
     for rule in suites.get(study.suite).prepared_by:
         yield Line(rule, 1)
 
+    outcomes: dict[tuple[str, str], Outcome] = {}
+
     def cost(run: RunSpec) -> Cost:
-        return Cost(updates=run.learner.updates, gpu_learning=3600 * (upfront.published_hours(run) or 0.0))
+        if not requests.needs_gpu(run):
+            return Cost(updates=run.learner.updates)
+        cell = run.task, run.regime  # methods and seeds take the same time
+        if cell not in outcomes:
+            outcomes[cell] = Engine(run, Times(), requests.GPUS).outcome()
+        seconds = 3600 * outcomes[cell].hours
+        env_steps = int(seconds * outcomes[cell].env_steps_per_second)
+        return Cost(env_steps, run.learner.updates, gpu_learning=requests.GPUS * seconds)
 
     yield from _train(study, seen, cost)
     yield Line("gridworld", 1)
@@ -260,12 +267,12 @@ def counted_sentences(lines: list[Line]) -> list[str]:
     train = [line for line in lines if line.cost and not line.cost.acting and line.cost.updates]
     hours = sum(line.cost.gpu_learning for line in train if line.cost) / 3600
     if not hours:
-        return [ACTORS, f"{UNMEASURED}. A tiny model learns on a CPU in minutes, most of them the simulator's."]
+        return [f"{UNMEASURED}. A tiny model learns on a CPU in minutes, most of them the simulator's."]
     days = hours / LIBERO_GPUS / 24
     return [
-        ACTORS,
-        f"{UNMEASURED}: GPU-hours are the paper's runs [P], {LIBERO_GPUS} H200 for about {LIBERO_HOURS} h each; its "
-        f"total is more than {paper.number('cost.libero/total_hours').text}.",
+        f"{UNMEASURED}: a simulation of the engine puts together what its parts take on one H200 and a core to each "
+        f"simulator (benchmarks/engine_model.py). For comparison, the paper: {LIBERO_GPUS} H200 for about "
+        f"{LIBERO_HOURS} h a run [P], in all more than {paper.number('cost.libero/total_hours').text}.",
         f"On one node of {LIBERO_GPUS} GPUs: about {days:,.0f} days. Weights to fetch: about 15 GB for each model.",
     ]
 
