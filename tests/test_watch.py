@@ -36,7 +36,7 @@ def scale(tmp_path: Path) -> Scale:
 
 
 def progress(update: int, episode_return: float, rate: float | None = 10.0) -> dict:
-    return asdict(Progress(update, 100_000, 64 * update, 60.0, rate, episode_return, 0.5, 0.25))
+    return asdict(Progress(update, 100_000, 64 * update, 60.0, rate, episode_return, 0.5, 0.25, episode_return / 1000))
 
 
 def directories(scale: Scale, results: Path, regime: str, method: str) -> list[Path]:
@@ -75,7 +75,8 @@ def test_runs_are_counted_by_their_state(scale: Scale, tmp_path: Path):
     assert cell["seconds_left"] == pytest.approx(5_000)
     # one after the other: half a run, and ten that take 10,000 s each
     assert sight.seconds_left == pytest.approx(5_000 + 10 * 10_000)
-    assert "gipo-1-1      1/3    1   58%      200.0 ± 100.0     0.50  0.250   83 min" in text(sight)
+    assert cell["dead"] == pytest.approx(0.2)
+    assert "gipo-1-1      1/3    1   58%      200.0 ± 100.0     0.50  0.250  0.200   83 min" in text(sight)
     assert text(sight)[-1] == "1 of 12 runs done · 1 running · 1 stopped · 9 waiting · about 29 h left"
 
 
@@ -92,6 +93,15 @@ def test_a_small_terminal_shows_what_is_being_made(scale: Scale, tmp_path: Path)
     small = text(Sight(scale, tmp_path), lines=9)
     assert [line.split()[0] for line in small] == ["method", "door-open-v3", "ppo-clip", "0", "3"]
     assert small[-1] == "3 rows have no room here: `gipo watch watched --once`"
+
+
+def test_progress_of_before_the_dead_share_was_kept_is_shown_without_it(scale: Scale, tmp_path: Path):
+    run, *_ = directories(scale, tmp_path, "fresh", "ppo-clip")
+    put(run, update=1, episode_return=200.0)
+    write_json(RunDirectory(run).progress, {k: v for k, v in progress(1, 200.0).items() if k != "dead"})
+    [cell] = [cell for cell in Sight(scale, tmp_path).cells if cell.count("stopped")]
+    assert (cell.content()["d95"], cell.content()["dead"]) == (0.25, None)
+    assert cell.words()[-3:] == ["0.250", "     ", "       "]
 
 
 def test_progress_that_is_half_written_is_not_known(scale: Scale, tmp_path: Path):

@@ -23,7 +23,7 @@ from gipo.scale import Scale
 State = Literal["done", "running", "stopped", "waiting"]
 STATES: tuple[State, ...] = ("done", "running", "stopped", "waiting")
 """With its results; held by a process; left unfinished, to be gone on with; not begun."""
-COLUMNS = {"done": 7, "now": 3, "made": 4, "return ± sd": 17, "success": 7, "D0.95": 5, "left": 7}
+COLUMNS = {"done": 7, "now": 3, "made": 4, "return ± sd": 17, "success": 7, "D0.95": 5, "dead": 5, "left": 7}
 """Columns after the method, with their width: seeds done and being made, share of the updates made, and so on."""
 
 
@@ -91,7 +91,7 @@ class Cell:
             f"{found['share']:.0%}",
             "" if found["return"] is None else f"{found['return']:,.1f}{spread}",
             "" if found["success"] is None else f"{found['success']:.2f}",
-            "" if found["d95"] is None else f"{found['d95']:.3f}",
+            *("" if found[name] is None else f"{found[name]:.3f}" for name in ("d95", "dead")),
             "" if found["seconds_left"] is None else duration(found["seconds_left"]),
         )
         return [text.rjust(size) for text, size in zip(texts, COLUMNS.values(), strict=True)]
@@ -109,6 +109,7 @@ class Cell:
             "return_deviation": stdev(returns) if len(returns) > 1 else None,
             "success": fmean(found) if (found := self.known("success")) else None,
             "d95": fmean(found) if (found := self.known("d95")) else None,
+            "dead": fmean(found) if (found := self.known("dead")) else None,
             "seconds_left": self.seconds_left,
         }
 

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from gipo.engines import lockstep
@@ -34,10 +35,9 @@ def log_into(directory, *steps, clock, monkeypatch):
 
 def test_the_rate_is_that_of_this_attempt_and_the_evaluation_the_latest(tmp_path, monkeypatch):
     episodes = [episode(0, 1.0, False), episode(100, 10.0, True), episode(100, 30.0, False)]
-    lines = log_into(
-        tmp_path, (50, 900, [], None), (150, 2000, episodes, 0.25), clock=[100.0, 110.0, 130.0], monkeypatch=monkeypatch
-    )
-    assert read_progress(tmp_path) == Progress(150, 200, 2000, 30.0, 5.0, 20.0, 0.5, 0.25)
+    steps = [(50, 900, [], None, None), (150, 2000, episodes, 0.25, 0.0)]
+    lines = log_into(tmp_path, *steps, clock=[100.0, 110.0, 130.0], monkeypatch=monkeypatch)
+    assert read_progress(tmp_path) == Progress(150, 200, 2000, 30.0, 5.0, 20.0, 0.5, 0.25, 0.0)
     assert read_progress(tmp_path).seconds_left == 10.0
     assert read_progress(tmp_path).whole_seconds == 40.0
     assert lines == [
@@ -48,16 +48,16 @@ def test_the_rate_is_that_of_this_attempt_and_the_evaluation_the_latest(tmp_path
 
 
 def test_a_learner_that_starts_again_from_an_older_checkpoint_has_no_negative_rate(tmp_path, monkeypatch):
-    steps = [(100, 0, [], None), (40, 0, [], None), (60, 0, [], None)]
+    steps = [(100, 0, [], None, None), (40, 0, [], None, None), (60, 0, [], None, None)]
     log_into(tmp_path, *steps, clock=[0.0, 0.0, 10.0, 14.0], monkeypatch=monkeypatch)
     assert read_progress(tmp_path).updates_per_second == 5.0
 
 
 def test_numbers_that_are_not_finite_are_unknown(tmp_path, monkeypatch):
-    steps = [(100, 0, [episode(0, float("nan"), False)], float("nan"))]
+    steps = [(100, 0, [episode(0, float("nan"), False)], float("nan"), float("nan"))]
     log_into(tmp_path, *steps, clock=[0.0, 0.0], monkeypatch=monkeypatch)
     read = read_progress(tmp_path)
-    assert (read.episode_return, read.d95) == (None, None)
+    assert (read.episode_return, read.d95, read.dead) == (None, None, None)
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"update": 3}'])
@@ -84,7 +84,8 @@ def test_a_run_is_seen_while_it_is_made_and_when_it_is_finished(tmp_path, monkey
     assert now["update"] == 150
     assert now["updates_per_second"] > 0
     assert now["d95"] > 0
-    end = read_progress(tmp_path)
+    end, logged = read_progress(tmp_path), pd.read_parquet(tmp_path / "metrics.parquet").iloc[-1]
+    assert (end.d95, end.dead) == (logged["d95"], logged["dead"])
     assert (end.update, end.share) == (200, 1.0)
     assert (tmp_path / "run.log").read_text().splitlines() == lines
 

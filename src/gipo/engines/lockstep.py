@@ -173,7 +173,8 @@ class Run:
         return (slots[:, None] * steps + step)[there][: self.spec.transitions_per_update]
 
     def _log(self, progress: ProgressLog) -> None:
-        progress.log(self.learner.updates, self.env_steps, self.record.evaluations, self.record.latest("d95"))
+        latest = (self.record.latest(name) for name in ("d95", "dead"))
+        progress.log(self.learner.updates, self.env_steps, self.record.evaluations, *latest)
 
     def _evaluate(self) -> None:
         now = {"update": self.learner.updates, "env_steps": self.env_steps}

@@ -38,6 +38,8 @@ class Progress:
     """Share of its episodes that succeeded at any of their steps."""
     d95: float | None
     """D0.95 of the latest update that was logged (`gipo.diagnostics`)."""
+    dead: float | None = None
+    """Share of its samples without gradient; None too in files that were written before it was kept."""
 
     @property
     def share(self) -> float:
@@ -118,7 +120,14 @@ class ProgressLog:
         """Whether the last line is old."""
         return monotonic() - self.told >= self.INTERVAL
 
-    def log(self, update: int, env_steps: int, episodes: Iterable[Mapping[str, Any]], d95: float | None) -> None:
+    def log(
+        self,
+        update: int,
+        env_steps: int,
+        episodes: Iterable[Mapping[str, Any]],
+        d95: float | None,
+        dead: float | None,
+    ) -> None:
         """Write and tell.
 
         Args:
@@ -126,6 +135,7 @@ class ProgressLog:
             env_steps: env steps of collecting.
             episodes: evaluation episodes, of which the latest evaluation counts.
             d95: of the latest update that was logged.
+            dead: of the same.
 
         Raises:
             GipoError: the file cannot be written.
@@ -145,6 +155,7 @@ class ProgressLog:
             episode_return=_known(fmean(row["return"] for row in latest)) if latest else None,
             success=fmean(row["success_any"] for row in latest) if latest else None,
             d95=None if d95 is None else _known(d95),
+            dead=None if dead is None else _known(dead),
         )
         write_json(self.directory.progress, asdict(progress))
         self.tell(f"{label(self.spec.run_id)}: {progress.line()}")

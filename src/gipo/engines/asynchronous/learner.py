@@ -116,8 +116,9 @@ class LearnerProcess:
         self._count()
 
     def _count(self) -> None:
-        d95 = self.record.latest("d95")
-        self.counts["d95"] = np.nan if d95 is None else d95
+        for name in ("d95", "dead"):
+            latest = self.record.latest(name)
+            self.counts[name] = np.nan if latest is None else latest
         self.counts["updates"] = self.learner.updates
 
     def _batches(self) -> Iterator[dict[str, npt.NDArray[Any]]]:

@@ -16,8 +16,8 @@ ROLLOUT = np.dtype([("env_steps", "i8"), ("episodes", "i8")])
 """Env steps taken, and episodes ended, whether or not the replay ever had them."""
 INFERENCE = np.dtype([("inference_batches", "i8"), ("inference_rows", "i8")])
 """Forward passes, and the observations in them."""
-LEARNER = np.dtype([("updates", "i8"), ("d95", "f8")])
-"""Updates made, and D0.95 of the latest that was logged, NaN before."""
+LEARNER = np.dtype([("updates", "i8"), ("d95", "f8"), ("dead", "f8")])
+"""Updates made, and D0.95 and dead share of the latest that was logged, NaN before."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 import uuid
@@ -292,7 +291,7 @@ class Supervisor:
         learned = read_counts(self.folder, "learner", LEARNER)[-1:]
         if not len(learned):  # it is starting
             return
-        d95 = float(learned["d95"][0])
         env_steps = Ledger.segments_in(self.directory.scratch / "replay") * self.spec.replay.segment_length
         episodes = self.snapshots.latest_evaluation()
-        self.progress.log(int(learned["updates"][0]), env_steps, episodes, None if math.isnan(d95) else d95)
+        updates, *latest = learned[0].item()
+        self.progress.log(updates, env_steps, episodes, *latest)
