@@ -285,6 +285,7 @@ def compare(
     first: Annotated[str, typer.Argument(help="A scale, or a folder such as reports/laptop.")],
     second: Annotated[str, typer.Argument(help="Another one.")],
     out: Annotated[Path | None, typer.Option(help="CSV file for all claims side by side.")] = None,
+    page: Annotated[Path | None, typer.Option(help="HTML file for the page that shows both studies.")] = None,
 ) -> None:
     """Set two studies side by side: which tables are equal, which verdicts differ, which intervals lie apart."""
     from gipo.analysis.comparison import compare
@@ -292,6 +293,10 @@ def compare(
     from gipo.stages import StudyFolder
 
     found = compare(StudyFolder(_folder_of(first)), StudyFolder(_folder_of(second)))
+    if page:
+        from gipo.report.comparison import write
+
+        write(found, page)
     for line in found.lines():
         print(line)
     if out:

@@ -77,6 +77,27 @@ def test_a_table_that_was_edited_is_refused(other: StudyFolder):
         compare(PUBLISHED, other)
 
 
+def test_one_folder_by_two_names_is_refused(tmp_path: Path):
+    (tmp_path / "again").symlink_to(PUBLISHED.path)
+    with pytest.raises(GipoError, match=r"reports/laptop and .*/again are one folder: give two studies"):
+        compare(PUBLISHED, StudyFolder(tmp_path / "again"))
+
+
+def test_a_folder_without_results_is_named(tmp_path: Path):
+    with pytest.raises(GipoError, match=f"^{tmp_path} holds no results: give a scale that ran here"):
+        compare(PUBLISHED, StudyFolder(tmp_path))
+
+
+def test_studies_that_measured_no_claim_on_runs_of_both_have_nothing_in_common(other: StudyFolder):
+    def change(scorecard: pd.DataFrame) -> pd.DataFrame:
+        scorecard.loc[scorecard["kind"] == "measured", "measured"] = float("nan")
+        return scorecard
+
+    rewrite(other, change)
+    with pytest.raises(GipoError, match="have nothing in common: no claim was measured on training runs of both"):
+        compare(PUBLISHED, other)
+
+
 @pytest.fixture
 def twins(tmp_path: Path) -> tuple[StudyFolder, StudyFolder]:
     """Tables, weights and scorecard of the published study, twice: nothing rests on them."""

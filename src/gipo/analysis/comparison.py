@@ -11,6 +11,8 @@ from typing import Any
 import pandas as pd
 
 from gipo.analysis import numbers
+from gipo.analysis.verdicts import MEASURED
+from gipo.errors import GipoError
 from gipo.stages import StudyFolder
 from gipo.tables import PROVENANCE
 
@@ -31,8 +33,8 @@ class Comparison:
     lonely: list[str]
     """Tables that only one of them has."""
     claims: pd.DataFrame
-    """A row for each claim: id, claim, `FINDING` of both with suffixes ``_first`` and ``_second``, `changed`, whether
-    the verdicts differ, and `apart`, whether no number lies in both intervals."""
+    """A row for each claim: id, kind, claim, `FINDING` of both with suffixes ``_first`` and ``_second``, `changed`,
+    whether the verdicts differ, and `apart`, whether no number lies in both intervals."""
 
     def lines(self) -> Iterator[str]:
         """All of it for people."""
@@ -58,10 +60,10 @@ def as_published(here: StudyFolder, published: StudyFolder) -> str:
     Raises:
         GipoError: as `compare`.
     """
-    found = compare(here, published)
     (runs, cpus), (runs_published, cpus_published) = map(_made, (here, published))
     if runs != runs_published:
         return f"{published.path} was made of other runs: its settings were others"
+    found = compare(here, published)
     both = len(found.equal) + len(found.different) + len(found.lonely)
     line = f"{len(found.equal)} of {both} tables equal the published ones in {published.path} bit for bit"
     if not (others := found.different + found.lonely):
@@ -80,8 +82,20 @@ def compare(first: StudyFolder, second: StudyFolder) -> Comparison:
     """Set two studies side by side.
 
     Raises:
-        GipoError: one has no scorecard, or a table is not as it was made.
+        GipoError: they are one folder, one has no results, they have none in common, or a table is not as it was made.
     """
+    if first.path.samefile(second.path):
+        raise GipoError(f"{first.path} and {second.path} are one folder: give two studies")
+    for folder in (first, second):
+        if not (folder.path / "manifests").is_dir():
+            raise GipoError(f"{folder.path} holds no results: give a scale that ran here, or such as reports/laptop")
+    claims = _claims(first, second)
+    measured = claims[["measured_first", "measured_second"]].notna().all(axis=1) & (claims["kind"] == MEASURED)
+    if not measured.any():
+        raise GipoError(
+            f"{first.path} and {second.path} have nothing in common: no claim was measured on training runs of both; "
+            "give studies of one benchmark with a regime and methods in common"
+        )
     ours, theirs = _tables(first), _tables(second)
     equal = {name: _content(first, name) == _content(second, name) for name in sorted(ours & theirs)}
     return Comparison(
@@ -90,7 +104,7 @@ def compare(first: StudyFolder, second: StudyFolder) -> Comparison:
         equal=[name for name, same in equal.items() if same],
         different=[name for name, same in equal.items() if not same],
         lonely=sorted(ours ^ theirs),
-        claims=_claims(first, second),
+        claims=claims,
     )
 
 
@@ -106,10 +120,11 @@ def _content(folder: StudyFolder, name: str) -> bytes:
 
 
 def _claims(first: StudyFolder, second: StudyFolder) -> pd.DataFrame:
-    columns = ("id", "claim", *FINDING)
+    columns = ("id", "kind", "claim", *FINDING)
     found = [folder.read_csv("scorecard.csv", columns) for folder in (first, second)]
     both = found[0].merge(found[1], "outer", on="id", suffixes=("_first", "_second"), sort=False)
-    both.insert(1, "claim", both.pop("claim_first").fillna(both.pop("claim_second")))
+    for name in ("claim", "kind"):
+        both.insert(1, name, both.pop(f"{name}_first").fillna(both.pop(f"{name}_second")))
     changed = both["verdict_first"] != both["verdict_second"]
     apart = (both["low_first"] > both["high_second"]) | (both["low_second"] > both["high_first"])
     return both.assign(changed=changed, apart=apart)

@@ -22,7 +22,7 @@ from gipo.report.links import figure_anchor, of_claim
 from gipo.report.part import Part
 from gipo.stages import StudyFolder, csv_bytes
 
-__all__ = ["Part", "assemble"]
+__all__ = ["Part", "assemble", "template"]
 
 TEMPLATE = "report.html"
 PARTIAL = "report-partial.html"
@@ -55,7 +55,7 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: StudyFolder, 
     judged = judged.assign(links=judged["id"].map(links))
     ran = judged[judged["verdict"] != NOT_RUN]
     measured = ran[ran["kind"] == MEASURED]
-    page = _template().render(
+    page = template(TEMPLATE).render(
         title=title,
         command=lambda target: " ".join(command.replace("{target}", target).split()),
         partial=partial,
@@ -122,7 +122,8 @@ def _picture(parts: Sequence[Part], judged: pd.DataFrame) -> list[dict[str, str]
     return []
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A page, or a part of one, with the styles and filters that all have."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gipo", "report/page"),
         autoescape=True,
@@ -134,7 +135,7 @@ def _template() -> jinja2.Template:
     environment.globals["css"] = Markup(css)
     environment.filters["code"] = details.html
     environment.filters["emphasised"] = metrics.html
-    return environment.get_template(TEMPLATE)
+    return environment.get_template(name)
 
 
 def _verdicts(judged: pd.DataFrame) -> list[dict[str, object]]:

@@ -238,7 +238,7 @@ def settings(runs: pd.DataFrame) -> list[dict[str, Any]]:
         section, name = key.split(".")
         if all(spec.get(section) for spec in specs):
             published = _value(getattr(PAPER[suite][section], name))
-            rows.append(_row(words, published, _joined(spec[section][name] for spec in specs)))
+            rows.append(_row(words, published, joined(spec[section][name] for spec in specs)))
     return rows
 
 
@@ -248,12 +248,12 @@ def _lifetimes(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:
     actors = {} if suite == "metaworld" else paper.group(f"actors.{suite}")
     for regime, number in paper.group("lifetime").items():
         here = [spec for spec in specs if spec["regime"] == regime]
-        lifetimes = _joined(spec["replay"]["lifetime"] for spec in here)
+        lifetimes = joined(spec["replay"]["lifetime"] for spec in here)
         theirs = f"{actors[regime].text} actors" if actors else number.text
         rows.append(_row(f"replay lifetime L / updates, {regime}", theirs, lifetimes))
         published = "" if actors else _inflow(StoreSpec().capacity, number.value, _paper_updates(suite))
         inflow = (_inflow(s["replay"]["capacity"], s["replay"]["lifetime"], s["learner"]["updates"]) for s in here)
-        rows.append(_row(f"env steps per update, {regime}", published, _joined(inflow)))
+        rows.append(_row(f"env steps per update, {regime}", published, joined(inflow)))
     return rows
 
 
@@ -262,7 +262,7 @@ def _actors(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:
     rows = []
     for regime, actors in paper.group(f"actors.{suite}").items():
         here = (spec["replay"]["environments"] for spec in specs if spec["regime"] == regime)
-        rows.append(_row(f"rollout actors, {regime}", actors.text, _joined(here)))
+        rows.append(_row(f"rollout actors, {regime}", actors.text, joined(here)))
     return rows
 
 
@@ -275,7 +275,8 @@ def _row(name: str, published: str, here: str) -> dict[str, Any]:
     return {"name": name, "paper": published, "here": here, "same": published == here}
 
 
-def _joined(values: Any) -> str:
+def joined(values: Any) -> str:
+    """Distinct values in words, sorted; a dash where there is none."""
     return ", ".join(_value(value) for value in sorted(set(values))) or "–"
 
 
