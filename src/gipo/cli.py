@@ -274,10 +274,10 @@ def evaluate(
     pretrained: Annotated[Path, typer.Option(help="Where pretrained models lie.")] = Path("results/pretrained"),
 ) -> None:
     """Play a trained policy: mean return, and both success rates with intervals; a stopped one goes on."""
-    from gipo.evaluate import evaluate, line
+    from gipo.evaluate import evaluate, lines
 
-    for result in evaluate(run, out, episodes, action, workers, device, pretrained, _say):
-        print(line(result))
+    for line in lines(evaluate(run, out, episodes, action, workers, device, pretrained, _say)):
+        print(line)
 
 
 @cli.command()

@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 
 from gipo.config import explain
 from gipo.engines.suites import make_suite
-from gipo.errors import GipoError
+from gipo.errors import GipoError, lacks_memory, shortened
 from gipo.files import atomic_path, read_json, write_json
 from gipo.runs.finished import FinishedRun
 from gipo.runs.provenance import machine
@@ -37,10 +37,11 @@ def evaluate(
     device: str,
     pretrained: Path,
     tell: Callable[[str], None],
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     """Play a finished run's policy on evaluation episodes 0, 1, ..., of which its run played the first ones.
 
-    What was played before an interruption is in the CSV and is not played again.
+    What was played before an interruption is in the CSV and is not played again. An episode whose simulator breaks off
+    with an error has failed: it has no result, and the error stands in the CSV.
 
     Args:
         path: directory of the run.
@@ -53,11 +54,12 @@ def evaluate(
         tell: takes a line when something was there already.
 
     Returns:
-        For each task, and for all together where there are several: episodes, mean return, and of each definition of
-        success the share with its Wilson 95 % interval.
+        ``counts`` of episodes, see `counts`, and ``results``, see `summary`. While it goes on, the JSON has both of the
+        episodes so far.
 
     Raises:
-        GipoError: the run is unfinished or damaged, cannot be evaluated so, or `out` holds another evaluation.
+        GipoError: the run is unfinished or damaged, cannot be evaluated so, `out` holds another evaluation, or every
+            episode so far has failed.
     """
     run = FinishedRun.read(path)
     weights = run.read_bytes(run.directory.policy.name)
@@ -71,33 +73,79 @@ def evaluate(
     rows = _begun(out, about)
     if rows:
         tell(f"{len(rows)} of {episodes} episodes are in {out.with_suffix('.csv')} already")
-    write_json(out, {"about": about})
+    head = {"about": about, "machine": machine()}
+    write_json(out, head)
     played = {row["episode"] for row in rows}
     groups = [group for group in spec.evaluation_groups if not played.issuperset(group)]
     for more in _play(groups, workers, (spec.model_dump_json(), weights, device, str(pretrained))):
         rows += more
-        table = pd.DataFrame(rows).sort_values("episode")
+        table = _table(rows)
         with atomic_path(out.with_suffix(".csv")) as csv:
             table.to_csv(csv, index=False)
-    results = summary(pd.DataFrame(rows))
-    write_json(out, {"about": about, "machine": machine(), "results": results})
-    return results
+        write_json(out, head | _found(table, spec))
+        if _failed(table).all():
+            raise GipoError(f"no episode of {path} could be played: {table['error'].iloc[0]}")
+    found = _found(_table(rows), spec)
+    write_json(out, head | found)
+    return found
 
 
-def summary(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Results of episodes, see `evaluate`."""
+def _found(table: pd.DataFrame, spec: RunSpec) -> dict[str, Any]:
+    return {"counts": counts(table, spec.evaluation.episodes), "results": summary(table, spec.task)}
+
+
+def _table(rows: Rows) -> pd.DataFrame:
+    return pd.DataFrame(rows).sort_values("episode")
+
+
+def _failed(table: pd.DataFrame) -> pd.Series:
+    return table["error"].notna() if "error" in table else pd.Series(False, table.index)
+
+
+def counts(table: pd.DataFrame, asked: int) -> dict[str, int]:
+    """Episodes that were asked for: those played to their end, failed, and skipped, as it was stopped before them."""
+    failed = int(_failed(table).sum())
+    return {"asked": asked, "played": len(table) - failed, "failed": failed, "skipped": asked - len(table)}
+
+
+def summary(table: pd.DataFrame, whole: str) -> list[dict[str, Any]]:
+    """Results of each task and, where there are several, of their suite.
+
+    Args:
+        table: a row for each episode.
+        whole: name of the suite.
+
+    Returns:
+        Each with its ``task``, how many ``episodes`` were played to their end and how many ``failed``, and of those
+        that were played the mean return and, for each definition of success, the share with its Wilson 95 % interval,
+        or None where none was.
+    """
     parts = list(table.groupby("task", sort=False))
     if len(parts) > 1:
-        parts.append(("all", table))
-    return [
-        {"task": task, "episodes": len(part), "return": float(part["return"].mean())}
-        | {name: _share(part[name]) for name in SUCCESSES}
-        for task, part in parts
-    ]
+        parts.append((whole, table))
+    return [_result(str(task), part[~_failed(part)], int(_failed(part).sum())) for task, part in parts]
+
+
+def _result(task: str, played: pd.DataFrame, failed: int) -> dict[str, Any]:
+    found: dict[str, Any] = dict.fromkeys(("return", *SUCCESSES))
+    if len(played):
+        found = {"return": float(played["return"].mean())}
+        found |= {name: _share(played[name].astype(bool)) for name in SUCCESSES}
+    return {"task": task, "episodes": len(played), "failed": failed, **found}
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """All that was found in words."""
+    yield from map(line, found["results"])
+    yield "{asked} episodes were asked for: {played} played, {failed} failed, {skipped} skipped".format(
+        **found["counts"]
+    )
 
 
 def line(result: dict[str, Any]) -> str:
     """A result in words."""
+    if not result["episodes"]:
+        return f"{result['task']}: no episode was played, {result['failed']} failed"
     shares = (
         f"success {words} {result[name]['share']:.3f} [{result[name]['low']:.3f}, {result[name]['high']:.3f}]"
         for name, words in SUCCESSES.items()
@@ -142,15 +190,24 @@ class Player:
 
     def __init__(self, spec: str, weights: bytes, device: str, pretrained: str) -> None:
         torch.set_num_threads(1)
-        run = RunSpec.model_validate_json(spec)
-        self.suite = make_suite(run, Path(pretrained))
+        self.run = run = RunSpec.model_validate_json(spec)
+        self.pretrained = Path(pretrained)
+        self.suite = make_suite(run, self.pretrained)
         self.actor = self.suite.make_actor(torch.device(device))
         self.actor.load(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
         self.update = run.learner.updates
 
     def play(self, episodes: range) -> Rows:
-        """A row for each episode: how it began, and what came of it."""
-        rows = self.suite.evaluate(self.actor, self.update, episodes)
+        """A row for each episode: how it began, and what came of it; where several broke off, each is played alone."""
+        try:
+            rows = self.suite.evaluate(self.actor, self.update, episodes)
+        except Exception as error:  # of many kinds, whatever a simulator raises
+            if isinstance(error, GipoError) or lacks_memory(error):
+                raise
+            self.suite = make_suite(self.run, self.pretrained)  # simulators that broke off are in no known state
+            if len(episodes) > 1:
+                return [row for episode in episodes for row in self.play(range(episode, episode + 1))]
+            rows = [{"episode": episodes.start, "error": shortened(f"{type(error).__name__}: {error}")}]
         return [self.suite.start_of(row["episode"]) | row for row in rows]
 
 
