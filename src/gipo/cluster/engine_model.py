@@ -149,7 +149,8 @@ class Engine:
         for process in (self._inference(), self._learner(), self._evaluator()):
             self.clock.start(process)
         self.clock.run()
-        begin, end = self.marks[len(self.marks) // 3], self.marks[-1]
+        rounds = 2 * len(self.marks) // (3 * self.simulators)
+        begin, end = self.marks[-1 - rounds * self.simulators], self.marks[-1]  # at the same place in a round
         seconds, transitions = end[0] - begin[0], end[2] - begin[2]
         updates = end[1] - begin[1]
         per_second = updates / seconds
