@@ -168,7 +168,7 @@ def test_a_row_of_the_laptop_scale_fits_in_80_columns(handler):
     start_run(handler, 1, RUNS[-1])
     progress(RUNS[-1], episode_return=1304.2)
     handler.session.look()
-    width = lines.width(handler.session, None)
+    width = lines.width(handler.session, 80)
     assert len(lines.running_row(handler.session.running[1], width)) <= 80
     assert len(lines.header(width)) <= 80
 

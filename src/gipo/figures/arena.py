@@ -98,8 +98,8 @@ def summary(tables: Tables, resamples: int) -> pd.DataFrame:
         elif REFERENCE in scores:
             pair = {method: values, REFERENCE: scores[REFERENCE]}
             summaries["against"] = (pair, lambda x, y: _area(x, logs) - _area(y, logs))
-        for name, (groups, statistic) in summaries.items():
-            estimate = statistics.estimate(f"arena {name}", groups, statistic, resamples)
+        for name, (groups, function) in summaries.items():
+            estimate = statistics.estimate(f"arena {name}", groups, function, resamples)
             rows.append(_row(estimate, values, statistic=name, method=method))
     specs = [json.loads(spec) for spec in tables.runs["spec"]]
     shared = {
@@ -180,7 +180,7 @@ def _cells(ax: Axes, rows: pd.DataFrame, names: list[str], colours: str, most: f
     values = rows.pivot_table(index="method", columns="lifetime", values="value", dropna=False).loc[names]
     figures = values.map(lambda value: f"{value:.2f}" if np.isfinite(value) else "")
     values.index = pd.Index([style.label(name) for name in names])
-    values.columns = pd.Index([f"{lifetime:g}" for lifetime in values.columns])
+    values.columns = pd.Index([f"{lifetime:.2g}" for lifetime in values.columns])
     look: dict[str, Any] = {"cmap": colours, "vmin": 0, "vmax": most, "linewidths": 0.6, "linecolor": style.FAINT}
     sns.heatmap(values.astype(float), ax=ax, annot=figures, fmt="", annot_kws={"size": 8.5}, cbar=False, **look)
     ax.set(xlabel="replay lifetime L, share of all updates", ylabel="")
@@ -204,23 +204,24 @@ def caption(table: pd.DataFrame) -> str:
 
 def lines(table: pd.DataFrame) -> list[str]:
     """A line per objective, best area first: area, rank and difference to GIPO (1, 1), with intervals."""
-    found = table.set_index(["statistic", "method"]).sort_index()
-    order = found.loc["area"].sort_values("value", ascending=False, kind="stable").index
+    rows = table[table["lifetime"].isna()].sort_values("value", ascending=False, kind="stable").to_dict("records")
+    found = {(row["statistic"], row["method"]): row for row in rows}
+    order = [method for statistic, method in found if statistic == "area"]
 
     def shown(statistic: str, method: str) -> str:
-        cell = found.loc[(statistic, method)] if (statistic, method) in found.index else None
-        return "" if cell is None else numbers.words(*cell[["value", "low", "high"]].iloc[0])
+        cell = found.get((statistic, method))
+        return numbers.words(cell["value"], cell["low"], cell["high"]) if cell else ""
 
     columns = [
         ("objective", [style.label(method) for method in order]),
-        ("seeds", [str(found.loc[("area", method), "seeds"].iloc[0]) for method in order]),
+        ("seeds", [str(found["area", method]["seeds"]) for method in order]),
         ("score over lifetimes", [shown("area", method) for method in order]),
         ("rank", [shown("rank", method) for method in order]),
         (f"less that of {style.label(REFERENCE)}", [shown("against", method) for method in order]),
     ]
     widths = [max(map(len, (title, *cells))) for title, cells in columns]
-    rows = zip(*([title, *cells] for title, cells in columns), strict=True)
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = zip(*([title, *cells] for title, cells in columns), strict=True)
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def _half_words(table: pd.DataFrame) -> str:

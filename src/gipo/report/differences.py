@@ -23,7 +23,7 @@ MACHINE = {"device": "device", "cpu": "CPU", "cores": "cores", "python": "Python
 CODE = {"git_commit": "git commit", "code_digest": "code digest", "lock_digest": "lock digest"}
 """Columns of the table of runs, with words."""
 ALWAYS = {"tasks", "seeds", "learner updates per run", "git commit", "CPU"}
-"""What is shown beside what differs, even where it is the same."""
+"""Names of facts that are shown even where both studies have the same."""
 DIGITS = 12
 """Hexadecimal digits of a commit or digest that are shown."""
 
@@ -57,8 +57,8 @@ def _facts(study: StudyFolder) -> Iterator[tuple[str, str]]:
     yield "regimes", ", ".join(style.order_regimes(runs["regime"]))
     yield "methods", ", ".join(style.label(method) for method in style.order(runs["method"]))
     yield "seeds", summary.joined(runs["seed"].tolist())
-    words = [f"{suite.sweeps[name].words}, {summary.design(sweep)}" for name, sweep in sweeps.items()]
-    yield "sweeps", "; ".join(words) or "–"
+    swept = [f"{suite.sweeps[name].words}, {summary.design(sweep)}" for name, sweep in sweeps.items()]
+    yield "sweeps", "; ".join(swept) or "–"
     yield from _settings([json.loads(spec) for spec in runs["spec"]], summary.SETTINGS.get(suite.name, {}))
     yield from ((words, summary.joined(every_run[column].tolist())) for column, words in MACHINE.items())
     libraries = [json.loads(text) for text in every_run["libraries"].unique()]

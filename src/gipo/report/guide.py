@@ -28,6 +28,8 @@ LIMITS = """\
 
 - It is one task, a small network and short training. On another task the order may be another one.
 - At equal env steps a shorter lifetime is a smaller replay: the data are fresher, but fewer and more alike.
+- A score counts up to 1, the scripted expert's return in so short an episode. Objectives that reach it cannot be told
+  apart by it; the figure has success rates beside.
 - The best of {objectives} is flattered by luck; whoever is level with it may be the better choice.
 - Values of a source were chosen for its own problem, mostly language models. A tuned objective may do better.
 - Lag is the replay's alone here: actors and learner compute the same probabilities. Objectives made for engines that
@@ -82,13 +84,14 @@ def _row(table: pd.DataFrame, lifetime: float) -> str:
 
 def _overall(table: pd.DataFrame) -> list[str]:
     """Section on all lifetimes together."""
-    found = {name: rows.set_index("method") for name, rows in table.groupby("statistic")}
-    order = found["area"].sort_values("value", ascending=False).index
+    rows = table[table["lifetime"].isna()].sort_values("value", ascending=False, kind="stable").to_dict("records")
+    found = {(row["statistic"], row["method"]): row for row in rows}
+    order = [method for statistic, method in found if statistic == "area"]
     longest = table["lifetime"].max()
 
     def shown(statistic: str, method: str) -> str:
-        rows = found.get(statistic)
-        return numbers.words(*rows.loc[method, ["value", "low", "high"]]) if rows is not None else ""
+        cell = found.get((statistic, method))
+        return numbers.words(cell["value"], cell["low"], cell["high"]) if cell else ""
 
     lines = [
         "## Over all lifetimes",
@@ -100,8 +103,8 @@ def _overall(table: pd.DataFrame) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for method in order:
-        half = found["half_life"].loc[method, "value"]
-        life = f"over {longest:g}" if half >= longest else numbers.words(half)
+        half = found["half_life", method]["value"]
+        life = f"over {longest:.2g}" if half >= longest else numbers.words(half)
         cells = (style.label(method), *(shown(name, method) for name in ("area", "rank", "against")), life)
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
