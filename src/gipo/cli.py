@@ -388,6 +388,22 @@ def doctor(
 
 
 @cli.command()
+def diagnose(
+    file: Annotated[Path, typer.Argument(help="Samples: .npz, .parquet or .csv; docs/diagnose.md says what is in it.")],
+    old_gap: Annotated[
+        float | None,
+        typer.Option(min=0, help="Gap in updates from which a sample is old; default: half of the largest."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file for all numbers.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="File for a picture, .png or .svg.")] = None,
+) -> None:
+    """Say how stale a batch of any trainer is, and what each objective would do with it."""
+    from gipo.diagnose import diagnose
+
+    diagnose(file, old_gap, out, picture)
+
+
+@cli.command()
 def figure(
     name: str,
     sources: Sources,

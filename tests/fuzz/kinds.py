@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import factories
 from checkout import ROOT
@@ -88,6 +89,20 @@ def table(folder: Path, chance: random.Random) -> None:
 
     (folder / "metrics.parquet").write_bytes(damaged(_table(), chance))
     read_table(folder / "metrics.parquet", RUN_METRICS)
+
+
+@kind
+def batch(folder: Path, chance: random.Random) -> None:
+    from gipo.diagnose.batch import read
+
+    samples = {"log_ratio": [0.5, -0.5], "advantage": [1.0, -2.0], "gap": [0, 7], "mask": [True, False]}
+    npz, parquet = io.BytesIO(), io.BytesIO()
+    np.savez(npz, **samples)
+    pd.DataFrame(samples).to_parquet(parquet)
+    csv = b"log_ratio,advantage,gap,mask\n0.5,1,0,1\n-0.5,-2,7,0\n"
+    suffix, content = chance.choice(((".npz", npz.getvalue()), (".parquet", parquet.getvalue()), (".csv", csv)))
+    (folder / f"batch{suffix}").write_bytes(damaged(content, chance))
+    read(folder / f"batch{suffix}")
 
 
 @kind

@@ -48,6 +48,7 @@ ONLY_UNDERSTOOD = {
     "answer": "needs a study that ran; test_answer.py runs it",
     "store": "needs a study that ran; test_smoke.py runs it",
     "follow": "goes on until a study ran; test_smoke.py runs it",
+    "diagnose": "needs a batch; test_diagnose.py runs it",
     "rules": "needs a history of git; test_history.py runs it",
 }
 """Subcommands of gipo whose arguments are checked, and why no more."""
