@@ -53,7 +53,7 @@ def test_cells_are_those_of_the_lag_sweep(folder: StudyFolder):
 
 
 def test_behind_is_the_distance_to_the_best_at_a_lifetime(folder: StudyFolder):
-    table = arena.table(folder, resamples=50).set_index(["statistic", "lifetime", "method"])["value"]
+    table = arena.table(folder, resamples=50).set_index(["statistic", "lifetime", "method"])["value"].sort_index()
     for lifetime in LIFETIMES:
         scores, behind = table["score", lifetime], table["behind", lifetime]
         best = scores.idxmax()
@@ -83,6 +83,12 @@ def test_equal_methods_share_their_ranks():
     logs = np.log([0.1, 1.0])
     assert arena._rank(logs, level, level, above)[0, 0] == 2.5
     assert arena._rank(logs, above, level, level)[0, 0] == 1
+
+
+def test_scores_that_are_all_below_the_random_policys_can_be_drawn(folder: StudyFolder):
+    table = arena.table(folder, resamples=20)
+    table.loc[table["statistic"] == "score", "value"] = -0.1
+    assert overhang(arena.draw(table)) < 0.01
 
 
 @pytest.mark.parametrize(

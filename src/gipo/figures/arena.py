@@ -181,7 +181,8 @@ def _cells(ax: Axes, rows: pd.DataFrame, names: list[str], colours: str, most: f
     figures = values.map(lambda value: f"{value:.2f}" if np.isfinite(value) else "")
     values.index = pd.Index([style.label(name) for name in names])
     values.columns = pd.Index([f"{lifetime:.2g}" for lifetime in values.columns])
-    look: dict[str, Any] = {"cmap": colours, "vmin": 0, "vmax": most, "linewidths": 0.6, "linecolor": style.FAINT}
+    largest = float(np.nanmax([0, *values.to_numpy(np.float64).ravel()])) if most is None else most
+    look: dict[str, Any] = {"cmap": colours, "vmin": 0, "vmax": largest, "linewidths": 0.6, "linecolor": style.FAINT}
     sns.heatmap(values.astype(float), ax=ax, annot=figures, fmt="", annot_kws={"size": 8.5}, cbar=False, **look)
     ax.set(xlabel="replay lifetime L, share of all updates", ylabel="")
     ax.tick_params(length=0)
@@ -202,22 +203,30 @@ def caption(table: pd.DataFrame) -> str:
     )
 
 
+def overall(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Summaries over lifetimes with their intervals in words, by method and statistic; best area first."""
+    rows = table[table["lifetime"].isna()].sort_values("value", ascending=False, kind="stable").to_dict("records")
+    methods = [row["method"] for row in rows if row["statistic"] == "area"]
+    return {
+        method: {
+            row["statistic"]: numbers.words(row["value"], row["low"], row["high"])
+            for row in rows
+            if row["method"] == method
+        }
+        for method in methods
+    }
+
+
 def lines(table: pd.DataFrame) -> list[str]:
     """A line per objective, best area first: area, rank and difference to GIPO (1, 1), with intervals."""
-    rows = table[table["lifetime"].isna()].sort_values("value", ascending=False, kind="stable").to_dict("records")
-    found = {(row["statistic"], row["method"]): row for row in rows}
-    order = [method for statistic, method in found if statistic == "area"]
-
-    def shown(statistic: str, method: str) -> str:
-        cell = found.get((statistic, method))
-        return numbers.words(cell["value"], cell["low"], cell["high"]) if cell else ""
-
+    found = overall(table)
+    seeds = table.drop_duplicates("method").set_index("method")["seeds"]
     columns = [
-        ("objective", [style.label(method) for method in order]),
-        ("seeds", [str(found["area", method]["seeds"]) for method in order]),
-        ("score over lifetimes", [shown("area", method) for method in order]),
-        ("rank", [shown("rank", method) for method in order]),
-        (f"less that of {style.label(REFERENCE)}", [shown("against", method) for method in order]),
+        ("objective", [style.label(method) for method in found]),
+        ("seeds", [str(seeds[method]) for method in found]),
+        ("score over lifetimes", [words["area"] for words in found.values()]),
+        ("rank", [words["rank"] for words in found.values()]),
+        (f"less that of {style.label(REFERENCE)}", [words.get("against", "") for words in found.values()]),
     ]
     widths = [max(map(len, (title, *cells))) for title, cells in columns]
     lines = zip(*([title, *cells] for title, cells in columns), strict=True)

@@ -38,8 +38,8 @@ LIMITS = """\
 
 ## Your own
 
-`gipo arena add my_module:my_method` runs your objective in all of these rows with {seeds} seeds and places it among the
-others; [own-method.md](own-method.md#a-method) has an example of one.
+`gipo arena add my_module:my_method` runs your objective in all of these rows and places it among the others;
+[own-method.md](own-method.md#a-method) has an example of one.
 """
 
 
@@ -62,7 +62,7 @@ def markdown(study: StudyFolder) -> str:
     }
     rows = [_row(table, lifetime) for lifetime in sorted(table["lifetime"].dropna().unique())]
     by_lag = ["| mean version gap | D0.95 | best here | level with the best | behind |", "|---|---|---|---|---|", *rows]
-    return "\n".join((HEAD.format(**facts), *by_lag, "", *_overall(table), LIMITS.format(**facts, seeds=2)))
+    return "\n".join((HEAD.format(**facts), *by_lag, "", *_overall(table), LIMITS.format(**facts)))
 
 
 def _row(table: pd.DataFrame, lifetime: float) -> str:
@@ -84,15 +84,8 @@ def _row(table: pd.DataFrame, lifetime: float) -> str:
 
 def _overall(table: pd.DataFrame) -> list[str]:
     """Section on all lifetimes together."""
-    rows = table[table["lifetime"].isna()].sort_values("value", ascending=False, kind="stable").to_dict("records")
-    found = {(row["statistic"], row["method"]): row for row in rows}
-    order = [method for statistic, method in found if statistic == "area"]
+    lives = table[table["statistic"] == "half_life"].set_index("method")["value"]
     longest = table["lifetime"].max()
-
-    def shown(statistic: str, method: str) -> str:
-        cell = found.get((statistic, method))
-        return numbers.words(cell["value"], cell["low"], cell["high"]) if cell else ""
-
     lines = [
         "## Over all lifetimes",
         "",
@@ -102,9 +95,8 @@ def _overall(table: pd.DataFrame) -> list[str]:
         f"| objective | score | rank | less that of {style.label(arena.REFERENCE)} | half-life |",
         "|---|---|---|---|---|",
     ]
-    for method in order:
-        half = found["half_life", method]["value"]
-        life = f"over {longest:.2g}" if half >= longest else numbers.words(half)
-        cells = (style.label(method), *(shown(name, method) for name in ("area", "rank", "against")), life)
+    for method, found in arena.overall(table).items():
+        life = f"over {longest:.2g}" if lives[method] >= longest else numbers.words(lives[method])
+        cells = (style.label(method), found["area"], found["rank"], found.get("against", ""), life)
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
