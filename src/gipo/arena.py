@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,13 @@ def add(objective: str, resamples: int) -> tuple[pd.DataFrame, Path]:
     objectives.make(objective)
     published = _arena()
     scale = _write_scale(objective)
+    _check_settings(Study.load(config(scale)).sweep(ARENA), published.runs)
     done = subprocess.run([sys.executable, "-m", "snakemake", ARENA, "--config", f"scale={scale}"], check=False)
     if done.returncode:
         raise GipoError(f"scale {scale} did not end, see above; the same command goes on where it stopped")
     own = Tables.read(StudyFolder(Path("results", scale)), f"sweeps/{ARENA}")
-    table = arena.summary(_joined(own, published), resamples)
+    both = {f.name: pd.concat([getattr(published, f.name), getattr(own, f.name)]) for f in fields(Tables)}
+    table = arena.summary(Tables(**both), resamples)
     folder = Path("results", f"{scale}-placed")
     figures.write(ARENA, table, folder)
     return table, folder
@@ -83,31 +86,27 @@ def _write_scale(objective: str) -> str:
     name = f"{ARENA}-{label}"
     with atomic_path(CONFIGS / f"{name}.yaml") as path:
         path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    Study.load(CONFIGS / f"{name}.yaml")
     return name
 
 
-def _joined(own: Tables, others: Tables) -> Tables:
-    """The tables of both, if they are of the same regimes and settings.
+def _check_settings(study: Study, published: pd.DataFrame) -> None:
+    """See to it that runs can be compared with the published ones.
 
     Raises:
-        GipoError: they are not; the first setting that differs is named.
+        GipoError: a regime is not among the published ones, or has other settings there.
     """
-    here, there = _settings(own.runs), _settings(others.runs)
+    here = _settings(run.model_dump(mode="json") for run in study.runs())
+    there = _settings(map(json.loads, published["spec"]))
     for regime in sorted(here.keys() | there.keys()):
         if here.get(regime) != there.get(regime):
             raise GipoError(
                 f"regime {regime!r} of this arena has other settings than that of the published one: "
                 "its runs cannot be placed there"
             )
-    both = {f.name: pd.concat([getattr(others, f.name), getattr(own, f.name)]) for f in fields(Tables)}
-    return Tables(**both)
 
 
-def _settings(runs: pd.DataFrame) -> dict[str, str]:
+def _settings(specs: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Of each regime, all that a run depends on but its objective and seed."""
-    specs = [json.loads(spec) for spec in runs["spec"]]
     return {
-        spec["regime"]: json.dumps({key: spec[key] for key in spec if key not in {"method", "objective", "seed"}})
-        for spec in specs
+        spec["regime"]: {key: spec[key] for key in spec if key not in {"method", "objective", "seed"}} for spec in specs
     }

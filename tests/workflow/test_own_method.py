@@ -8,19 +8,9 @@ import yaml
 from checkout import Checkout
 from gipo.files import read_json
 from small_study import STUDY
+from users_method import METHOD
 
 pytestmark = pytest.mark.slow
-
-METHOD = """
-from dataclasses import dataclass
-from gipo.objectives import NoClip, register
-
-@register("half")
-@dataclass(frozen=True)
-class Half(NoClip):
-    def loss_of(self, samples):
-        return super().loss_of(samples) / 2
-"""
 
 
 def name_in_config(checkout: Checkout, name: str) -> None:

@@ -1,27 +1,13 @@
 """An objective of the user's own, placed in the arena by the documented command."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import yaml
 
 from checkout import Checkout
+from users_method import METHOD
 
 pytestmark = pytest.mark.slow
-
-METHOD = '''
-from dataclasses import dataclass
-from gipo.objectives import NoClip, register
-
-@register("half")
-@dataclass(frozen=True)
-class Half(NoClip):
-    """Half the multiplier of No-Clip."""
-
-    def multiplier_of(self, samples):
-        return super().multiplier_of(samples) / 2
-'''
 
 
 def write_tiny_arena(checkout: Checkout) -> None:
@@ -46,6 +32,9 @@ def test_a_method_is_placed(edited: Checkout):
 
     made = edited.run("snakemake", "arena", "--config", "scale=arena")
     assert made.returncode == 0, made.stderr
+    taken = edited.run("gipo", "arena", "add", "ppo_clip")
+    assert taken.returncode == 1
+    assert "'ppo-clip' is one of the arena's own objectives" in taken.stderr
     placed = edited.run(*command)
     assert placed.returncode == 0, placed.stderr
     table = pd.read_csv(edited.root / "results" / "arena-half-placed" / "arena.csv")
@@ -59,7 +48,7 @@ def test_a_method_is_placed(edited: Checkout):
     scores = table[(table["statistic"] == "score") & (table["method"] == own)]
     assert len(scores) == 2
     listed = placed.stdout.splitlines()
-    assert sum("my_module:half" in line for line in listed) == 1
+    assert [line.split()[:2] for line in listed if line.startswith("half ")] == [["half", "2"]]
     assert (edited.root / "results" / "arena-half-placed" / "arena.png").stat().st_size > 10_000
 
     again = edited.run(*command)
@@ -70,10 +59,10 @@ def test_a_method_is_placed(edited: Checkout):
     other = edited.run(*command)
     assert other.returncode == 1
     assert "has other settings than that of the published one" in other.stderr
+    assert "training run" not in other.stderr  # said before any is made
 
 
-def test_a_name_that_is_taken_or_unknown_is_refused_before_anything_runs(edited: Checkout, tmp_path: Path):
-    write_tiny_arena(edited)
+def test_an_unknown_objective_is_one_line(edited: Checkout):
     unknown = edited.run("gipo", "arena", "add", "nowhere:none")
     assert unknown.returncode == 1
     assert len(unknown.stderr.splitlines()) == 1

@@ -43,7 +43,7 @@ ONLY_UNDERSTOOD = {
     "evaluate": "needs a run; test_evaluate.py runs it",
     "report": "needs a study that is running; test_partial.py makes such a page",
     "compare": "needs a study that ran; test_comparison.py runs it",
-    "arena": "trains; test_arena.py runs it",
+    "arena": "trains; test_placed.py runs it",
     "guide": "needs a study that ran; test_guide.py makes the page",
     "answer": "needs a study that ran; test_answer.py runs it",
     "store": "needs a study that ran; test_smoke.py runs it",
