@@ -138,9 +138,10 @@ class ReplicatedLearner(UpdateRule):
 
     def _average_gradients(self) -> None:
         """Replace the gradients of this process's shares by those of the whole micro-batches."""
+        if self.processes == 1:
+            return
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        if self.processes > 1:
-            nn.utils.vector_to_parameters(self._mean(nn.utils.parameters_to_vector(gradients)), gradients)
+        nn.utils.vector_to_parameters(self._mean(nn.utils.parameters_to_vector(gradients)), gradients)
 
     def _of_the_whole(self, losses: Losses) -> Losses:
         """Losses of a pass over all processes, without their graph."""
@@ -176,9 +177,8 @@ def in_passes(micro_batches: int, size: int) -> list[slice]:
         micro_batches: of an update.
         size: of this process's share of each.
     """
-    together = next(
-        n for n in range(micro_batches, 0, -1) if (micro_batches % n == 0 and n * size <= MOST_AT_ONCE) or n == 1
-    )
+    fitting = [n for n in range(1, micro_batches + 1) if micro_batches % n == 0 and n * size <= MOST_AT_ONCE]
+    together = max(fitting, default=1)
     return [slice(first, first + together) for first in range(0, micro_batches, together)]
 
 

@@ -12,7 +12,7 @@ from gipo.study import Study
 
 STUDY = Study.load(Path(ROOT, "workflow", "config", "libero.yaml"))
 NO_TIME = {1: 0.0, 8: 0.0}
-QUICK = Times(step=1e-3, reset=0.0, inference=NO_TIME, learning={4: 1e-3, 12: 3e-3}, publishing=0.0)
+QUICK = Times(step=1e-3, reset=0.0, inference=NO_TIME, learning={4: 1e-3, 12: 3e-3})
 
 
 def run(regime: str = "fresh", **asynchronous: float) -> RunSpec:

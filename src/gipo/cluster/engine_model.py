@@ -46,8 +46,6 @@ class Times:
     """Forward pass that acts, by the number of observations."""
     learning: Mapping[int, float] = field(default_factory=lambda: {4: 0.2717, 12: 0.4988})
     """Forward and backward pass of the learner, by its transitions; AdamW included."""
-    publishing: float = 1.0
-    """From a learner's weights to those that the inference acts with [R]."""
 
 
 @dataclass(frozen=True)
