@@ -45,13 +45,18 @@ def test_the_full_reproduction_is_both_studies_of_the_paper():
     assert full.folders(Path("results/full")) == {"paper": Path("results/paper"), "libero": Path("results/libero")}
 
 
-def test_pilots_of_the_released_scale_are_its_runs_with_another_seed():
+def test_pilots_of_the_released_scale_are_its_runs_with_another_seed_and_half_as_long():
     released, pilot = (Scale.load(CONFIGS / f"{name}.yaml").parts[name] for name in ("released", "released-pilot"))
     study = {(run.task, run.method): run for run in released.runs()}
     assert pilot.tasks == released.tasks
     for run in pilot.runs():
         assert run.seed not in released.seeds
-        assert run.model_copy(update={"seed": 22}) == study[run.task, run.method].model_copy(update={"seed": 22})
+        whole = study[run.task, run.method]
+        assert run.replay.capacity == whole.replay.capacity
+        assert 2 * (run.learner.updates + 100) == whole.learner.updates + 100  # the first iteration only collects
+        same = {name: getattr(whole, name) for name in ("seed", "evaluation", "replay")}
+        learner = run.learner.model_copy(update={"updates": whole.learner.updates})
+        assert run.model_copy(update=same | {"learner": learner}) == whole
 
 
 def test_figures_of_no_runs_are_there_once_and_the_scorecard_is_of_the_whole():
