@@ -44,7 +44,7 @@ def test_partitions_that_fit(answers: Path):
     assert found == {
         "partition main is up, 4 nodes": True,
         "partition gpu is up, 2 nodes": True,
-        "its time limit 1-00:00:00 holds what follows training = 110 minutes": True,
+        "its time limit 1-00:00:00 holds what follows training = 121 minutes": True,
         "its time limit 10:00:00 holds max_minutes = 600 minutes": True,
         "its nodes have gpu:h200:8; asked is gpu:h200:1": True,
     }

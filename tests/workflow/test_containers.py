@@ -84,7 +84,7 @@ def test_results_are_those_of_the_machine_bit_for_bit(finished: Path, contained:
             continue
         compared[path.suffix] += 1
     figures, gridworld, weights, scorecard = len(FIGURES), 7, 1, 1
-    assert compared == {".parquet": 15 * 2 + 1 + 5 * 4, ".csv": figures + gridworld + weights + scorecard, ".pt": 15}
+    assert compared == {".parquet": 15 * 2 + 1 + 6 * 4, ".csv": figures + gridworld + weights + scorecard, ".pt": 15}
 
 
 def test_every_job_ran_in_the_image_of_its_rule(contained: Path):

@@ -22,7 +22,7 @@ from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
 from gipo.models.openvla_oft.pretrained import load
 from gipo.models.openvla_oft.tiny import write_tiny
 from gipo.replay import Batch
-from gipo.replicated import ReplicatedLearner
+from gipo.replicated import MOST_AT_ONCE, ReplicatedLearner
 from gipo.runs.spec import AsynchronousSpec, ObjectiveSpec, OpenVLASpec, RunSpec
 
 Size = Literal["tiny", "7B"]
@@ -43,7 +43,7 @@ SPEC = RunSpec(
 )
 CHECKED: dict[Work, dict[Size, tuple[int, ...]]] = {
     "inference": {"tiny": (8,), "7B": (1, 8, 32)},
-    "learner": {"tiny": (8,), "7B": (12,)},
+    "learner": {"tiny": (8,), "7B": (12, MOST_AT_ONCE)},
 }
 """Batches; a learner's are micro-batches, each an update of its own."""
 
