@@ -77,6 +77,11 @@ def copy_checkout(source: Path, to: Path) -> Checkout:
     return Checkout(to)
 
 
+def copy_finished(finished: Path, to: Path) -> Path:
+    """Copy a working directory, without the notes of those who work in it at the moment."""
+    return shutil.copytree(finished, to, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("processes"))
+
+
 def snakemake_logs(directory: Path) -> list[str]:
     """What each call of Snakemake in a working directory wrote into its log file, in order."""
     return [log.read_text() for log in sorted(directory.glob(".snakemake/log/*.log"))]

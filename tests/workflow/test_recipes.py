@@ -1,14 +1,13 @@
 """The recipes of docs/own-method.md, followed word for word in a copied checkout that has made the smoke scale."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from checkout import ROOT, Checkout, Plan, copy_checkout, read_plan, snakemake_logs
+from checkout import ROOT, Checkout, Plan, copy_checkout, copy_finished, read_plan, snakemake_logs
 from gipo.analysis import methods
 from gipo.study import Study
 
@@ -22,7 +21,7 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILIN
 def mine(checkout: Checkout, finished: Path, tmp_path: Path) -> Checkout:
     """A checkout with the results of scale smoke, and scale mine made by the first recipe."""
     copy = copy_checkout(checkout.root, tmp_path / "mine")
-    shutil.copytree(finished, copy.root, dirs_exist_ok=True)
+    copy_finished(finished, copy.root)
     list(follow("A scale", copy))
     return copy
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout import Checkout
+from checkout import Checkout, copy_finished
 from damage import cut, empty, flip
 from gipo.runs.directory import RunDirectory
 from gipo.scale import Scale, config
@@ -43,7 +43,7 @@ def delete(path: Path) -> None:
 @pytest.fixture
 def again(finished: Path, tmp_path: Path) -> Path:
     """The finished working directory, to be changed by one test."""
-    return shutil.copytree(finished, tmp_path / "again")
+    return copy_finished(finished, tmp_path / "again")
 
 
 def contents(directory: Path) -> dict[str, bytes]:

@@ -1,14 +1,13 @@
 """The smoke scale end to end: real training, real simulator, to the report; then again, with nothing to do."""
 
 import re
-import shutil
 import sqlite3
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from checkout import ROOT, Checkout, read_plan, snakemake_logs
+from checkout import ROOT, Checkout, copy_finished, read_plan, snakemake_logs
 from factories import write_run
 from gipo.figures import of_study
 from gipo.runs.merge import merge
@@ -23,7 +22,7 @@ RUN_IDS = {run.run_id for run in STUDY.all_runs()}
 @pytest.fixture
 def again(finished: Path, tmp_path: Path) -> Path:
     """The finished working directory, to be changed by one test."""
-    return shutil.copytree(finished, tmp_path / "again")
+    return copy_finished(finished, tmp_path / "again")
 
 
 def contents(directory: Path) -> dict[str, tuple[int, bytes]]:
