@@ -144,7 +144,7 @@ def main() -> None:
         whose, method, seed = chosen.run
         train(whose, method, int(seed), chosen.script, chosen.folder / f"{whose}-{method}-{seed}.json")
         return
-    runs = [(whose, method, seed) for seed in SEEDS for method in METHODS for whose in ("ours", "theirs")]
+    runs = [(whose, method, seed) for method in METHODS for seed in SEEDS for whose in ("theirs", "ours")]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         files = list(pool.map(lambda run: start(*run, chosen.script, chosen.folder), runs))
     returns = {run: json.loads(file.read_text()) for run, file in zip(runs, files, strict=True)}
