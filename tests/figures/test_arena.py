@@ -40,6 +40,17 @@ def test_area_difference_and_rank_are_those_of_the_runs(folder: StudyFolder):
     assert (table.loc["rank", "high"] <= 4).all()
 
 
+def test_discarding_is_the_score_of_a_shorter_lifetime_less_that_of_the_longest(folder: StudyFolder):
+    tables = Tables.read(folder, "sweeps/arena")
+    found = arena.discarding(tables, resamples=50).set_index(["method", "newest"])
+    score = windowed(tables.evaluations, "score")
+    for method in METHODS:
+        low, middle, high = (trim_mean(score[f"lag-{lifetime}", method], 0.25) for lifetime in LIFETIMES)
+        assert found.loc[(method, 1.0), "value"] == pytest.approx(high)
+        assert found.loc[(method, 0.1), "value"] == pytest.approx(middle - high)
+        assert found.loc[(method, 0.01), "value"] == pytest.approx(low - high)
+
+
 def test_cells_are_those_of_the_lag_sweep(folder: StudyFolder):
     table = arena.table(folder, resamples=50).set_index(["statistic", "method", "lifetime"])
     tables = Tables.read(folder, "sweeps/arena")

@@ -1,13 +1,11 @@
 """The guide page, from numbers that are known."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from checkout import ROOT
-from gipo.report.guide import markdown
-from gipo.stages import StudyFolder, csv_bytes
+from gipo.report import guide
+from gipo.stages import StudyFolder
 
 SHARED = {"task": "door-open-v3", "tasks": 1, "seeds": 5, "resamples": 100, "env_steps": 30000.0, "updates": 1000.0}
 SCORES = {0.01: {"topr": 0.9, "spo": 0.8, "gipo-1-1": 0.5}, 0.8: {"topr": 0.1, "spo": 0.3, "gipo-1-1": 0.4}}
@@ -17,8 +15,19 @@ BEHIND = {
 }
 
 
+DISCARDING = {
+    ("spo", 1.0): (0.3, 0.2, 0.4),
+    ("spo", 0.0125): (0.5, 0.4, 0.6),
+    ("topr", 1.0): (0.1, 0.0, 0.2),
+    ("topr", 0.0125): (-0.2, -0.3, 0.1),
+    ("gipo-1-1", 1.0): (0.4, 0.3, 0.5),
+    ("gipo-1-1", 0.0125): (-0.2, -0.3, -0.1),
+}
+"""Value and interval by method and newest share."""
+
+
 @pytest.fixture
-def page(tmp_path: Path) -> list[str]:
+def page() -> list[str]:
     rows = []
 
     def add(statistic: str, method: str, value: float, low: float, high: float, lifetime: float = float("nan")) -> None:
@@ -36,19 +45,27 @@ def page(tmp_path: Path) -> list[str]:
         add("rank", method, rank, rank - 0.5, rank + 0.5)
         add("half_life", method, half, 0.1, 0.8)
         add("against", method, 0.3 - rank / 10, -0.1, 0.2)
-    folder = StudyFolder(tmp_path)
-    folder.write_stage("figures/arena", {"figures/arena.csv": csv_bytes(pd.DataFrame(rows).assign(**SHARED), 10)})
-    return markdown(folder).splitlines()
+    names = ["method", "newest", "value", "low", "high"]
+    discarding = pd.DataFrame([[*which, *numbers] for which, numbers in DISCARDING.items()], columns=names)
+    return guide.page(pd.DataFrame(rows).assign(**SHARED), discarding).splitlines()
 
 
 def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+def rows_of(page: list[str], head: str) -> list[list[str]]:
+    """The three rows of the table whose head begins so."""
+    start = next(i for i, line in enumerate(page) if line.startswith(head))
+    return [cells(line) for line in page[start + 2 : start + 5]]
+
+
 def test_the_page_is_that_of_the_published_arena():
     stored = (ROOT / "docs" / "which-objective.md").read_text(encoding="utf-8")
     again = "gipo guide docs/which-objective.md reports/arena"
-    assert stored == markdown(StudyFolder(ROOT / "reports" / "arena")), f"out of date; write it again with: {again}"
+    assert stored == guide.markdown(StudyFolder(ROOT / "reports" / "arena")), (
+        f"out of date; write it again with: {again}"
+    )
 
 
 def test_a_row_for_each_lifetime(page: list[str]):
@@ -58,8 +75,15 @@ def test_a_row_for_each_lifetime(page: list[str]):
 
 
 def test_objectives_stand_in_the_order_of_their_area(page: list[str]):
-    start = next(i for i, line in enumerate(page) if line.startswith("| objective"))
-    rows = [cells(line) for line in page[start + 2 : start + 5]]
+    rows = rows_of(page, "| objective | score")
     assert [row[0] for row in rows] == ["SPO", "TOPR", "GIPO (1, 1)"]
     assert [row[-1] for row in rows] == ["over 0.8", "0.123", ""]
     assert rows[0][1] == "0.500 [0.100, 0.700]"
+
+
+def test_discarding_is_said_for_each_objective_and_counted(page: list[str]):
+    assert "| objective | all data | newest 1.2% |" in page
+    rows = rows_of(page, "| objective | all data")
+    assert [row[0] for row in rows] == ["GIPO (1, 1)", "SPO", "TOPR"]
+    assert rows[1][1:] == ["0.300 [0.200, 0.400]", "0.500 [0.400, 0.600]"]
+    assert "Of 3 differences, 1 are above 0 with their whole interval, 1 below." in page

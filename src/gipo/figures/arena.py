@@ -111,6 +111,34 @@ def summary(tables: Tables, resamples: int) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(**shared)
 
 
+def discarding(tables: Tables, resamples: int = 2000) -> pd.DataFrame:
+    """Final score when only the newest data are learnt from, less that with all data.
+
+    Uniform sampling from the newest share of a replay is uniform sampling from a smaller replay, at equal env steps and
+    updates: a run of a shorter lifetime is one that discards what is older.
+
+    Args:
+        tables: of the sweep.
+        resamples: bootstrap resamples.
+
+    Returns:
+        A row per method and shorter lifetime: ``newest``, the lifetime as a share of the longest, and the difference
+        in IQM score with its interval; and one per method with ``newest`` 1, its score with all data.
+    """
+    lifetimes = tables.runs.groupby("regime")["lifetime"].first().sort_values()
+    rows = []
+    for method in style.order(tables.runs["method"]):
+        *shorter, everything = (
+            statistics.curves(tables.evaluations, str(regime), method, "score").window() for regime in lifetimes.index
+        )
+        rows.append(_row(statistics.iqm(everything, method, resamples), everything, method=method, newest=1.0))
+        for lifetime, scores in zip(lifetimes, shorter, strict=False):
+            pair = {f"{method} newest": scores, method: everything}
+            estimate = statistics.estimate("arena newest", pair, _difference, resamples)
+            rows.append(_row(estimate, scores, method=method, newest=lifetime / lifetimes.max()))
+    return pd.DataFrame(rows)
+
+
 def _row(estimate: Estimate, values: Array, **columns: object) -> dict[str, Any]:
     return {**columns, **vars(estimate), "tasks": values.shape[1], "seeds": len(values)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from gipo.analysis import numbers
+from gipo.analysis.collect import Tables
 from gipo.figures import arena, style, words
 from gipo.stages import StudyFolder
 
@@ -34,7 +35,7 @@ LIMITS = """\
 - Values of a source were chosen for its own problem, mostly language models. A tuned objective may do better.
 - Lag is the replay's alone here: actors and learner compute the same probabilities. Objectives made for engines that
   disagree, such as IcePop, find nothing of that to mend.
-- Env steps are equal for all. Whether to wait for fresher data instead is another question.
+- Env steps are equal for all. Whether to wait for fresher data instead is another question: that costs time.
 
 ## Your own
 
@@ -44,15 +45,19 @@ LIMITS = """\
 
 
 def markdown(study: StudyFolder) -> str:
-    """The page, from the figure's numbers.
+    """The page of a study.
 
     Args:
         study: results of scale ``arena``.
 
     Raises:
-        GipoError: the figure is missing or damaged.
+        GipoError: the figure or the tables are missing or damaged.
     """
-    table = study.read_csv("figures/arena.csv")
+    return page(study.read_csv("figures/arena.csv"), arena.discarding(Tables.read(study, "sweeps/arena")))
+
+
+def page(table: pd.DataFrame, discarding: pd.DataFrame) -> str:
+    """The page, from the figure's numbers and those of `arena.discarding`."""
     facts = {
         "objectives": table["method"].nunique(),
         "task": table["task"].iloc[0],
@@ -62,7 +67,9 @@ def markdown(study: StudyFolder) -> str:
     }
     rows = [_row(table, lifetime) for lifetime in sorted(table["lifetime"].dropna().unique())]
     by_lag = ["| mean version gap | D0.95 | best here | level with the best | behind |", "|---|---|---|---|---|", *rows]
-    return "\n".join((HEAD.format(**facts), *by_lag, "", *_overall(table), LIMITS.format(**facts)))
+    return "\n".join(
+        (HEAD.format(**facts), *by_lag, "", *_overall(table), *_discarding(discarding), LIMITS.format(**facts))
+    )
 
 
 def _row(table: pd.DataFrame, lifetime: float) -> str:
@@ -99,4 +106,30 @@ def _overall(table: pd.DataFrame) -> list[str]:
         life = f"over {longest:.2g}" if lives[method] >= longest else numbers.words(lives[method])
         cells = (style.label(method), found["area"], found["rank"], found.get("against", ""), life)
         lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _discarding(table: pd.DataFrame) -> list[str]:
+    """Section on learning from the newest data alone."""
+    shares = sorted(table["newest"].unique(), reverse=True)[1:]
+    rows = table.set_index(["newest", "method"]).sort_index()
+    lines = [
+        "## Discard the old data, or learn from all?",
+        "",
+        "To sample from the newest share of a replay is to have a smaller replay, so these are the same runs: score",
+        "with all data, of the longest lifetime, and what learning from the newest share alone adds to it, at equal",
+        "env steps and updates.",
+        "",
+        f"| objective | all data | {' | '.join(f'newest {share:.1%}' for share in shares)} |",
+        f"|---|---|{'---|' * len(shares)}",
+    ]
+    for method in rows.loc[1.0]["value"].sort_values(ascending=False, kind="stable").index:
+        cells = [numbers.words(*rows.loc[(share, method), ["value", "low", "high"]]) for share in (1.0, *shares)]
+        lines.append(f"| {style.label(method)} | {' | '.join(cells)} |")
+    added = rows.loc[shares]
+    helps, hurts = added[added["low"] > 0], added[added["high"] < 0]
+    lines += [
+        "",
+        f"Of {len(added)} differences, {len(helps)} are above 0 with their whole interval, {len(hurts)} below.",
+    ]
     return [*lines, ""]
