@@ -50,3 +50,12 @@ def test_a_missing_source_is_named(study: StudyFolder, name: str) -> None:
     (study.path / name).unlink()
     with pytest.raises(GipoError, match=name):
         picture.write(study)
+
+
+@pytest.mark.parametrize("regimes", [["stale"], ["fresh", "stale"]])
+def test_points_lie_about_the_name_of_their_method(regimes: list[str]) -> None:
+    scores = STUDY.read_csv("figures/iqm.csv").query("panel == 'iqm' and regime in @regimes")
+    left, _ = picture.draw(scores, STUDY.read_csv("scorecard.csv")).axes
+    heights = [line.get_ydata()[0] for line in left.lines if len(line.get_xdata()) == 1]
+    methods = scores["method"].nunique()
+    np.testing.assert_allclose(np.reshape(heights, (len(regimes), methods)).mean(axis=0), range(methods))

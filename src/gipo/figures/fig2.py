@@ -68,8 +68,11 @@ def _references(axes: list[Axes], rows: pd.DataFrame) -> None:
     if near:
         axes[-1].text(1.02, expert, "expert", transform=side, color=style.MUTED, fontsize=9, va="center")
     else:
+        low, high = axes[-1].get_ylim()
+        line = (random - low) / (high - low)
+        height = 1 if line < 0.6 else line - 0.08  # below the other label where that is in the way
         away = f"expert\n{expert:,.0f} ↑"
-        axes[-1].text(1.02, 1, away, transform=axes[-1].transAxes, color=style.MUTED, fontsize=9, va="top")
+        axes[-1].text(1.02, height, away, transform=axes[-1].transAxes, color=style.MUTED, fontsize=9, va="top")
 
 
 def caption(table: pd.DataFrame) -> str:

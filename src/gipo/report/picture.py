@@ -79,11 +79,11 @@ def _draw_scores(ax: Axes, scores: pd.DataFrame) -> None:
     for i, regime in enumerate(regimes):
         rows = scores[scores["regime"] == regime].set_index("method").reindex(list(looks))
         for y, (method, row) in enumerate(rows.iterrows()):
-            height, colour = y - 0.16 + 0.32 * i, looks[str(method)].colour
+            height, colour = y + 0.32 * (i - (len(regimes) - 1) / 2), looks[str(method)].colour
             ax.plot([row["low"], row["high"]], [height, height], color=colour, lw=2)
             ax.plot(row["value"], height, "o", ms=7, mec=colour, mfc="white" if i else colour, mew=1.8)
     panels.name_rows(ax, looks)
-    ax.invert_yaxis()
+    ax.set_ylim(len(looks) - 0.5, -0.5)
     marks = ", ".join(f"{mark} {regime}" for mark, regime in zip("●○", regimes, strict=False))
     ax.set_title(f"Final score: {marks} data")
     ax.set_xlabel("IQM and 95 % interval\n(0: random policy, 1: scripted expert)", size=9)
