@@ -59,6 +59,11 @@ def test_pilots_of_the_released_scale_are_its_runs_with_another_seed_and_half_as
         assert run.model_copy(update=same | {"learner": learner}) == whole
 
 
+def test_what_runs_first_of_the_released_scale_are_runs_of_it():
+    released, first = (Scale.load(CONFIGS / f"{name}.yaml") for name in ("released", "released-first"))
+    assert first.runs.items() <= released.runs.items()
+
+
 def test_figures_of_no_runs_are_there_once_and_the_scorecard_is_of_the_whole():
     figures = Scale.load(CONFIGS / "full-smoke.yaml").figures()
     assert list(figures) == ["smoke", "libero-smoke", "full-smoke"]

@@ -24,6 +24,7 @@ ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "repor
         ("paper", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 8, FOUR),
         ("workstation", 8 * 2 * 4 * 3, 8, ()),
         ("released", 10 * 1 * 8 * 5, 10, ()),
+        ("released-first", 3 * 1 * 3 * 5, 3, ()),
         ("released-pilot", 10 * 1 * 2 * 1, 10, ()),
         # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
         ("metaworld-mini", 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2, 3, FOUR),
@@ -177,7 +178,7 @@ def test_a_run_that_needs_a_gpu_ends_at_once_where_there_is_none(
             "libero",
             "fig2",
             "scale 'libero' has no runs that fig2 shows; scales that have: arena, arena-pilot, laptop, "
-            "metaworld-mini, metaworld-mini-pilot, paper, released, released-pilot, smoke, workstation "
+            "metaworld-mini, metaworld-mini-pilot, paper, released, released-first, released-pilot, smoke, workstation "
             "(snakemake fig2 --config scale=...)",
         ),
         ("smoke", "fig3", "scale 'smoke' has no runs that fig3 shows; scales that have: libero, libero-smoke "),
