@@ -90,6 +90,16 @@ def test_runs_of_one_name_in_two_parts_are_told_apart_by_their_digest(both: Scal
         both.run(*SHORT, seed=1)
 
 
+def test_the_published_success_of_a_run_is_that_of_its_task_in_its_part(tmp_path: Path):
+    path = CONFIGS / "libero-smoke.yaml"
+    task = "libero_spatial_0"
+    known = yaml.safe_load(path.read_text()) | {"published_success": {task: 0.5}}
+    both = write(tmp_path, one=ONE, known=known, both={"title": "Both", "scales": ["one", "known"]})
+    assert [Scale.load(both).published_success(run) for run in Scale.load(both).runs.values()] == [None, None, 0.5, 0.5]
+    smoke = Scale.load(path)
+    assert {smoke.published_success(run) for run in smoke.runs.values()} == {None}
+
+
 def test_a_run_that_changed_since_is_refused(both: Scale):
     with pytest.raises(GipoError, match=r"seed0: its digest is \w{8} and not 12345678; the config has changed"):
         both.run(*SHORT, seed=0, digest="12345678")

@@ -344,6 +344,16 @@ def libero(**changes: Any) -> Study:
     return Study.model_validate(content)
 
 
+def test_a_published_success_is_of_a_pretrained_model_and_of_a_task_of_the_study():
+    assert libero(published_success={"libero_10": 0.5}).runs() == libero().runs()  # their digests do not change
+    with pytest.raises(ValueError, match="published_success is for libero_goal, expected tasks: libero_spatial, libe"):
+        libero(published_success={"libero_goal": 0.5})
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        libero(published_success={"libero_10": 96.2})
+    with pytest.raises(ValueError, match="published_success is of pretrained models: it needs openvla"):
+        study(published_success={"push-v3": 0.5})
+
+
 def test_each_task_may_have_a_checkpoint_of_its_own():
     models = {task: {"repository": f"somebody/{task}", "revision": "a" * 40} for task in LIBERO["tasks"]}
     one = libero(openvla=models)

@@ -61,7 +61,8 @@ def train(
     from gipo.cluster import devices, requests
     from gipo.scale import Scale
 
-    spec = Scale.load(config).run(task, regime, method, seed, digest)
+    scale = Scale.load(config)
+    spec = scale.run(task, regime, method, seed, digest)
     if spec.openvla:
         from gipo.models.openvla_oft import published
 
@@ -77,7 +78,8 @@ def train(
         if spec.asynchronous:
             from gipo.engines.asynchronous import supervisor
 
-            supervisor.train(spec, directory, learners=learners, **machine)
+            published_success = scale.published_success(spec)
+            supervisor.train(spec, directory, learners=learners, published_success=published_success, **machine)
         else:
             from gipo.engines import lockstep
 

@@ -104,6 +104,11 @@ class Scale:
         by_digest = {run.run_id.rpartition("-")[2]: run for run in runs}
         return _one_of(by_digest, digest, f"run {runs[0].run_id.rpartition('-')[0]}")
 
+    def published_success(self, run: RunSpec) -> float | None:
+        """Success rate that is published of the pretrained model of a run; None where the scale has none."""
+        rates = [(study.published_success or {}).get(run.task) for study in self.parts.values() if run in study.runs()]
+        return next((rate for rate in rates if rate is not None), None)
+
     def baseline(self, task: str, digest: str | None = None) -> BaselineSpec:
         """The two reference policies of a task; arguments and errors as of `run`."""
         scored = [study.baseline(task) for study in self.parts.values() if task in study.scored_by_baselines()]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from gipo import objectives, suites
-from gipo.config import Flag, Label, PositiveFloat, PositiveInt, Section, Seed, Title, explain
+from gipo.config import Flag, Label, PositiveFloat, PositiveInt, Section, Seed, Title, UnitInterval, explain
 from gipo.errors import GipoError
 from gipo.runs.spec import (
     AsynchronousSpec,
@@ -152,6 +152,9 @@ class Study(Section):
     """Policy and value network, where no other policy is chosen."""
     openvla: OpenVLASpec | Annotated[dict[Label, OpenVLASpec], BY_LABEL] | None = None
     """LIBERO on frames: one pretrained model for all tasks, or one for each."""
+    published_success: Annotated[dict[Label, UnitInterval], BY_LABEL] | None = None
+    """Success rates by task that the authors of the pretrained models publish. A run of such a task evaluates its start
+    first, and does not train if that is clearly worse: the Wilson 95 % interval lies more than 0.05 below."""
     states: StatesSpec | None = None
     """LIBERO on states, to check the engine with."""
     replay: StoreSpec = StoreSpec()
@@ -185,6 +188,10 @@ class Study(Section):
                 raise ValueError(f"{name} = {values} names one twice")
         if isinstance(self.openvla, dict) and set(self.openvla) != set(self.tasks):
             raise ValueError(f"openvla is for {', '.join(self.openvla)}, expected tasks: {', '.join(self.tasks)}")
+        if self.published_success and not self.openvla:
+            raise ValueError("published_success is of pretrained models: it needs openvla")
+        if unknown := sorted(set(self.published_success or ()) - set(self.tasks)):
+            raise ValueError(f"published_success is for {', '.join(unknown)}, expected tasks: {', '.join(self.tasks)}")
         known = suites.get(self.suite).sweeps
         if unknown := sorted(set(self.sweeps) - set(known)):
             names = ", ".join(known) or "none"

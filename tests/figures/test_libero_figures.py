@@ -71,6 +71,7 @@ def test_the_published_rates_stand_beside_the_measured_ones(libero: StudyFolder)
     assert len(table[(table["kind"] == "measured") & (table["task"] != success.ALL)]) == 24
     assert rows["measured", "sapo", "stale", success.ALL] == pytest.approx(rows["measured", "sapo", "stale"].mean())
     assert "3 seeds" in success.caption(table)
+    assert "before training, the control arm: the policy that all runs of a seed start from" in success.caption(table)
 
 
 def test_scores_are_success_rates_without_the_papers_marks(libero: StudyFolder):

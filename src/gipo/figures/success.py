@@ -173,6 +173,6 @@ def caption(table: pd.DataFrame) -> str:
         )
     return (
         f"Share of evaluation episodes with a success at some step, {words.runs(ours)} per method and regime: mean "
-        "over the evaluations in the last 20 % of env steps, and before training, where all runs of a seed have one "
-        f"policy. {words.intervals(ours)}{theirs}"
+        "over the evaluations in the last 20 % of env steps; and before training, the control arm: the policy that all "
+        f"runs of a seed start from, on the same episodes. {words.intervals(ours)}{theirs}"
     )

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from gipo.engines.asynchronous import supervisor
+from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.watchdog import Watch
 from gipo.errors import GipoError
 from gipo.evaluate import evaluate
@@ -44,7 +45,8 @@ def train(path, pretrained=None, learners=1, **sections):
     spec = Study.model_validate(STUDY | sections).run(TASK, "stale", "gipo-1-1", 0)
     lines = []
     machine = {"pretrained": pretrained} if pretrained else {}
-    supervisor.train(spec, path, learners=learners, tell=lines.append, **machine)
+    published = sections.get("published_success", {}).get(TASK)
+    supervisor.train(spec, path, learners=learners, published_success=published, tell=lines.append, **machine)
     return RunDirectory(path), lines
 
 
@@ -67,6 +69,22 @@ def test_openvla_learns_from_frames_on_two_processes(tmp_path, pretrained):
     assert evaluation["update"].tolist() == [0, 6]
     assert (evaluation["return"] == evaluation["success_any"]).all()
     assert not [line for line in lines if "died" in line]
+
+
+def test_a_start_that_is_clearly_worse_than_published_is_not_trained(tmp_path, pretrained):
+    """A random model solves none of one episode, of which the interval is [0, 0.793]."""
+    openvla = {"repository": "tiny", "revision": "seed0", "rank": 4}
+    broken = {"openvla": openvla, "published_success": {TASK: 0.9}}
+    with pytest.raises(GipoError, match=r"^tiny at seed0 is a broken start: .* of 1 episodes of libero_spatial_0"):
+        train(tmp_path, pretrained, **broken)
+    run = RunDirectory(tmp_path)
+    assert not run.finished
+    assert not run.checkpoint.exists()
+    assert not list((run.scratch / "processes").glob("rollout-*"))
+    assert [row["update"] for row in Snapshots(tmp_path).evaluations()] == [0]
+    run, _ = train(tmp_path, pretrained, openvla=openvla, published_success={TASK: 0.8})
+    assert pd.read_parquet(run.evaluation)["update"].tolist() == [0, 6]
+    assert pd.read_parquet(run.metrics)["update"].tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_one_of_two_learners_that_hangs_is_named_and_all_start_anew(tmp_path, pretrained, monkeypatch):

@@ -66,6 +66,11 @@ class Snapshots:
         """Episodes of all evaluations, in order."""
         return [row for path in self._evaluated() for row in read_json(path)]
 
+    def evaluation(self, update: int) -> list[dict[str, Any]]:
+        """Episodes of the evaluation at an update; none where it is not there."""
+        path = self.directory / f"{update:09}.json"
+        return read_json(path) if path.exists() else []
+
     def latest_evaluation(self) -> list[dict[str, Any]]:
         """Episodes of the latest one."""
         return [row for path in self._evaluated()[-1:] for row in read_json(path)]

@@ -18,6 +18,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from gipo.engines.asynchronous.cluster import cluster
 from gipo.engines.asynchronous.evaluator import EvaluatorProcess
+from gipo.engines.asynchronous.gate import check_start
 from gipo.engines.asynchronous.inference import Inference
 from gipo.engines.asynchronous.learner import Follower, LearnerProcess
 from gipo.engines.asynchronous.ledger import Ledger
@@ -47,6 +48,7 @@ def train(
     pretrained: Path = Path("results/pretrained"),
     checkpoint_seconds: float = 60.0,
     simulator_seconds: float = 120.0,
+    published_success: float | None = None,
     tell: Callable[[str], None] = print,
 ) -> None:
     """Train one run to its end, from its checkpoint where there is one, and write its results into ``path``.
@@ -61,22 +63,29 @@ def train(
         pretrained: where pretrained models lie, as ``<repository>/<revision>``.
         checkpoint_seconds: seconds between checkpoints.
         simulator_seconds: longest time that one call into the simulator may take.
+        published_success: success rate that is published of the pretrained model: the start is evaluated before
+            anything else, and not trained from if it is broken (`gipo.engines.asynchronous.gate`).
         tell: takes one line of progress every few seconds, and one per restart.
 
     Raises:
         GipoError: there is no such device, the batch cannot be split so, the directory is another run's, its checkpoint
-            is corrupt, the disk is full, a loss is not finite, or a process died too often.
+            is corrupt, the start is broken, the disk is full, a loss is not finite, or a process died too often.
     """
     check_device(device)
     if spec.learner.batch_size % learners or (learners > 1 and not spec.openvla):
         what = f"learner.batch_size = {spec.learner.batch_size}" if spec.openvla else "a small network"
         raise GipoError(f"learners = {learners}: {what} cannot be split over so many processes")
     machine = Machine(device, learners, pretrained.resolve(), checkpoint_seconds, simulator_seconds)
-    attempt(spec, path, lambda *given: _train(spec, machine, *given), tell)
+    attempt(spec, path, lambda *given: _train(spec, machine, published_success, *given), tell)
 
 
 def _train(
-    spec: RunSpec, machine: Machine, directory: RunDirectory, origin: Origin, tell: Callable[[str], None]
+    spec: RunSpec,
+    machine: Machine,
+    published_success: float | None,
+    directory: RunDirectory,
+    origin: Origin,
+    tell: Callable[[str], None],
 ) -> None:
     if unfinished(spec, directory, origin.code_digest, tell) is None:
         shutil.rmtree(directory.scratch, ignore_errors=True)
@@ -86,7 +95,7 @@ def _train(
         shutil.rmtree(directory.scratch, ignore_errors=True)
     with cluster(spec):
         supervisor = Supervisor(spec, directory, machine, tell)
-        supervisor.run()
+        supervisor.run(published_success)
         summary = supervisor.summary()
     state = checkpoint.load_of(directory.checkpoint, spec)
     record = Record(origin, torch.device(machine.device))
@@ -144,12 +153,25 @@ class Supervisor:
         self.restarts = Counter(read_json(self.restarts_file) if self.restarts_file.exists() else {})
         self.progress, self.snapshots = ProgressLog(spec, directory, tell), Snapshots(directory.path)
 
-    def run(self) -> None:
-        """Until all updates are made and evaluated; nothing is collected any more once they are made."""
-        collecting = ["inference", *self.rollouts, "replay"]
-        for role in ("replay", *self.learners, "inference", "evaluator", *self.rollouts):
+    def run(self, published_success: float | None = None) -> None:
+        """Until all updates are made and evaluated; nothing is collected any more once they are made.
+
+        Args:
+            published_success: nothing is collected, and so nothing learned, before the start was compared with it.
+
+        Raises:
+            GipoError: see `train`.
+        """
+        acting = ["inference", *self.rollouts]
+        collecting = [*acting, "replay"]
+        for role in ("replay", *self.learners, "evaluator", *(acting if published_success is None else ())):
             self._start(role)
         while not self._done(self.learners) or not self.snapshots.is_evaluated(self.spec.learner.updates):
+            if published_success is not None and (start := self.snapshots.evaluation(0)):
+                check_start(self.spec, published_success, start)
+                published_success = None
+                for role in acting:
+                    self._start(role)
             ended, _ = ray.wait(list(self.running), timeout=1.0)
             for run in ended:
                 self._ended(run)
@@ -218,7 +240,7 @@ class Supervisor:
 
     def _end(self, roles: Iterable[str]) -> None:
         """End processes for certain: one that only hangs would write into the files of its successor one day."""
-        together = set(roles)
+        together = self.processes.keys() & set(roles)  # those that act may not have begun
         self.running = {run: role for run, role in self.running.items() if role not in together}
         for role in together:
             self.watch.end(self.processes[role])
