@@ -242,7 +242,7 @@ def test_the_largest_job_of_each_rule_is_told():
     )
     # 64,000 frames, and 126 million weights with two moments each
     disk = (64_000 * (224 * 224 * 3 + 600) + 126e6 * 12) / 1e9
-    assert f"A job of train_libero: up to 60.2 GB of memory, and {disk:.1f} GB of files" in libero
+    assert f"A job of train_libero: up to 65.9 GB of memory, and {disk:.1f} GB of files" in libero
 
 
 def test_a_tiny_model_has_no_gpu_hours(capsys: pytest.CaptureFixture[str]):

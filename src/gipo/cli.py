@@ -36,6 +36,7 @@ Resamples = Annotated[int, typer.Option(min=1, max=10**6, help="Bootstrap resamp
 
 Workers = Annotated[int, typer.Option(min=0, max=1024, help="Processes that collect; 0 collects in the learner's.")]
 Learners = Annotated[int, typer.Option(min=1, max=1024, help="Processes of the asynchronous learner, a GPU each.")]
+Simulators = Annotated[int, typer.Option(min=1, max=1024, help="Processes in which the asynchronous evaluator plays.")]
 Patience = Annotated[float, typer.Option(min=1, max=1e6, help="Seconds that the test jobs may wait in the queue.")]
 
 
@@ -52,6 +53,7 @@ def train(
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where replay and learner live.")] = "cpu",
     checkpoint_seconds: Annotated[float, typer.Option(min=0, max=1e6, help="Seconds between checkpoints.")] = 60.0,
     learners: Learners = 1,
+    evaluation_simulators: Simulators = 1,
     pretrained: Annotated[Path, typer.Option(help="Where pretrained models lie.")] = Path("results/pretrained"),
     quiet: Annotated[bool, typer.Option("--quiet", help="Say how far it is in the run's log alone.")] = False,
 ) -> None:
@@ -78,8 +80,8 @@ def train(
         if spec.asynchronous:
             from gipo.engines.asynchronous import supervisor
 
-            published_success = scale.published_success(spec)
-            supervisor.train(spec, directory, learners=learners, published_success=published_success, **machine)
+            machine |= {"learners": learners, "evaluation_simulators": evaluation_simulators}
+            supervisor.train(spec, directory, published_success=scale.published_success(spec), **machine)
         else:
             from gipo.engines import lockstep
 

@@ -75,7 +75,7 @@ def test_a_training_job_is_tried_with_what_it_will_ask_for(answers: Path):
     runs = site.studies().runs.values()
     largest = max(requests.memory_mb(run, 3, 1) for run in runs if run.suite == "metaworld")
     assert f"--gres=gpu:h200:1 -c 12 --mem={4 * largest} " in metaworld
-    assert re.search(r"--gpus=8 --nodes=1 -c 14 --mem=6\d{4} -t 600$", libero)
+    assert re.search(r"--gpus=8 --nodes=1 -c 17 --mem=6\d{4} -t 600$", libero)
 
 
 @pytest.mark.parametrize(("seconds", "ok"), [("300", True), ("100", False)])

@@ -12,7 +12,7 @@ from gipo.study import Study
 
 STUDY = Study.load(Path(ROOT, "workflow", "config", "libero.yaml"))
 NO_TIME = {1: 0.0, 8: 0.0}
-QUICK = Times(step=1e-3, reset=0.0, inference=NO_TIME, learning={4: 1e-3, 12: 3e-3})
+QUICK = Times(step=1e-3, reset=0.0, build=0.0, inference=NO_TIME, learning={4: 1e-3, 12: 3e-3})
 
 
 def run(regime: str = "fresh", **asynchronous: float) -> RunSpec:
@@ -61,13 +61,22 @@ def test_on_one_gpu_all_take_turns():
     assert busy["inference"] + busy["learner"] + busy["evaluator"] <= 1.001
 
 
-def test_in_the_long_run_the_learner_waits_for_the_evaluator():
+@pytest.mark.parametrize(
+    ("simulators", "expected"), [(1, 38.0), (4, 11.4), (10, 7.6)], ids=["one by one", "three turns", "its GPU limits"]
+)
+def test_in_the_long_run_the_learner_waits_for_the_evaluator(simulators: int, expected: float):
     spec = run("stale")
     often = spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update={"every": 100, "episodes": 10})})
     times = replace(QUICK, step=0.01, inference={1: 0.02, 8: 0.02})
-    evaluation = 10 * 38 * (0.02 + 8 * 0.01)  # 300 steps of libero_goal are 38 chunks
-    found = Engine(often, times, gpus=8).outcome()
-    assert found.hours * 3600 / 30_000 == pytest.approx(evaluation / 100, rel=0.02)
+    engine = Engine(often, times, gpus=8)
+    engine.evaluation_simulators = simulators  # 300 steps of libero_goal are 38 chunks of 0.02 and 8 x 0.01 s
+    assert engine.evaluation_seconds() == pytest.approx(expected, rel=0.03)
+    assert engine.outcome().hours * 3600 / 30_000 == pytest.approx(expected / 100, rel=0.03)
+
+
+def test_a_scene_is_built_for_every_fifth_episode():
+    engine = Engine(STUDY.run("libero_goal", "fresh", "sapo", 0), Times(0.0, 0.0, 7.0, NO_TIME), gpus=8)
+    assert engine.evaluation_seconds() == pytest.approx(7 * 100 / 5 / engine.evaluation_simulators)
 
 
 def test_more_gpus_are_never_slower():

@@ -121,10 +121,18 @@ def test_memory_holds_the_replay_five_times():
 
 def test_a_libero_run_asks_for_simulators_gpu_processes_and_frames():
     run = Study.load(config("libero")).runs()[0]
-    simulators, processes = (run.replay.environments + 1) * 1870, 8 * 3000
+    simulators, processes = (10 + 4) * 1870, 8 * 3000
     frames = 64_000 * 224 * 224 * 3 / 1e6
     asked = requests.memory_mb(run, gpus=requests.gpus_of(run))
     assert 1.0 < asked / (simulators + processes + frames) < 1.2  # Ray and the supervisor beside
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(17, 4), (15, 2), (2, 1), (64, 4)])
+def test_the_evaluator_plays_on_the_cores_that_nobody_else_needs(cores: int, expected: int):
+    run = Study.load(config("libero")).runs()[0]
+    assert requests.cores_of(run) == 17
+    assert requests.evaluation_simulators(run, cores) == expected
+    assert requests.evaluation_simulators(Study.load(config("libero-smoke")).runs()[0], cores) == 1
 
 
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> dict:

@@ -8,7 +8,7 @@ import pytest
 from gipo.envs.libero import SPLIT, Start, episode_start
 from gipo.envs.libero_import import package
 from gipo.errors import GipoError
-from gipo.suites.libero_tasks import HORIZONS, INIT_STATES, LIBERO_TASKS, libero_task
+from gipo.suites.libero_tasks import HORIZONS, INIT_STATES, LIBERO_TASKS, evaluation_groups, libero_task
 
 KEYS = list(itertools.product(range(3), SPLIT, range(100)))
 
@@ -33,6 +33,16 @@ def test_the_tasks_are_those_of_libero_in_its_order() -> None:
 )
 def test_a_task_has_the_horizon_of_its_suite_and_its_instruction(task: str, horizon: int, instruction: str) -> None:
     assert (libero_task(task).horizon, libero_task(task).instruction) == (horizon, instruction)
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks", "episodes"), [("libero_10", 10, 100), ("libero_10", 10, 73), ("libero_goal_7", 1, 12)]
+)
+def test_evaluation_groups_hold_every_episode_once_and_five_of_a_task(name: str, tasks: int, episodes: int) -> None:
+    groups = evaluation_groups(name, episodes)
+    assert sorted(episode for group in groups for episode in group) == list(range(episodes))
+    assert all(len({episode % tasks for episode in group}) == 1 for group in groups)
+    assert max(map(len, groups)) == 5
 
 
 def test_an_unknown_task_is_named_with_the_closest() -> None:

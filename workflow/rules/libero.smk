@@ -54,6 +54,9 @@ rule train_libero:
         ),
         gpu=lambda wildcards: requests.gpus_of(run_of(wildcards)),
         checkpoint_seconds=60,
+        evaluation_simulators=lambda wildcards, threads: requests.evaluation_simulators(
+            run_of(wildcards), threads
+        ),
     params:
         code=code_of,
         device=lambda wildcards, resources: "cuda" if resources.gpu else "cpu",
@@ -64,4 +67,5 @@ rule train_libero:
         "gipo train {CONFIG:q} $(dirname {output.spec}) --task {wildcards.task} --regime {wildcards.regime}"
         " --method {wildcards.method} --seed {wildcards.seed} --digest {wildcards.digest}"
         " --device {params.device} --learners {params.learners}"
+        " --evaluation-simulators {resources.evaluation_simulators}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --quiet 2>> {log}"

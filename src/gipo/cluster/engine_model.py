@@ -3,7 +3,8 @@
 Every process does what its class in `gipo.engines.asynchronous` does, in a time instead of with data: rollout workers
 step, ask the inference and hand over segments; the inference gathers requests up to a number or a deadline; the replay
 lets segments in and batches out as its `Pace` has it; the learner updates and leaves snapshots; the evaluator plays
-them. Times of the parts were measured one by one (`Times`); what nobody has measured together is the whole.
+them in several simulators, whose actions it gives one at a time. Times of the parts were measured one by one (`Times`);
+what nobody has measured together is the whole.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
-from gipo.cluster.requests import CHUNK, learners
+from gipo.cluster.requests import CHUNK, cores_of, evaluation_simulators, learners
 from gipo.replay import Pace
 from gipo.replicated import in_passes
 from gipo.runs.spec import RunSpec
-from gipo.suites.libero_tasks import HORIZONS
+from gipo.suites.libero_tasks import EPISODES_PER_TASK, HORIZONS, evaluation_groups
 
 SLACK = 2
 """Rounds of segments that may be collected ahead (`gipo.engines.asynchronous.replay.ReplayServer`)."""
@@ -40,6 +41,8 @@ class Times:
     """Simulator step with its frame."""
     reset: float = 0.679
     """Reset to an initial state."""
+    build: float = 8.455 - 10 / 3.184
+    """Scene of another task: LIBERO's own reset, less its ten steps of warm-up."""
     inference: Mapping[int, float] = field(
         default_factory=lambda: {1: 0.0754, 2: 0.0757, 4: 0.0864, 8: 0.1312, 16: 0.2281, 32: 0.4142}
     )
@@ -75,6 +78,13 @@ class Signal:
 
     def __init__(self) -> None:
         self.waiting: list[Process] = []
+
+
+class Gpu:
+    """One piece of work at a time."""
+
+    def __init__(self) -> None:
+        self.is_taken, self.freed = False, Signal()
 
 
 Process = Generator["float | Signal", None, None]
@@ -122,21 +132,24 @@ class Engine:
 
     def __init__(self, run: RunSpec, times: Times, gpus: int) -> None:
         assert run.asynchronous
-        self.run, self.times, self.clock = run, times, Clock()
+        self.run, self.times, self.gpus, self.clock = run, times, gpus, Clock()
         self.simulators = run.replay.environments
         self.target = min(run.asynchronous.inference_batch, self.simulators)
         self.deadline = run.asynchronous.inference_seconds
         self.pace = Pace(run.replay.capacity, run.lifetime_updates, run.replay.warmup_steps)
         self.update_seconds = update_seconds(run, times, gpus)
         self.horizon = math.ceil(HORIZONS.get(run.task, max(HORIZONS.values())) / CHUNK)
-        self.shared = gpus == 1
+        self.evaluation_simulators = evaluation_simulators(run, cores_of(run))
+        self.groups: list[range] = []
+        """Evaluation episodes that nobody has begun, in the groups that a simulator plays."""
         self.last = run.replay.warmup_steps + ROUNDS * run.round_steps
         """Transitions at which the simulation ends."""
         self.collected = self.updates = self.promised = self.snapshots = 0
         self.requests: list[Signal] = []
-        self.asked, self.stored, self.evaluated, self.freed = Signal(), Signal(), Signal(), Signal()
-        self.is_taken = False
-        self.spent = dict.fromkeys(("simulators", "inference", "learner", "evaluator"), 0.0)
+        self.asked, self.stored, self.evaluated, self.played = Signal(), Signal(), Signal(), Signal()
+        whole = Gpu()
+        self.on = {who: whole if gpus == 1 else Gpu() for who in ("inference", "learner", "evaluator")}
+        self.spent = dict.fromkeys(("simulators", *self.on), 0.0)
         self.marks: list[tuple[float, int, int, dict[str, float]]] = []
         """Time, updates, transitions and work so far, at each segment."""
 
@@ -154,10 +167,10 @@ class Engine:
         per_second = updates / seconds
         work = {name: (end[3][name] - begin[3][name]) / seconds for name in self.spent}
         work["simulators"] /= self.simulators
-        all_updates, evaluation = self.run.learner.updates, self.run.evaluation
-        chunk = self.times.inference[1] + CHUNK * self.times.step
-        evaluating = evaluation.episodes * (self.times.reset + self.horizon * chunk)
-        pace = max(1 / per_second, evaluating / evaluation.every)  # in the long run the learner waits for the evaluator
+        all_updates = self.run.learner.updates
+        evaluating = self.evaluation_seconds() / self.run.evaluation.every
+        pace = max(1 / per_second, evaluating)  # in the long run the learner waits for the evaluator
+        work["evaluator"] = min(1.0, evaluating * per_second)
         lifetime = self.run.replay.capacity * updates / transitions
         if self.run.replay.lifetime is not None:  # as the replay sees to
             lifetime = self.run.lifetime_updates
@@ -181,6 +194,8 @@ class Engine:
         steps = 0
         while not self._is_over:
             for _ in range(self.run.replay.segment_length):
+                if steps % (self.horizon * EPISODES_PER_TASK) == 0:
+                    yield from self._work("simulators", self.times.build)
                 if steps % self.horizon == 0:
                     yield from self._work("simulators", self.times.reset)
                 answer = Signal()
@@ -240,15 +255,38 @@ class Engine:
             if not self.snapshots:
                 yield 1.0
                 continue
-            for _ in range(self.run.evaluation.episodes):
+            yield from self._evaluation()
+            self.snapshots -= 1
+            self.clock.wake(self.evaluated)
+
+    def evaluation_seconds(self) -> float:
+        """Time for one evaluation while nobody else is on its GPU."""
+        alone = Engine(self.run, self.times, self.gpus)
+        alone.evaluation_simulators = self.evaluation_simulators
+        alone.clock.start(alone._evaluation())
+        alone.clock.run()
+        return alone.clock.now
+
+    def _evaluation(self) -> Process:
+        self.groups = evaluation_groups(self.run.task, self.run.evaluation.episodes)
+        self.playing = self.evaluation_simulators
+        for _ in range(self.playing):
+            self.clock.start(self._player())
+        while self.playing:
+            yield self.played
+
+    def _player(self) -> Process:
+        while self.groups:
+            yield from self._work("evaluator", self.times.build)
+            for _ in self.groups.pop():
                 yield from self._work("evaluator", self.times.reset)
                 for _ in range(self.horizon):
                     yield from self._on_gpu("evaluator", self.times.inference[1])
                     yield from self._work("evaluator", CHUNK * self.times.step)
-                if self._is_over:
-                    return
-            self.snapshots -= 1
-            self.clock.wake(self.evaluated)
+                    if self._is_over:
+                        return
+        self.playing -= 1
+        self.clock.wake(self.played)
 
     def _work(self, who: str, seconds: float) -> Process:
         self.spent[who] += seconds
@@ -256,12 +294,13 @@ class Engine:
 
     def _on_gpu(self, who: str, seconds: float) -> Process:
         """Work on a GPU of one's own, or in turn on the only one."""
-        while self.shared and self.is_taken:
-            yield self.freed
-        self.is_taken = True
+        gpu = self.on[who]
+        while gpu.is_taken:
+            yield gpu.freed
+        gpu.is_taken = True
         yield from self._work(who, seconds)
-        self.is_taken = False
-        self.clock.wake(self.freed)
+        gpu.is_taken = False
+        self.clock.wake(gpu.freed)
 
 
 def update_seconds(run: RunSpec, times: Times, gpus: int) -> float:

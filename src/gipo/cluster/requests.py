@@ -58,6 +58,11 @@ RESAMPLE = 1.7e-5
 50,000 resamples."""
 TRACK = 0.25
 """Seconds to take a run into the MLflow store; measured."""
+EVALUATION_SIMULATORS = 4
+"""In which a run plays evaluation episodes at once; the learner need not wait for the evaluation then
+(benchmarks/engine_model.py)."""
+OTHERS = 3
+"""Cores of a run of the asynchronous engine beside those of its simulators."""
 GPUS = 8
 """Of a run that starts from a published model [P]."""
 TRAINED = 126_000_000
@@ -80,7 +85,7 @@ def memory_mb(run: RunSpec, threads: int = 1, gpus: int = 0) -> int:
         copies = 2 if gpus else 5  # of the replay, while its checkpoint is read; on a GPU lies the replay itself
         own = LEARNER_MB + bool(gpus) * GPU_PROCESS_MB + (threads - 1) * COLLECTOR_MB
         return math.ceil(own + copies * replay_mb(run))
-    simulators = run.replay.environments + 1  # one evaluates
+    simulators = run.replay.environments + evaluation_simulators(run, cores_of(run))
     models = learners(run, gpus) + 2
     own = ENGINE_MB + simulators * SIMULATOR_MB + models * (GPU_PROCESS_MB if gpus else LEARNER_MB)
     return math.ceil(own + replay_mb(run))
@@ -149,8 +154,14 @@ def weights(run: RunSpec) -> int:
 
 
 def cores_of(run: RunSpec) -> int:
-    """Cores of a run of the asynchronous engine: each simulator's, and those of its other processes."""
-    return run.replay.environments + 4
+    """Cores of a run of the asynchronous engine: each simulator's, and `OTHERS`."""
+    return run.replay.environments + OTHERS + min(EVALUATION_SIMULATORS, run.evaluation.episodes)
+
+
+def evaluation_simulators(run: RunSpec, cores: int) -> int:
+    """Processes in which the evaluator of such a run plays, on so many cores: those that nobody else needs."""
+    free = cores - run.replay.environments - OTHERS
+    return max(1, min(EVALUATION_SIMULATORS, run.evaluation.episodes, free))
 
 
 def needs_gpu(run: RunSpec) -> bool:

@@ -11,6 +11,9 @@ HORIZONS = {"libero_spatial": 220, "libero_object": 280, "libero_goal": 300, "li
 INIT_STATES = 50
 """Stored initial states of every task."""
 
+EPISODES_PER_TASK = 5
+"""Episodes of one task before the next [R]; a change of the scene costs as much as an episode."""
+
 
 @dataclass(frozen=True)
 class LiberoTask:
@@ -110,3 +113,19 @@ def libero_tasks(task: str) -> dict[str, LiberoTask]:
     if task in HORIZONS:
         return {name: found for name, found in LIBERO_TASKS.items() if found.suite == task}
     return {task: libero_task(task)}
+
+
+def evaluation_groups(name: str, episodes: int) -> list[range]:
+    """Evaluation episodes that share a scene: `EPISODES_PER_TASK` of one task, of which episode e plays number e mod n.
+
+    Args:
+        name: of a suite or a task.
+        episodes: how many there are.
+    """
+    tasks = len(libero_tasks(name))
+    together = tasks * EPISODES_PER_TASK
+    return [
+        range(first, min(turn + together, episodes), tasks)
+        for turn in range(0, episodes, together)
+        for first in range(turn, min(turn + tasks, episodes))
+    ]

@@ -9,10 +9,13 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from gipo.engines.asynchronous import supervisor
+from gipo.engines.asynchronous.simulators import Simulators
 from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.watchdog import Watch
+from gipo.engines.suites import make_suite
 from gipo.errors import GipoError
 from gipo.evaluate import evaluate
 from gipo.files import read_json
@@ -121,6 +124,16 @@ def test_a_network_on_states_takes_the_shaped_reward_and_is_evaluated_again(tmp_
     assert evaluation["update"].tolist() == [0, 6]
     assert (evaluation["return"] > 0).all()  # reaching pays in every step, success only at the end
     assert read_json(run.engine)["env_steps"] >= 8
+
+
+def test_episodes_of_several_tasks_are_the_same_however_many_are_played_at_once(tmp_path):
+    sections = {"states": {"repeat": 8}, "tasks": ["libero_spatial"], "evaluation": {"every": 6, "episodes": 2}}
+    spec = Study.model_validate(STUDY | sections).run("libero_spatial", "stale", "gipo-1-1", 0)
+    actor = make_suite(spec, tmp_path).make_actor(torch.device("cpu"))
+    one_by_one = Simulators(spec, tmp_path, 1).evaluate(actor, 0, lambda: None)
+    assert Simulators(spec, tmp_path, 2).evaluate(actor, 0, lambda: None) == one_by_one
+    assert [row["episode"] for row in one_by_one] == [0, 1]
+    assert len({row["return"] for row in one_by_one}) == 2
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):

@@ -3,7 +3,6 @@
 import asyncio
 import tempfile
 import threading
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -16,7 +15,6 @@ from scipy import stats
 
 from asynchronous_study import make_spec
 from gipo.engines.asynchronous import peers, supervisor
-from gipo.engines.asynchronous.evaluator import EvaluatorProcess
 from gipo.engines.asynchronous.inference import Inference
 from gipo.engines.asynchronous.learner import LearnerProcess
 from gipo.engines.asynchronous.processes import ROLLOUT, Process, read_counts
@@ -312,7 +310,7 @@ def test_a_checkpoint_without_what_the_processes_kept_is_told_and_not_used(tmp_p
     (run.scratch / "snapshots").mkdir(parents=True)
     monkeypatch.setattr(supervisor, "unfinished", lambda *_: {})
     monkeypatch.setattr(supervisor, "cluster", stop)
-    machine = supervisor.Machine("cpu", 1, NOWHERE, 60.0, 60.0)
+    machine = supervisor.Machine("cpu", 1, NOWHERE, 60.0, 60.0, 1)
     with pytest.raises(GipoError, match="here it would begin"):
         supervisor._train(make_spec(), machine, run, origin("0" * 64), lines.append)
     assert "starting from update 0" in lines[0]
@@ -344,18 +342,6 @@ def test_an_evaluator_that_died_leaves_its_snapshot_to_the_next(tmp_path):
     Snapshots(tmp_path).leave(0, 0, policy(0))
     first = Snapshots(tmp_path).take()
     assert Snapshots(tmp_path).take() == first
-
-
-@pytest.mark.parametrize("action", ["most-probable", "sampled"])
-def test_an_evaluation_is_alive_from_action_to_action(tmp_path, monkeypatch, action):
-    spec = make_spec(evaluation={"every": 200, "episodes": 2, "action": action})
-    evaluator = EvaluatorProcess(spec, tmp_path, NOWHERE, "cpu", process("evaluator"))
-    renewed = []
-    monkeypatch.setattr(evaluator.heartbeat, "renew", lambda doing, *_: renewed.append(doing))
-    monkeypatch.setattr(evaluator.heartbeat, "watch", lambda doing: nullcontext())
-    evaluator.actor.load(initial_weights(spec))
-    evaluator._evaluate(0)
-    assert renewed == ["the evaluation at update 0"] * spec.environment.episode_steps
 
 
 def test_snapshots_of_a_learner_that_died_are_forgotten(tmp_path):

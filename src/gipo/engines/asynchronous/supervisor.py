@@ -26,6 +26,7 @@ from gipo.engines.asynchronous.processes import INFERENCE, LEARNER, ROLLOUT, Pro
 from gipo.engines.asynchronous.ranks import Ranks
 from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
+from gipo.engines.asynchronous.simulators import SimulatorLostError
 from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.watchdog import Watch, kill, last_words
 from gipo.engines.attempt import attempt, check_device, unfinished
@@ -48,6 +49,7 @@ def train(
     pretrained: Path = Path("results/pretrained"),
     checkpoint_seconds: float = 60.0,
     simulator_seconds: float = 120.0,
+    evaluation_simulators: int = 1,
     published_success: float | None = None,
     tell: Callable[[str], None] = print,
 ) -> None:
@@ -62,7 +64,8 @@ def train(
         learners: processes of the learner, a GPU each; inference and evaluator take one more each then.
         pretrained: where pretrained models lie, as ``<repository>/<revision>``.
         checkpoint_seconds: seconds between checkpoints.
-        simulator_seconds: longest time that one call into the simulator may take.
+        simulator_seconds: longest time that one call into the simulator may take, of a rollout worker.
+        evaluation_simulators: processes in which the evaluator plays, so many groups of episodes at once.
         published_success: success rate that is published of the pretrained model: the start is evaluated before
             anything else, and not trained from if it is broken (`gipo.engines.asynchronous.gate`).
         tell: takes one line of progress every few seconds, and one per restart.
@@ -75,7 +78,9 @@ def train(
     if spec.learner.batch_size % learners or (learners > 1 and not spec.openvla):
         what = f"learner.batch_size = {spec.learner.batch_size}" if spec.openvla else "a small network"
         raise GipoError(f"learners = {learners}: {what} cannot be split over so many processes")
-    machine = Machine(device, learners, pretrained.resolve(), checkpoint_seconds, simulator_seconds)
+    machine = Machine(
+        device, learners, pretrained.resolve(), checkpoint_seconds, simulator_seconds, evaluation_simulators
+    )
     attempt(spec, path, lambda *given: _train(spec, machine, published_success, *given), tell)
 
 
@@ -121,6 +126,7 @@ class Machine:
     pretrained: Path
     checkpoint_seconds: float
     simulator_seconds: float
+    evaluation_simulators: int
 
     def gpus(self, role: str) -> float:
         """Share of a GPU that a process gets."""
@@ -226,7 +232,8 @@ class Supervisor:
             case ["inference"]:
                 actor, arguments = Inference, (spec, machine.pretrained, machine.device)
             case ["evaluator"]:
-                actor, arguments = EvaluatorProcess, (spec, path, machine.pretrained, machine.device)
+                actor = EvaluatorProcess
+                arguments = (spec, path, machine.pretrained, machine.device, machine.evaluation_simulators)
             case ["rollout", group]:
                 actor, arguments = Rollout, (spec, machine.pretrained, int(group), machine.simulator_seconds)
         options: dict[str, Any] = {"name": process.name, "num_cpus": 0, "num_gpus": machine.gpus(role)}
@@ -235,8 +242,7 @@ class Supervisor:
         self.processes[role] = process
         self.handles[role] = ray.remote(actor).options(**options).remote(*arguments, process)
         self.running[self.handles[role].run.remote()] = role
-        simulates = role == "evaluator" or role in self.rollouts
-        self.watch.begin(process, machine.simulator_seconds if simulates else 0.0)
+        self.watch.begin(process, machine.simulator_seconds if role in self.rollouts else 0.0)
 
     def _end(self, roles: Iterable[str]) -> None:
         """End processes for certain: one that only hangs would write into the files of its successor one day."""
@@ -277,6 +283,9 @@ class Supervisor:
         except RayTaskError as error:
             if isinstance(error.cause, GipoError):
                 raise error.cause from None
+            if isinstance(error.cause, SimulatorLostError):
+                self._died(role, "lost a simulator", str(error))
+                return
             if not self._together(role):
                 raise GipoError(f"{role} of run {self.spec.run_id} failed:\n{error}") from error
             self._died(role, "died", str(error))

@@ -61,8 +61,6 @@ class Actor:
 
     def __init__(self, model: nn.Module, load: Callable[[dict[str, Tensor]], object], device: torch.device) -> None:
         self.model, self.load, self.device = model, load, device
-        self.before_tokens: Callable[[], object] = lambda: None
-        """Is called whenever `sample` or `best` is, so that a watchdog sees play go on."""
 
     def sample(self, observations: Array, uniforms: Array) -> tuple[Array, Array, Array]:
         """Tokens uint8 [N, D], their log-probabilities float32 [N, D], and the logits float32 [N, D, bins].
@@ -71,7 +69,6 @@ class Actor:
             observations: [N, O].
             uniforms: in [0, 1), [N, D]; they draw the tokens.
         """
-        self.before_tokens()
         logits = self.logits(observations)
         return *sample_tokens(logits, uniforms), logits
 
@@ -82,7 +79,6 @@ class Actor:
 
     def best(self, observations: Array) -> Array:
         """The most probable tokens, uint8 [N, D]."""
-        self.before_tokens()
         return self.logits(observations).argmax(-1).astype(np.uint8)
 
     def logits(self, observations: Array) -> Array:
@@ -119,6 +115,9 @@ class RunSuite(Protocol):
 
     def start_of(self, episode: int) -> dict[str, Any]:
         """How an evaluation episode begins: its task, its seed, and what else the suite draws."""
+
+    def evaluation_groups(self) -> list[range]:
+        """All evaluation episodes of the run, in groups that go to `evaluate` as wholes, whoever plays them."""
 
     def evaluate(self, actor: Actor, update: int, episodes: range) -> list[dict[str, Any]]:
         """Play evaluation episodes of the run; one row per episode: episode, return, success_any, success_last.

@@ -20,7 +20,7 @@ from gipo.models.openvla_oft.normalisation import read_statistics
 from gipo.models.openvla_oft.prompts import prompt_ids, read_tokenizer
 from gipo.models.openvla_oft.tokens import SLOTS, actions_of_tokens, env_actions, normalise_proprio
 from gipo.runs.spec import OpenVLASpec, RunSpec, StatesSpec
-from gipo.suites.libero_tasks import libero_tasks
+from gipo.suites.libero_tasks import EPISODES_PER_TASK, evaluation_groups, libero_tasks
 
 if TYPE_CHECKING:  # costs seconds to import, in processes that have no model
     from gipo.models.openvla_oft.packed import PackedPolicy
@@ -151,9 +151,6 @@ class Episodes:
     One scene at a time: building one takes seconds, and each holds up to 2 GB.
     """
 
-    EPISODES_PER_TASK = 5
-    """Episodes of one task before the next is drawn [R]; a change of the scene costs as much as an episode."""
-
     def __init__(self, spec: RunSpec, view: View) -> None:
         self.view, self.tasks = view, list(libero_tasks(spec.task))
         self.reward = reach if spec.states else None
@@ -164,7 +161,7 @@ class Episodes:
         """Begin the episode of a seed."""
         random = np.random.default_rng(seed)
         drawn = self.tasks[random.integers(len(self.tasks))]
-        task = self.task if self.episodes % self.EPISODES_PER_TASK else drawn
+        task = self.task if self.episodes % EPISODES_PER_TASK else drawn
         self.episodes += 1
         start = Start(SPLIT["train"][random.integers(len(SPLIT["train"]))], int(random.integers(2**32)))
         return self.begin(task, start), {}
@@ -217,6 +214,10 @@ class LiberoSuite:
         tasks = list(libero_tasks(self.spec.task))
         turn, number = divmod(episode, len(tasks))
         return {"task": tasks[number], **asdict(episode_start(self.spec.seed, "evaluation", turn))}
+
+    def evaluation_groups(self) -> list[range]:
+        """Some episodes of one task each, so that they share a scene."""
+        return evaluation_groups(self.spec.task, self.spec.evaluation.episodes)
 
     def evaluate(self, actor: Actor, update: int, episodes: range) -> list[dict[str, Any]]:
         """Play episodes one after the other, by the most probable tokens."""

@@ -70,6 +70,10 @@ class NetworkSuite:
         """Task and seed of an evaluation episode."""
         return {"task": self.spec.task, "seed": episode_seed(self.spec.seed, "evaluation", episode)}
 
+    def evaluation_groups(self) -> list[range]:
+        """Those of lockstep: they share inference batches."""
+        return self.spec.evaluation_groups
+
     def evaluate(self, actor: Actor, update: int, episodes: range) -> list[dict[str, Any]]:
         """Play episodes side by side, the same ones at every update."""
         count, steps = len(episodes), self.spec.environment.episode_steps
