@@ -12,6 +12,7 @@ from gipo.plan import (
     Cost,
     Line,
     counted_sentences,
+    imagination_cost,
     measured_sentences,
     predict,
     refreshed_transitions,
@@ -19,7 +20,17 @@ from gipo.plan import (
     show,
     size_sentences,
 )
-from gipo.rates import CPU, GridworldRate, LearnerRate, Rates, TaskRate, learner_rate, made_up_learner, random_index
+from gipo.rates import (
+    CPU,
+    GridworldRate,
+    LearnerRate,
+    ModelRate,
+    Rates,
+    TaskRate,
+    learner_rate,
+    made_up_learner,
+    random_index,
+)
 from gipo.replay import Pace
 from gipo.runs.spec import RunSpec
 from gipo.scale import Scale
@@ -52,6 +63,7 @@ def rates_of(study: Study, gpu: bool = False, **seconds: float) -> Rates:
         evaluating=seconds.get("evaluating", 0.0),
         cpu=learners,
         gpu=learners if gpu else {},
+        models={run.imagination.hidden: make(ModelRate) for run in study.all_runs() if run.imagination},
         gridworld=make(GridworldRate),
     )
 
@@ -131,6 +143,8 @@ def test_env_steps_and_refreshed_targets_are_those_of_the_engine(scale: str):
     for run in distinct.values():
         evaluations = 1 + -(-run.learner.updates // run.evaluation.every)
         evaluated = evaluations * run.evaluation.episodes * run.environment.episode_steps
+        if run.imagination:
+            evaluated += imagination_cost(run, rates_of(study)).env_steps
         cost = run_cost(run, rates_of(study))
         assert (cost.env_steps - evaluated, refreshed_transitions(run)) == simulate(run)
 
@@ -286,3 +300,25 @@ def test_the_timed_learner_moves_its_policy():
 def test_every_rate_of_a_learner_is_measured():
     rate = learner_rate(load("smoke").run("door-open-v3", "refreshed", "vtrace-gipo-1-1", 0), CPU)
     assert all(value > 0 for value in dataclasses.astuple(rate))
+
+
+@pytest.mark.parametrize(
+    ("named", "seconds"),
+    [
+        ({"fit": 1.0}, 8 * 600),  # 5,040 updates, a fit every 630
+        ({"branch": 1.0}, 5 * 6144 / 0.05),  # all that is in store, twenty times
+        ({"target": 1.0}, 5 * 6144 / 0.05),
+        (
+            {"alone": 1.0},
+            8 * 32 * (42 + 16),
+        ),  # 32 branches at each evaluation, from the 42nd step on average
+        ({"step": 1.0}, 8 * 32 * (42 + 16)),
+    ],
+)
+def test_a_world_model_costs_its_fits_its_branches_and_their_comparison(named: dict[str, float], seconds: float):
+    study = load("imagination")
+    run = study.run("handle-press-v3", "stale-imagined-5", "gipo-1-1", 0)
+    assert imagination_cost(run, rates_of(study, **named)).learning == pytest.approx(seconds)
+    plain = study.run("handle-press-v3", "stale", "gipo-1-1", 0)
+    both = [run_cost(one, rates_of(study, **named)) for one in (run, plain)]
+    assert both[0].learning - both[1].learning == pytest.approx(seconds)

@@ -151,7 +151,7 @@ def other(value: Any) -> Any:
             return 10
 
 
-CHOICES = {("suite",), ("learner", "estimator"), ("asynchronous",), ("openvla",), ("states",)}
+CHOICES = {("suite",), ("learner", "estimator"), ("asynchronous",), ("openvla",), ("states",), ("imagination",)}
 CONVENTIONS: dict[tuple[str, str], tuple[Any, dict[str, dict[str, Any]]]] = {  # another value, and what it needs
     ("replay", "segments"): ("per-episode", {}),
     ("replay", "rounds"): ("in-turn", {}),

@@ -82,6 +82,10 @@ def train(
 
             machine |= {"learners": learners, "evaluation_simulators": evaluation_simulators}
             supervisor.train(spec, directory, published_success=scale.published_success(spec), **machine)
+        elif spec.imagination:
+            from gipo.engines import imagining
+
+            imagining.train(spec, directory, workers=workers, **machine)
         else:
             from gipo.engines import lockstep
 

@@ -222,8 +222,13 @@ class Learner(UpdateRule):
         self._look_step = Step(self._look, device, captured)
         self._value_step = Step(self._learn_value, device)
 
-    def targets(self, segments: Segments) -> tuple[Tensor, Tensor]:
-        """Advantages and value targets of segments under the current model, both [S, T]."""
+    def targets(self, segments: Segments, bootstraps: bool = False) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets of segments under the current model, both [S, T].
+
+        With ``bootstraps`` a truncation is no time limit: the value of the last observation stands for what follows.
+        """
+        settings = self.spec.learner
+        settings = settings.model_copy(update={"truncation_bootstraps": True}) if bootstraps else settings
         values = self.model.values(segments.observations)
         successors = targets.next_values(
             values,
@@ -232,10 +237,10 @@ class Learner(UpdateRule):
             self.model.values(segments.cut_observation),
         )
         log_ratios = None
-        if self.spec.learner.estimator == "vtrace":
+        if settings.estimator == "vtrace":
             log_ratios = (self._log_probs(segments) - segments.log_probs).sum(-1)
         ends = segments.terminated, segments.truncated
-        return estimate(segments.rewards, values, successors, *ends, self.spec.learner, log_ratios)
+        return estimate(segments.rewards, values, successors, *ends, settings, log_ratios)
 
     def update(self, index: Tensor, again: bool = False) -> tuple[Losses | None, dict[str, Tensor]]:
         """One optimiser step.

@@ -24,7 +24,7 @@ from gipo.files import write_json
 from gipo.rates import LearnerRate, Rates
 from gipo.replay import Pace
 from gipo.runs.provenance import machine
-from gipo.runs.spec import RunSpec
+from gipo.runs.spec import CHECKED, RunSpec
 from gipo.scale import Scale
 from gipo.study import BaselineSpec, Study
 
@@ -177,7 +177,23 @@ def run_cost(run: RunSpec, rates: Rates) -> Cost:
         return updates * rate.update + logged * rate.metrics + targets * rate.target
 
     on_gpu = learning(rates.gpu[run.learner]) if rates.gpu else 0.0
-    return Cost(collected + evaluated, updates, acting, learning(rates.cpu[run.learner]), on_gpu)
+    cost = Cost(collected + evaluated, updates, acting, learning(rates.cpu[run.learner]), on_gpu)
+    return cost + imagination_cost(run, rates) if run.imagination else cost
+
+
+def imagination_cost(run: RunSpec, rates: Rates) -> Cost:
+    """What a world model adds to a run, where each fit takes as many steps as it may."""
+    settings, updates = run.imagination, run.learner.updates
+    assert settings
+    rate, task = rates.models[settings.hidden], rates.tasks[run.task]
+    fitting = math.ceil(updates / settings.refit_every) * settings.fit_steps * rate.fit
+    imagined = settings.ratio * run.replay.capacity / settings.lifetime
+    learning = fitting + imagined * (rate.branch + rates.cpu[run.learner].target)
+    branches = math.ceil(updates / run.evaluation.every) * settings.branches
+    before = (run.environment.episode_steps - CHECKED[-1]) // 2
+    steps = branches * (before + CHECKED[-1])
+    checking = task.make + min(branches, GOALS) * task.reset + steps * (task.step + rate.alone)
+    return Cost(steps, 0, learning=learning + checking, gpu_learning=learning + checking if rates.gpu else 0.0)
 
 
 def save(path: Path, study: Study, rates: Rates) -> None:

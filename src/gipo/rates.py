@@ -22,6 +22,7 @@ from gipo.cuda_graph import Step
 from gipo.engines.suites import RunSuite, make_suite
 from gipo.gridworld import tables
 from gipo.gridworld.family import random_policies
+from gipo.imagination.model import BATCH, LOOK, Experience, WorldModel
 from gipo.learner import Learner
 from gipo.replay import Replay, Segments
 from gipo.runs.code import code_of
@@ -57,6 +58,15 @@ class LearnerRate:
 
 
 @dataclass(frozen=True)
+class ModelRate:
+    """Seconds that a world model takes."""
+
+    fit: float  # one optimiser step
+    branch: float  # one step of a branch among many
+    alone: float  # one step of a single branch
+
+
+@dataclass(frozen=True)
 class GridworldRate:
     """Seconds of the gridworld study."""
 
@@ -78,6 +88,8 @@ class Rates:
     cpu: dict[LearnerSpec, LearnerRate]
     gpu: dict[LearnerSpec, LearnerRate]
     """Empty where there is no GPU."""
+    models: dict[int, ModelRate]
+    """By the width of the hidden layers."""
     gridworld: GridworldRate
 
 
@@ -98,6 +110,7 @@ def measure(study: Study) -> Rates:
         evaluating=inference(some, some.evaluation.episodes),
         cpu=learners(CPU),
         gpu=learners(torch.device("cuda")) if torch.cuda.is_available() else {},
+        models={run.imagination.hidden: model_rate(run) for run in runs if run.imagination},
         gridworld=gridworld_rate(),
     )
 
@@ -201,6 +214,21 @@ def learner_rate(run: RunSpec, device: torch.device) -> LearnerRate:
         metrics=seconds(lambda: learner.metrics(losses, norms), device, warm_up=1, at_least=0.1),
         target=seconds(lambda: replay.refresh(learner.targets), device, warm_up=1) / len(replay),
     )
+
+
+def model_rate(run: RunSpec) -> ModelRate:
+    """Time a world model of the run's width on made-up transitions."""
+    assert run.imagination
+    suite, generator = suite_of(run), torch.Generator().manual_seed(0)
+    size, dimensions = suite.observation_size, suite.action_dimensions
+    model = WorldModel(size, dimensions, run.imagination.hidden, generator)
+    observations, successors = torch.randn(2, BATCH, size, generator=generator)
+    rewards, actions = torch.randn(BATCH, generator=generator), torch.zeros(BATCH, dimensions)
+    made_up = Experience(observations, actions, successors, rewards, (rewards > 0).float())
+    fit = seconds(lambda: model.fit(made_up, made_up, LOOK, generator), warm_up=1)
+    many = seconds(lambda: model.predict(observations, actions), warm_up=1, at_least=0.1) / BATCH
+    alone = seconds(lambda: model.predict(observations[:1], actions[:1]), warm_up=1, at_least=0.1)
+    return ModelRate(fit / LOOK, many + inference(run, BATCH) / BATCH, alone + inference(run, 1))
 
 
 def made_up_learner(run: RunSpec, device: torch.device) -> Learner:

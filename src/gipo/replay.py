@@ -61,6 +61,7 @@ class Segments:
     cut_observation: Tensor  # float32 [S, O]
     logits: Tensor | None = None  # float32 [S, T, D, K], of mu, where the run needs them
     lengths: Tensor | None = None  # int64 [S], steps that are there, where segments end with their episodes
+    successes: Tensor | None = None  # bool [S, T], whether the task was solved after the step, where the run needs them
 
     def to(self, device: torch.device) -> Segments:
         """The same on another device."""
@@ -106,6 +107,7 @@ class Replay:
             None: it lives in memory.
         bins: K, tokens per action dimension, where the behaviour's logits are kept; None: they are not.
         cut: whether segments end with their episodes, so that some are shorter than T.
+        successes: whether successes are kept.
 
     Raises:
         GipoError: the capacity is no multiple of the segment length, or there is no space for the files.
@@ -125,6 +127,7 @@ class Replay:
         directory: Path | None = None,
         bins: int | None = None,
         cut: bool = False,
+        successes: bool = False,
     ) -> None:
         if capacity <= 0 or capacity % segment_length:
             raise GipoError(f"replay capacity = {capacity}, expected a multiple of the segment length {segment_length}")
@@ -148,6 +151,7 @@ class Replay:
             cut_observation=zeros("cut_observation", slots, observation_size, dtype=observation_dtype),
             logits=zeros("logits", slots, steps, action_dimensions, bins) if bins else None,
             lengths=zeros("lengths", slots, dtype=torch.int64) if cut else None,
+            successes=zeros("successes", slots, steps, dtype=torch.bool) if successes else None,
         )
         self.advantages = zeros("advantages", slots, steps)
         self.targets = zeros("targets", slots, steps)

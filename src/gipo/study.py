@@ -17,6 +17,8 @@ from gipo.runs.spec import (
     DiagnosticsSpec,
     EnvironmentSpec,
     EvaluationSpec,
+    ImaginationSettings,
+    ImaginationSpec,
     Key,
     LearnerSpec,
     Lifetime,
@@ -24,6 +26,7 @@ from gipo.runs.spec import (
     ObjectiveSpec,
     OpenVLASpec,
     Processes,
+    Ratio,
     ReplaySpec,
     RunSpec,
     StatesSpec,
@@ -83,6 +86,8 @@ class StatisticsSpec(Section):
 
 
 def _kind(regime: object) -> str:
+    if isinstance(regime, Imagined) or (isinstance(regime, dict) and "imagined" in regime):
+        return "(imagined)"
     return "(actors)" if isinstance(regime, dict | Actors) else "(lifetime)"
 
 
@@ -93,8 +98,22 @@ class Actors(Section):
     """Environments, each with a process of its own."""
 
 
-Regime = Annotated[Annotated[Lifetime, Tag("(lifetime)")] | Annotated[Actors, Tag("(actors)")], Discriminator(_kind)]
-"""Replay lifetime L as a share of all learner updates, or how many actors there are."""
+class Imagined(Section):
+    """A regime with a world model, whose settings are those of the section `imagination`."""
+
+    lifetime: Lifetime
+    """Replay lifetime L of the real transitions as a share of all learner updates."""
+    imagined: Ratio
+    """Imagined transitions to each real one; 0: the model is compared with the simulator, and not learned from."""
+
+
+Regime = Annotated[
+    Annotated[Lifetime, Tag("(lifetime)")]
+    | Annotated[Actors, Tag("(actors)")]
+    | Annotated[Imagined, Tag("(imagined)")],
+    Discriminator(_kind),
+]
+"""Replay lifetime L as a share of all learner updates; with imagined transitions; or how many actors there are."""
 
 
 class MethodSpec(ObjectiveSpec):
@@ -167,6 +186,8 @@ class Study(Section):
     """When statistics are logged."""
     asynchronous: AsynchronousSpec | None = None
     """Settings of the asynchronous engine; null: the lockstep engine."""
+    imagination: ImaginationSettings | None = None
+    """World model of the regimes with imagined transitions."""
     baselines: BaselineSettings = BaselineSettings()
     """The two reference policies that set 0 and 1 of the normalised score."""
     gridworld: GridworldSpec = GridworldSpec()
@@ -261,6 +282,7 @@ class Study(Section):
 
     def _runs(self, tasks: list[str], regimes: list[str], methods: list[str], seeds: list[int]) -> list[RunSpec]:
         replays = {regime: self._replay(self.regimes[regime]) for regime in regimes}
+        imaginations = {regime: self._imagination(regime) for regime in regimes}
         learners = {method: self._learner(self.methods[method]) for method in methods}
         return [
             RunSpec(
@@ -279,6 +301,7 @@ class Study(Section):
                 evaluation=self.evaluation,
                 diagnostics=self.diagnostics,
                 asynchronous=self.asynchronous,
+                imagination=imaginations[regime],
             )
             for task, regime, method, seed in itertools.product(tasks, regimes, methods, seeds)
         ]
@@ -289,16 +312,26 @@ class Study(Section):
         except ValidationError as error:
             raise GipoError(f"learner: {explain(error)}") from error
 
-    def _replay(self, regime: float | Actors) -> ReplaySpec:
+    def _imagination(self, label: str) -> ImaginationSpec | None:
+        """The world model of a regime; None where it has none."""
+        regime = self.regimes[label]
+        if not isinstance(regime, Imagined):
+            return None
+        if self.imagination is None:
+            raise ValueError(f"regimes.{label}: imagined transitions need a section imagination")
+        return ImaginationSpec(**self.imagination.model_dump(), ratio=regime.imagined)
+
+    def _replay(self, regime: float | Actors | Imagined) -> ReplaySpec:
         """The replay of a regime; the capacity is a whole number of rounds where it follows from the lifetime."""
         store = self.replay.model_dump()
         if isinstance(regime, Actors):
             return ReplaySpec(**store | {"environments": regime.actors, "group_size": 1}, lifetime=None)
+        lifetime = regime.lifetime if isinstance(regime, Imagined) else regime
         if self.env_steps_per_update is None:
-            return ReplaySpec(**store, lifetime=regime)
+            return ReplaySpec(**store, lifetime=lifetime)
         run_steps = self.env_steps_per_update * self.learner.updates
         round_steps = self.replay.environments * self.replay.segment_length
-        capacity = max(1, round(regime * run_steps / round_steps)) * round_steps
+        capacity = max(1, round(lifetime * run_steps / round_steps)) * round_steps
         return ReplaySpec(**store | {"capacity": capacity}, lifetime=capacity / run_steps)
 
     def pretrained(self) -> list[OpenVLASpec]:

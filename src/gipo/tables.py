@@ -33,6 +33,17 @@ STATISTICS = (
 
 RUN_METRICS: Schema = _STEP | dict.fromkeys(("train_return", "train_success", *STATISTICS), "float64")
 RUN_EVALUATION: Schema = _STEP | _EPISODE
+RUN_IMAGINATION: Schema = (
+    _STEP
+    | dict.fromkeys(("fits", "fit_steps"), "int64")
+    | dict.fromkeys(("held_out", "kept"), "float64")
+    | dict.fromkeys(("branch", "start", "horizon"), "int64")
+    | dict.fromkeys(("error", "still", "disagreement"), "float64")
+    | dict.fromkeys(("reward_imagined", "reward_real", "success_imagined"), "float64")
+    | {"success_real": "bool"}
+)
+"""Columns of imagination.parquet: what `gipo.imagination.checks.check` gives, and of the model by then the fits, the
+steps and held-out loss of the latest one, and the mean length of the branches in store."""
 BASELINES: Schema = {"task": "string", "policy": "string"} | _EPISODE
 
 PROVENANCE: Schema = {

@@ -222,14 +222,14 @@ class Check:
         """Rows that training does not write, though a manifest names them."""
         try:
             run = FinishedRun.read(directory.path)
-            run.metrics(), run.evaluation()
+            run.check_tables()
         except GipoError as error:
             problem, _, remedy = str(error).rpartition(": ")
             yield Problem(directory.path, f"is not as training leaves it: {problem}", remedy)
 
     def _strangers(self, directory: RunDirectory) -> Iterator[Problem]:
         """Files in the folder of a finished run that are none of its."""
-        results = {path.name for path in (directory.manifest, *directory.results, directory.engine)}
+        results = {path.name for path in (directory.manifest, *directory.results, *directory.of_some)}
         names = results | {path.name for path in directory.beside}
         for place, known in ((directory.path, names), (directory.kept, results)):
             for path in sorted(place.iterdir()) if place.is_dir() else ():

@@ -8,7 +8,7 @@ from checkout import ROOT
 from gipo.analysis.collect import SCHEMAS
 from gipo.errors import GipoError
 from gipo.report import metrics
-from gipo.tables import RUN_EVALUATION, RUN_METRICS
+from gipo.tables import RUN_EVALUATION, RUN_IMAGINATION, RUN_METRICS
 
 
 def test_every_logged_column_has_an_entry_and_every_entry_a_column() -> None:
@@ -17,7 +17,8 @@ def test_every_logged_column_has_an_entry_and_every_entry_a_column() -> None:
     assert list(tables["evaluation.parquet"]) == list(RUN_EVALUATION)
     added = set(SCHEMAS["evaluations"]) - set(RUN_EVALUATION) - set(SCHEMAS["metrics"])
     assert set(tables["evaluations.parquet of a scale"]) == added
-    assert len(tables) == 4
+    assert list(tables["imagination.parquet"]) == list(RUN_IMAGINATION)
+    assert len(tables) == 5
 
 
 def test_the_page_in_the_repository_is_the_generated_one() -> None:

@@ -31,6 +31,7 @@ ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "repor
         ("metaworld-mini-pilot", 8 * 2 * 2 * 1, 8, ()),
         ("arena", 5 * 13 * 3 + 2 * 4, 1, ("arena",)),
         ("arena-pilot", 2 * 2 * 2, 1, ("lag",)),
+        ("imagination", 6 * 3 * 5, 1, ()),
         ("laptop", 2 * 2 * 3 * 2, 2, ()),
         ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, (*FOUR, "arena")),
     ],
@@ -177,7 +178,7 @@ def test_a_run_that_needs_a_gpu_ends_at_once_where_there_is_none(
         (
             "libero",
             "fig2",
-            "scale 'libero' has no runs that fig2 shows; scales that have: arena, arena-pilot, laptop, "
+            "scale 'libero' has no runs that fig2 shows; scales that have: arena, arena-pilot, imagination, laptop, "
             "metaworld-mini, metaworld-mini-pilot, paper, released, released-first, released-pilot, smoke, workstation "
             "(snakemake fig2 --config scale=...)",
         ),

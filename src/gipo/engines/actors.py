@@ -61,6 +61,8 @@ class ActorGroup:
         logits = np.empty((count, steps, self.action_dimensions, bins), dtype=np.float32)
         ended: list[Episode] = []
         cut = self.spec.replay.segments == "per-episode"
+        keeps_successes = self.spec.imagination is not None
+        successes = np.zeros((count, steps), dtype=bool)
         lengths = np.zeros(count, dtype=np.int64)
         collecting = list(range(count))
         successors = self.observations
@@ -73,6 +75,7 @@ class ActorGroup:
             for i in collecting:
                 successors[i], reward, terminated[i, t], truncated[i, t], info = self.environments[i].step(tokens[i, t])
                 rewards[i, t] = reward
+                successes[i, t] = info["success_last"]
                 lengths[i] += 1
                 self.returns[i] += reward
                 self.histories[i].append(tokens[i, t].tolist())
@@ -100,6 +103,8 @@ class ActorGroup:
             arrays["logits"] = logits
         if cut:
             arrays["lengths"] = lengths
+        if keeps_successes:
+            arrays["successes"] = successes
         return arrays, ended
 
     def state(self) -> ActorState:

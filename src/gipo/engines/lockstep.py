@@ -21,7 +21,8 @@ from gipo.engines.attempt import attempt, check_device, unfinished
 from gipo.engines.record import Record
 from gipo.engines.suites import make_suite
 from gipo.engines.workers import make_collectors
-from gipo.learner import Learner
+from gipo.errors import GipoError
+from gipo.learner import Learner, Transitions
 from gipo.replay import Pace, Replay
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
@@ -56,17 +57,33 @@ def train(
         GipoError: there is no such device, the directory is another run's or in use by another process, its checkpoint
             is corrupt, a worker died, the disk is full, or a loss is not finite.
     """
+    if spec.imagination:
+        raise GipoError(f"run {spec.run_id} has a world model: gipo.engines.imagining trains it")
+    train_as(Run, spec, path, workers, device, pretrained, checkpoint_seconds, tell)
+
+
+def train_as(
+    kind: type[Run],
+    spec: RunSpec,
+    path: Path,
+    workers: int,
+    device: str,
+    pretrained: Path,
+    checkpoint_seconds: float,
+    tell: Callable[[str], None],
+) -> None:
+    """`train`, by this kind of run."""
     check_device(device)
     torch.set_num_threads(1)
 
     def work(directory: RunDirectory, origin: Origin, tell: Callable[[str], None]) -> None:
-        run = Run(spec, origin, workers, torch.device(device), pretrained.resolve())
+        run = kind(spec, origin, workers, torch.device(device), pretrained.resolve())
         try:
             run.restore(directory, tell)
             run.loop(directory, checkpoint_seconds, ProgressLog(spec, directory, tell))
         finally:
             run.collectors.close()
-        run.record.write(spec, directory, run.learner.weights(), run.env_steps)
+        run.write(directory)
 
     attempt(spec, path, work, tell)
 
@@ -89,13 +106,18 @@ class Run:
             self.suite.observation_dtype,
             bins=spec.environment.bins if spec.learner.kl == "exact" else None,
             cut=replay.segments == "per-episode",
+            successes=spec.imagination is not None,
         )
-        learner = self.suite.make_learner(self.replay)
+        learner = self.suite.make_learner(self.transitions())
         assert isinstance(learner, Learner)  # as the spec of a lockstep run sees to
         self.learner = learner
         self.collectors = make_collectors(spec, pretrained, workers)
         self.rounds = 0
         self.env_steps = 0
+
+    def transitions(self) -> Transitions:
+        """All that the learner learns from."""
+        return self.replay
 
     def loop(self, directory: RunDirectory, checkpoint_seconds: float, progress: ProgressLog) -> None:
         """Rounds until all updates are made and their state, from which results are written, is in the checkpoint."""
@@ -132,9 +154,7 @@ class Run:
 
     def _learn(self, progress: ProgressLog) -> None:
         """Make the updates that the env steps so far have paid for."""
-        learner = self.spec.learner
-        due = min(self.pace.updates_due(self.env_steps), learner.updates)
-        updates = due - self.learner.updates
+        learner, updates = self.spec.learner, self.due()
         if updates <= 0:
             return
         batches = self._draw(-(-updates // learner.uses))
@@ -150,6 +170,10 @@ class Run:
             if progress.is_due:
                 self._log(progress)
         self.learner.check()
+
+    def due(self) -> int:
+        """Updates that the env steps so far have paid for, and that are not made."""
+        return min(self.pace.updates_due(self.env_steps), self.spec.learner.updates) - self.learner.updates
 
     def _draw(self, count: int) -> Tensor:
         """Positions in the replay of the transitions of so many updates, int64 [count, accumulation, batch_size]."""
@@ -187,11 +211,7 @@ class Run:
         if state is None:
             self.record.begin(0)
             return
-        self.learner.load_state(state["learner"])
-        self.replay.load_state(state["replay"])
-        self.collectors.load_state(state["collectors"])
-        self.rounds, self.env_steps = state["rounds"], state["env_steps"]
-        self.record.load_state(state["record"])
+        self.load_state(state)
         self.record.begin(self.learner.updates)
         tell(f"{self.spec.run_id}: going on from update {self.learner.updates:,}")
 
@@ -206,3 +226,15 @@ class Run:
             "env_steps": self.env_steps,
             "record": self.record.state(),
         }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned."""
+        self.learner.load_state(state["learner"])
+        self.replay.load_state(state["replay"])
+        self.collectors.load_state(state["collectors"])
+        self.rounds, self.env_steps = state["rounds"], state["env_steps"]
+        self.record.load_state(state["record"])
+
+    def write(self, directory: RunDirectory) -> None:
+        """Write the results of a run that is at its end."""
+        self.record.write(self.spec, directory, self.learner.weights(), self.env_steps)

@@ -20,7 +20,8 @@ INTRODUCTION = """\
 <!-- Generated from src/gipo/report/metrics.yaml: gipo metrics docs/metrics.md -->
 
 A run writes `metrics.parquet`, a row every `diagnostics.every` updates about the batch of that update, and
-`evaluation.parquet`, a row per evaluation episode. MLflow has the mean over the episodes of an evaluation.
+`evaluation.parquet`, a row per evaluation episode. MLflow has the mean over the episodes of an evaluation. A run with a
+world model also writes `imagination.parquet`, a row per branch and step at which it is compared with the simulator.
 """
 
 

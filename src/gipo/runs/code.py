@@ -49,7 +49,9 @@ def training_modules(spec: RunSpec) -> tuple[str, ...]:
     Raises:
         GipoError: no objective of that name is registered.
     """
-    engine = "gipo.engines.asynchronous.supervisor" if spec.asynchronous else "gipo.engines.lockstep"
+    engine = "gipo.engines.imagining" if spec.imagination else "gipo.engines.lockstep"
+    if spec.asynchronous:
+        engine = "gipo.engines.asynchronous.supervisor"
     objective = [objectives.module_of(spec.objective.name)]
     if ":" in spec.objective.name:
         objective += [f"gipo.objectives.{info.name}" for info in pkgutil.iter_modules(objectives.__path__)]

@@ -70,6 +70,11 @@ class RunDirectory:
         return self.path / "engine.json"
 
     @property
+    def imagination(self) -> Path:
+        """Branches of the world model compared with the simulator, parquet (`gipo.tables.RUN_IMAGINATION`)."""
+        return self.path / "imagination.parquet"
+
+    @property
     def log(self) -> Path:
         """Log of the run, the lines of all attempts."""
         return self.path / "run.log"
@@ -83,6 +88,11 @@ class RunDirectory:
     def results(self) -> list[Path]:
         """Files that every finished run has beside its manifest."""
         return [self.spec, self.metrics, self.evaluation, self.policy, self.provenance]
+
+    @property
+    def of_some(self) -> list[Path]:
+        """Results that only some runs have."""
+        return [self.engine, self.imagination]
 
     @property
     def beside(self) -> list[Path]:
@@ -100,7 +110,7 @@ class RunDirectory:
         Raises:
             GipoError: one cannot be removed.
         """
-        for path in (self.manifest, *self.results, self.engine):
+        for path in (self.manifest, *self.results, *self.of_some):
             remove(path)
 
     def write_spec(self, spec: RunSpec) -> None:

@@ -15,8 +15,8 @@ from gipo.errors import GipoError
 from gipo.runs.directory import RunDirectory
 from gipo.runs.manifest import RunManifest
 from gipo.runs.provenance import Provenance
-from gipo.runs.spec import RunSpec
-from gipo.tables import RUN_EVALUATION, RUN_METRICS, STATISTICS, Schema, parse_table
+from gipo.runs.spec import CHECKED, RunSpec
+from gipo.tables import RUN_EVALUATION, RUN_IMAGINATION, RUN_METRICS, STATISTICS, Schema, parse_table
 
 _MENDS = "make reproduce, or training it again, restores it"
 _ANEW = "delete that directory, then train the run again"
@@ -96,9 +96,40 @@ class FinishedRun:
         Raises:
             GipoError: one of them is missing, damaged, or not of this run.
         """
-        self.metrics(), self.evaluation()
+        self.check_tables()
         for name in self.manifest.files:
             self.read_bytes(name)
+
+    def imagination(self) -> pd.DataFrame:
+        """One row per checked branch and step at which it is compared, see `gipo.tables`; of a run with a world model.
+
+        Raises:
+            GipoError: it is damaged, or no table of this run: rows are missing, doubled or foreign.
+        """
+        path, settings = self.directory.imagination, self.spec.imagination
+        if settings is None:
+            raise GipoError(f"run {self.spec.run_id} has no world model")
+        table = self._table(path, RUN_IMAGINATION)
+        due = self.spec.learner.due(self.spec.evaluation.every)
+        updates = [update for update in due if update >= table["update"].min()]  # from the first fit on
+        found = list(zip(table["update"], table["branch"], table["horizon"], strict=True))
+        rows = [(u, branch, step) for u in updates for branch in range(settings.branches) for step in CHECKED]
+        self._check(
+            bool(updates) and found == rows, path, "has not every branch for every evaluation since a first fit"
+        )
+        self._check(not table.drop(columns="kept").isna().to_numpy().any(), path, "has no number in some rows")
+        self._check_steps(path, table)
+        return table
+
+    def check_tables(self) -> None:
+        """Read every table of the run.
+
+        Raises:
+            GipoError: one is missing, damaged, or not of this run.
+        """
+        self.metrics(), self.evaluation()
+        if self.spec.imagination:
+            self.imagination()
 
     def check_code(self, today: str) -> None:
         """Check that the code of today made the run.

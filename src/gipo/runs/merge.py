@@ -125,7 +125,7 @@ def _read(directory: RunDirectory) -> FinishedRun:
         raise GipoError(
             f"{directory.manifest} is no manifest of a run: expected a file of at most {MANIFEST_BYTES:,} bytes"
         )
-    known = {path.name for path in (*directory.results, directory.engine)}
+    known = {path.name for path in (*directory.results, *directory.of_some)}
     for name, facts in RunManifest.read(directory.manifest).files.items():
         if name not in known:
             raise GipoError(f"{directory.manifest} names {name}, which is no result of a run")

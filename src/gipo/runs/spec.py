@@ -74,6 +74,10 @@ class NetworkSpec(Section):
     """The value loss does not train the encoder [C]; false: it does."""
 
 
+CHECKED = (1, 4, 8, 16)
+"""Steps of a branch at which it is compared with the simulator (`gipo.imagination.checks`)."""
+LEAST_SEGMENTS = 16
+"""Segments that a world model is fitted to, at least; one or two of the first are held out."""
 POLICIES = ("openvla", "states")
 """Sections of a run that choose another policy than `NetworkSpec` on the suite's own observations."""
 
@@ -155,6 +159,8 @@ class ReplaySpec(StoreSpec):
     learning wait for each other to keep to it; null: neither waits, and so many environments make the lag."""
 
 
+Ratio = Annotated[int, Field(ge=0, le=100, strict=True)]
+"""Imagined transitions to each real one, from 0 to 100."""
 LearningRate = Annotated[float, Field(ge=LEAST, le=1, strict=True)]
 """From `gipo.config.LEAST` to 1."""
 
@@ -288,6 +294,38 @@ class AsynchronousSpec(Section):
     that played it [C]."""
 
 
+class ImaginationSettings(Section):
+    """A world model of the run, and branches that are imagined with it (`gipo.imagination`)."""
+
+    length: Annotated[PositiveInt, Field(le=64)] = 4
+    """Steps of a branch, at most 64 [R]."""
+    lifetime: Lifetime = 0.05
+    """Learner updates in which the imagined transitions are replaced once, as a share of all updates [R]: how stale
+    they get, as `ReplaySpec.lifetime` says it of the real ones."""
+    disagreement: PositiveFloat | None = None
+    """A branch ends before a step on which the members of the model disagree by more than this, in standard deviations
+    of an observation (`gipo.imagination.model.WorldModel.predict`); null: no branch ends before its last step."""
+    warmup_steps: Annotated[PositiveInt, Field(le=10**8)] = 1024
+    """Env steps collected before the model is fitted for the first time; until then updates are of real transitions
+    alone [R]."""
+    refit_every: PositiveInt = 500
+    """Learner updates after which the model is fitted again, in the next round, to what the replay holds then [R]."""
+    fit_steps: Annotated[PositiveInt, Field(le=10**6)] = 600
+    """Most optimiser steps of a fit, which held-out transitions may end before [R]."""
+    hidden: Width = 128
+    """Units of each of the two hidden layers of a member of the model [R]."""
+    branches: Annotated[PositiveInt, Field(le=10**4)] = 32
+    """Branches that are compared with the simulator at every evaluation; its env steps there are not learned from."""
+
+
+class ImaginationSpec(ImaginationSettings):
+    """The world model in a regime: how much of an update is imagined."""
+
+    ratio: Ratio
+    """Imagined transitions to each real one, in an update and in store; 0: the model is fitted and compared with the
+    simulator, and nothing is learned from it."""
+
+
 def _known_suite(name: str) -> str:
     try:
         return suites.get(name).name
@@ -333,6 +371,8 @@ class RunSpec(Section):
     """When statistics are logged."""
     asynchronous: AsynchronousSpec | None = None
     """Settings of the asynchronous engine; null: the lockstep engine."""
+    imagination: ImaginationSpec | None = None
+    """World model with imagined transitions; null: only real ones."""
 
     @model_validator(mode="after")
     def _engine_can(self) -> RunSpec:
@@ -420,6 +460,50 @@ class RunSpec(Section):
             raise ValueError(
                 f"learner.sampling = distinct: an update takes {self.transitions_per_update:,} transitions, the first "
                 f"one finds {self._transitions_at_start:,}; raise replay.warmup_steps"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_imagine(self) -> RunSpec:
+        imagination, replay, learner = self.imagination, self.replay, self.learner
+        if imagination is None:
+            return self
+        fixed = {
+            "asynchronous": (self.asynchronous, None),
+            "replay.segments": (replay.segments, "continuous"),
+            "learner.sampling": (learner.sampling, "independent"),
+            "learner.targets": (learner.targets, "stored"),
+            "learner.refresh_every": (learner.refresh_every, None),
+            "learner.uses": (learner.uses, 1),
+            "learner.kl": (learner.kl, "sample"),
+        }
+        for name, (value, needed) in fixed.items():
+            if value != needed:
+                given = f"{name} = {value}" if isinstance(value, str | int) else f"section {name}"
+                raise ValueError(f"imagination cannot go with {given}; the lockstep engine's defaults are needed there")
+        if 2 * imagination.length >= replay.segment_length:
+            raise ValueError(
+                f"imagination.length = {imagination.length} needs a replay.segment_length above "
+                f"{2 * imagination.length}, got {replay.segment_length}: where a branch begins, no episode may end soon"
+            )
+        if self.environment.episode_steps <= CHECKED[-1]:
+            raise ValueError(
+                f"imagination needs environment.episode_steps above {CHECKED[-1]}, the longest branch that is compared "
+                f"with the simulator, got {self.environment.episode_steps}"
+            )
+        least = LEAST_SEGMENTS * replay.segment_length
+        sizes = {"imagination.warmup_steps": imagination.warmup_steps, "replay.capacity": replay.capacity}
+        for name, value in sizes.items():
+            if value < least:
+                raise ValueError(
+                    f"{name} = {value}: a world model needs {LEAST_SEGMENTS} segments, one of which is held out, so "
+                    f"{least} transitions"
+                )
+        steps = replay.warmup_steps + math.floor(learner.updates * replay.capacity / self.lifetime_updates)
+        if imagination.warmup_steps > steps:
+            raise ValueError(
+                f"nothing is imagined: imagination.warmup_steps = {imagination.warmup_steps:,}, the run has about "
+                f"{steps:,} env steps"
             )
         return self
 

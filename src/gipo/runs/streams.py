@@ -20,6 +20,10 @@ class Stream(IntEnum):
     ACTIONS = 2  # + group, round: the actors' tokens
     EVALUATION = 3  # + update: the evaluation's tokens
     EPISODES = 4  # + group, incarnation: the asynchronous engine's episodes
+    MODEL = 5  # + fits so far: the world model's first weights, then the fit's bootstraps and batches
+    BRANCHES = 6  # + round: where branches begin, and their tokens
+    IMAGINED = 7  # + round: positions among the imagined transitions
+    CHECKS = 8  # + update: episodes of the checked branches, where they begin, and their tokens
 
 
 def episode_seed(run_seed: int, phase: Phase, episode: int) -> int:

@@ -21,6 +21,7 @@ MOST_POINTS = 150
 NAMES = {
     table: {column: metric.recorded_as(column) for column, metric in columns.items() if metric.group}
     for table, columns in tables().items()
+    if any(metric.group for metric in columns.values())
 }
 """Names in MLflow by table and column of the glossary."""
 RUN, EVALUATION, SCALE, ALONE = NAMES.values()
