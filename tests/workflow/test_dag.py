@@ -31,7 +31,7 @@ ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "repor
         ("metaworld-mini-pilot", 8 * 2 * 2 * 1, 8, ()),
         ("arena", 5 * 13 * 3 + 2 * 4, 1, ("arena",)),
         ("arena-pilot", 2 * 2 * 2, 1, ("lag",)),
-        ("imagination", 6 * 3 * 5, 1, ()),
+        ("imagination", 6 * 3 * 3, 1, ()),
         ("laptop", 2 * 2 * 3 * 2, 2, ()),
         ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, (*FOUR, "arena")),
     ],
