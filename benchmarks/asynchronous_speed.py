@@ -65,7 +65,7 @@ def job(updates: int) -> RunSpec:
             "learner": {"updates": updates, "batch_size": 8, "accumulation": 1, "warmup_updates": 1, "policy_start": 0},
             "evaluation": {"every": updates, "episodes": 1},
             "diagnostics": {"every": 1},
-            "asynchronous": {"inference_batch": 2, "inference_seconds": 0.05},
+            "asynchronous": {"inference_batch": 2},
         }
     )
 

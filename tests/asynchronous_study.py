@@ -5,7 +5,7 @@ from gipo.study import Study
 
 STUDY = small_study.STUDY | {
     "environment": {"bins": 8, "episode_steps": 12},
-    "asynchronous": {"inference_batch": 4, "inference_seconds": 0.05},
+    "asynchronous": {"inference_batch": 4},
 }
 
 

@@ -50,10 +50,11 @@ def test_simulators_alone_set_the_pace_where_nothing_else_takes_time(actors: int
     assert found.busy["simulators"] == pytest.approx(1, abs=0.02)
 
 
-def test_who_waits_for_a_batch_that_never_fills_waits_for_the_deadline():
-    found = Engine(with_actors(3, inference_batch=8, inference_seconds=0.1), replace(QUICK, inference=NO_TIME), 8)
-    found.target = 4  # more than there are
-    assert found.outcome().env_steps_per_second == pytest.approx(3 * CHUNK / (0.1 + CHUNK * QUICK.step), rel=0.1)
+@pytest.mark.parametrize(("most", "served"), [(2, 2), (8, 5)])  # of ten: while five are served, five step
+def test_an_inference_that_limits_serves_whoever_waits_up_to_a_number(most: int, served: int):
+    slow = replace(QUICK, inference={1: 1.0, 8: 1.0}, step=1e-6)
+    found = Engine(with_actors(10, inference_batch=most), slow, 8).outcome()
+    assert found.env_steps_per_second == pytest.approx(served * CHUNK, rel=0.05)
 
 
 def test_on_one_gpu_all_take_turns():

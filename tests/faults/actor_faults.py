@@ -41,7 +41,7 @@ class AsynchronousRun:
         bench.fresh()
         config = bench.workshop.checkout.root / "workflow" / "config" / "faults.yaml"
         study = yaml.safe_load(config.read_text())
-        study["asynchronous"] = {"inference_batch": 4, "inference_seconds": 0.05}
+        study["asynchronous"] = {"inference_batch": 4}
         study["regimes"] = {"stale": 2.0}
         study["replay"]["capacity"] = 16_384
         study["learner"]["updates"] = UPDATES

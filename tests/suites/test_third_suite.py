@@ -38,7 +38,7 @@ def test_a_lockstep_run_of_it_learns(checkout: Checkout, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_an_asynchronous_run_of_it_learns(checkout: Checkout, tmp_path: Path) -> None:
     config = checkout.root / "workflow" / "config"
-    engine = "asynchronous: {inference_batch: 8, inference_seconds: 0.05}\n"
+    engine = "asynchronous: {inference_batch: 8}\n"
     (config / "toy-asynchronous.yaml").write_text((config / "toy.yaml").read_text() + engine)
     evaluation = train(checkout, tmp_path, "stale", scale="toy-asynchronous")
     assert evaluation.loc[200, "return"] > evaluation.loc[0, "return"] + 5

@@ -1,7 +1,7 @@
 """The asynchronous engine as events: how fast a LIBERO run on GPUs would be, who waits in it, how old its data get.
 
 Every process does what its class in `gipo.engines.asynchronous` does, in a time instead of with data: rollout workers
-step, ask the inference and hand over segments; the inference gathers requests up to a number or a deadline; the replay
+step, ask the inference and hand over segments; the inference serves all who wait, up to a number; the replay
 lets segments in and batches out as its `Pace` has it; the learner updates and leaves snapshots; the evaluator plays
 them in several simulators, whose actions it gives one at a time. Times of the parts were measured one by one (`Times`);
 what nobody has measured together is the whole.
@@ -134,8 +134,7 @@ class Engine:
         assert run.asynchronous
         self.run, self.times, self.gpus, self.clock = run, times, gpus, Clock()
         self.simulators = run.replay.environments
-        self.target = min(run.asynchronous.inference_batch, self.simulators)
-        self.deadline = run.asynchronous.inference_seconds
+        self.most = run.asynchronous.inference_batch
         self.pace = Pace(run.replay.capacity, run.lifetime_updates, run.replay.warmup_steps)
         self.update_seconds = update_seconds(run, times, gpus)
         self.horizon = math.ceil(HORIZONS.get(run.task, max(HORIZONS.values())) / CHUNK)
@@ -223,10 +222,7 @@ class Engine:
                 yield self.asked
                 if self._is_over:
                     return
-            end = self.clock.now + self.deadline
-            while len(self.requests) < self.target and self.clock.now < end and not self._is_over:
-                yield min(end - self.clock.now, 0.005)
-            requests, self.requests = self.requests, []
+            requests, self.requests = self.requests[: self.most], self.requests[self.most :]
             yield from self._on_gpu("inference", between(self.times.inference, len(requests)))
             for answer in requests:
                 self.clock.wake(answer)

@@ -80,8 +80,7 @@ SETTINGS = {
     "libero": SHARED
     | {
         "openvla.rank": "rank of LoRA",
-        "asynchronous.inference_batch": "observations that the inference waits for",
-        "asynchronous.inference_seconds": "but no longer than, seconds",
+        "asynchronous.inference_batch": "observations in a pass of the inference, at most",
     },
 }
 """Key in the specification of a run to its name in the table of settings, by suite."""

@@ -286,9 +286,8 @@ class AsynchronousSpec(Section):
     """The asynchronous engine: every group of environments, the inference, the replay and the learner on their own."""
 
     inference_batch: Processes = 8
-    """Observations that the inference waits for [C]."""
-    inference_seconds: Annotated[PositiveFloat, Field(le=3600)] = 0.3
-    """Seconds after which it waits no longer for a whole batch [C]."""
+    """The most observations in a pass of the inference, which serves whoever waits [R]; in [C] it waits up to 0.3 s for
+    so many."""
     recompute_values: Flag = False
     """Compute targets from the newest policy's values when a segment is complete; false: from the values of the policy
     that played it [C]."""

@@ -40,7 +40,7 @@ STUDY = {
     "learner": {"updates": 6, "batch_size": 4, "accumulation": 2, "warmup_updates": 1, "policy_start": 1},
     "evaluation": {"every": 6, "episodes": 1},
     "diagnostics": {"every": 1},
-    "asynchronous": {"inference_batch": 2, "inference_seconds": 0.05},
+    "asynchronous": {"inference_batch": 2},
 }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -137,8 +138,14 @@ class FixedLearner:
         return (0, 3), self.weights
 
 
-def serve(requests, **settings):
-    """Forward passes that requests of ``(delay, rows)`` took, after checking that each got its own answer."""
+def serve(requests, most, monkeypatch):
+    """Rows of each forward pass, 0.5 s long, for requests of ``(delay, rows)``, each of which gets its own answer."""
+    passes = []
+
+    def slow(inference, observations):
+        passes.append(len(observations))
+        time.sleep(0.5)
+        return forward(inference, observations)
 
     async def request(inference, delay, rows):
         await asyncio.sleep(delay)
@@ -148,24 +155,32 @@ def serve(requests, **settings):
         assert acts.version == 3
 
     async def main():
-        spec = make_spec(asynchronous=settings)
-        inference = Inference(spec, NOWHERE, "cpu", process("inference"))
-        inference.learner = learner = FixedLearner(spec)
+        inference = Inference(make_spec(asynchronous={"inference_batch": most}), NOWHERE, "cpu", process("inference"))
+        inference.learner = learner = FixedLearner(make_spec())
         serving = asyncio.create_task(inference.run())
+        while inference.newest[0] == peers.NONE:
+            await asyncio.sleep(0.01)
         await asyncio.gather(*(request(inference, *r) for r in requests))
         serving.cancel()
         learner.ended.set()
-        return int(inference.counts["inference_batches"])
+        assert int(inference.counts["inference_batches"]) == len(passes)
 
-    return asyncio.run(main())
+    forward = Inference._forward
+    monkeypatch.setattr(Inference, "_forward", slow)
+    asyncio.run(main())
+    return passes
 
 
-def test_requests_share_a_forward_pass_once_the_target_is_reached():
-    assert serve([(0.0, 2), (0.1, 2)], inference_batch=4, inference_seconds=60) == 1
+def test_a_request_waits_for_no_other(monkeypatch):
+    assert serve([(0.0, 2), (1.5, 1)], 8, monkeypatch) == [2, 1]
 
 
-def test_a_request_does_not_wait_longer_than_the_deadline():
-    assert serve([(0.0, 1), (1.0, 1)], inference_batch=4, inference_seconds=0.01) == 2
+def test_requests_that_came_during_a_pass_share_the_next_up_to_a_number(monkeypatch):
+    assert serve([(0.0, 1), (0.1, 2), (0.15, 2), (0.2, 1)], 4, monkeypatch) == [1, 4, 1]
+
+
+def test_a_request_of_more_than_that_is_a_pass_of_its_own(monkeypatch):
+    assert serve([(0.0, 1), (0.1, 5), (0.15, 2)], 4, monkeypatch) == [1, 5, 2]
 
 
 async def settled(task):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +34,12 @@ class Acts:
         return Acts(self.tokens[rows], self.log_probs[rows], self.values[rows], self.version)
 
 
+Request = tuple[Array, "asyncio.Future[Acts]"]
+"""Observations [N, O], and their answer to come."""
+
+
 class Inference:
-    """Gathers requests up to a target size or a deadline, and answers them in one forward pass.
+    """Answers all who wait in one forward pass; those who ask meanwhile wait for the next one.
 
     A worker has one request open at a time, so no more than all environments ever wait here.
 
@@ -50,15 +54,14 @@ class Inference:
         assert spec.asynchronous
         self.heartbeat = Heartbeat(process)
         torch.set_num_threads(1)
-        self.target = min(spec.asynchronous.inference_batch, spec.replay.environments)
-        self.deadline = spec.asynchronous.inference_seconds
+        self.most = spec.asynchronous.inference_batch
         suite = make_suite(spec, pretrained)
         self.actor, self.action_dimensions = suite.make_actor(torch.device(device)), suite.action_dimensions
         self.loaded: Version = NONE
         self.newest: Weights = (NONE, {})
         self.learner = Peer("learner")
         self.random = spec.generator(Stream.ACTIONS, process.incarnation)
-        self.waiting: list[tuple[Array, asyncio.Future[Acts]]] = []
+        self.waiting: list[Request] = []
         self.arrived = asyncio.Event()
         self.counts = process.count(INFERENCE)
 
@@ -79,24 +82,22 @@ class Inference:
 
     async def _serve(self) -> None:
         while True:
-            await self._gather()
-            requests, self.waiting = self.waiting, []
+            await self.arrived.wait()
+            requests = self._take()
             acts = await asyncio.to_thread(self._forward, np.concatenate([rows for rows, _ in requests]))
             first = 0
             for rows, answer in requests:
                 answer.set_result(acts.part(slice(first, first + len(rows))))
                 first += len(rows)
 
-    async def _gather(self) -> None:
-        """Wait until enough observations are there, or for the deadline from the first one on."""
-        clock = asyncio.get_running_loop().time
-        end = float("inf")
-        while sum(len(rows) for rows, _ in self.waiting) < self.target and clock() < end:
+    def _take(self) -> list[Request]:
+        """The oldest requests, as many as make a pass; one that alone is more is a pass of its own."""
+        sums = itertools.accumulate(len(rows) for rows, _ in self.waiting)
+        count = max(1, sum(rows <= self.most for rows in sums))
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        if not self.waiting:
             self.arrived.clear()
-            if self.waiting and end == float("inf"):
-                end = clock() + self.deadline
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.arrived.wait(), end - clock() if self.waiting else None)
+        return taken
 
     async def _follow(self) -> None:
         while True:
