@@ -8,6 +8,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from gipo import replicated
+from gipo.engines.suites import make_suite
 from gipo.models.openvla_oft.layout import Layout
 from gipo.models.openvla_oft.packed import PackedPolicy
 from gipo.models.openvla_oft.policy import OpenVLAOFTPolicy
@@ -42,6 +43,8 @@ SPEC = RunSpec(
 
 class Source:
     """The share of one of so many processes of made-up micro-batches, two of four transitions an update."""
+
+    device = torch.device("cpu")
 
     def __init__(self, rank, processes):
         self.rank, self.processes = rank, processes
@@ -125,6 +128,46 @@ def assert_same(actual, expected):
     assert actual[1]["model"].keys() == expected[1]["model"].keys()
     for name, tensor in expected[1]["model"].items():
         torch.testing.assert_close(actual[1]["model"][name], tensor, rtol=1e-3, atol=2e-5)
+
+
+class Kept:
+    """Bytes that the forward pass keeps for the backward pass, weights not counted."""
+
+    def __init__(self, model):
+        self.weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        self.storages = {}
+
+    def keep(self, tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self.weights:
+            self.storages[storage.data_ptr()] = storage.nbytes(), tensor  # alive, or its place would be another's
+        return tensor
+
+    @property
+    def bytes(self):
+        return sum(size for size, _ in self.storages.values())
+
+
+def test_activations_that_are_computed_again_need_less_memory_and_give_the_same_updates(directory, tmp_path):
+    (tmp_path / "tiny").symlink_to(directory.parent)
+    found = {}
+    for again in (False, True):
+        openvla = {"repository": "tiny", "revision": directory.name, "rank": 4, "recompute_activations": again}
+        content = SPEC.model_dump() | {"task": "libero_goal", "openvla": openvla}
+        source = Source(0, 1)
+        learner = make_suite(RunSpec.model_validate(content), tmp_path).make_learner(source)
+        rows = []
+        for update in range(3):
+            source.draw(update)
+            kept = Kept(learner.model)
+            with torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda tensor: tensor):
+                losses, norms = learner.update(source.index)
+            rows.append([float(x) for x in (losses.policy, losses.value, losses.kl, *norms.values())])
+        found[again] = rows, learner.weights(), kept.bytes
+    assert found[True][0] == found[False][0]
+    for name, tensor in found[False][1].items():
+        assert torch.equal(found[True][1][name], tensor), name
+    assert found[True][2] < 0.6 * found[False][2]
 
 
 @pytest.mark.slow

@@ -70,17 +70,25 @@ def _speed(size: Size, device: torch.device) -> Iterator[Finding]:
     yield passed(f"large matrix products in {policy.policy.model.dtype}", able / 1e12, "TFLOP/s")
     for work, batches in CHECKED.items():
         for batch in batches[size]:
-            call = make_call(policy, work, batch)
-            flops = count_flops(call)
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats()
-            spent = seconds(call, device)
-            unit = "action chunks/s" if work == "inference" else "transitions/s"
-            what = f"OpenVLA-OFT {size}, {work} by {batch}"
-            yield passed(what, batch / spent, unit)
-            yield passed(f"{what}: share of large products", flops / spent / able)
-            if device.type == "cuda":
-                yield passed(f"{what}: peak memory", torch.cuda.max_memory_allocated() / 2**30, "GiB")
+            yield from _work(f"OpenVLA-OFT {size}, {work} by {batch}", policy, work, batch, able)
+    most = CHECKED["learner"][size][-1]
+    policy.policy.recompute_activations()
+    yield from _work(
+        f"OpenVLA-OFT {size}, learner by {most}, activations computed again", policy, "learner", most, able
+    )
+
+
+def _work(what: str, policy: PackedPolicy, work: Work, batch: int, able: float) -> Iterator[Finding]:
+    device = next(policy.parameters()).device
+    call = make_call(policy, work, batch)
+    flops = count_flops(call)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    spent = seconds(call, device)
+    yield passed(what, batch / spent, "action chunks/s" if work == "inference" else "transitions/s")
+    yield passed(f"{what}: share of large products", flops / spent / able)
+    if device.type == "cuda":
+        yield passed(f"{what}: peak memory", torch.cuda.max_memory_allocated() / 2**30, "GiB")
 
 
 def make_policy(size: Size, device: torch.device) -> PackedPolicy:

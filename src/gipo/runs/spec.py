@@ -98,6 +98,10 @@ class OpenVLASpec(Section):
     """Camera frames that the policy is shown: 1, of the scene; 2, of the scene and of the hand."""
     proprio: Flag = False
     """Whether the policy is shown the robot's normalised proprioception beside the frames."""
+    recompute_activations: Flag = False
+    """Whether the learner computes the language model's activations again in the backward pass instead of keeping them:
+    less memory, more time, the same updates. Set for a study, not a machine, so that no run's arithmetic follows from
+    the memory that is free."""
 
     def directory(self, pretrained: Path) -> Path:
         """Where its files lie."""

@@ -86,7 +86,10 @@ class Frames:
         """On one process or several."""
         from gipo.replicated import ReplicatedLearner
 
-        return ReplicatedLearner(self.spec, self._make_model(transitions.device), transitions)
+        model = self._make_model(transitions.device)
+        if self.openvla.recompute_activations:
+            model.policy.recompute_activations()
+        return ReplicatedLearner(self.spec, model, transitions)
 
     def _make_model(self, device: torch.device) -> PackedPolicy:
         """The pretrained model with untrained LoRA and value head, drawn from the run's seed; bfloat16 on a GPU."""

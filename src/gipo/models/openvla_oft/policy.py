@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gipo.models.openvla_oft.heads import ValueHead
 from gipo.models.openvla_oft.model import OpenVLAOFT
@@ -57,6 +60,14 @@ class OpenVLAOFTPolicy(nn.Module):
         """
         states = self._states(pixel_values, input_ids, attention_mask, proprio)
         return self.action_head(states), self.value_head(states.detach())
+
+    def recompute_activations(self) -> None:
+        """Keep, of what the backward pass needs of a layer of the language model, its input alone, from now on.
+
+        The rest is computed again, by the same operations, so gradients are the same.
+        """
+        for layer in self.model.language_model.model.layers:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
 
     def policy_parameters(self) -> list[nn.Parameter]:
         """LoRA matrices and action rows."""
