@@ -95,6 +95,23 @@ def test_gradients_go_where_they_should(tiny: Path, inputs: Inputs, dtype: torch
     assert all(p.grad is None for p in policy.parameters() if not p.requires_grad)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_activations_that_are_computed_again_give_the_same_gradients(tiny: Path, inputs: Inputs, dtype: torch.dtype):
+    kept, again = make_policy(tiny, dtype), make_policy(tiny, dtype)
+    again.recompute_activations()
+    for policy in (kept, again):
+        generator = torch.Generator().manual_seed(1)
+        for name, parameter in policy.named_parameters():
+            if "lora_B" in name:
+                parameter.data.normal_(0, 0.1, generator=generator)
+        logits, values = policy(*inputs)
+        (logits.square().sum() + values.sum()).backward()
+    for ours, theirs in zip(again.parameters(), kept.parameters(), strict=True):
+        if theirs.requires_grad:
+            assert theirs.grad.abs().max() > 0
+            assert torch.equal(ours.grad, theirs.grad)
+
+
 def test_the_action_rows_are_a_copy(policy: OpenVLAOFTPolicy):
     rows = policy.model.action_weight().clone()
     assert torch.equal(policy.action_head.weight, rows)
