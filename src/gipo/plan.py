@@ -182,7 +182,7 @@ def run_cost(run: RunSpec, rates: Rates) -> Cost:
 
 
 def imagination_cost(run: RunSpec, rates: Rates) -> Cost:
-    """What a world model adds to a run, where each fit takes as many steps as it may."""
+    """Of the world model of a run, where each fit takes as many steps as it may."""
     settings, updates = run.imagination, run.learner.updates
     assert settings
     rate, task = rates.models[settings.hidden], rates.tasks[run.task]

@@ -10,6 +10,7 @@ import yaml
 
 from gipo.config import read_yaml
 from gipo.files import atomic_path
+from gipo.runs.spec import LEAST_SEGMENTS
 from gipo.scale import Scale, config
 from gipo.study import Study
 
@@ -61,9 +62,13 @@ def short(study: Study) -> Study:
     segment = min(4, study.replay.segment_length) if asynchronous else study.replay.segment_length
     round_steps = segment * study.replay.environments
     batch = min(study.learner.batch_size, round_steps)
+    rounds = -(-LEAST_SEGMENTS // study.replay.environments) if study.imagination else 1
+    size = rounds * round_steps
     content["title"] = _title(study.title)
     content["verdicts"] = False
-    content["replay"] |= {"capacity": round_steps, "segment_length": segment, "warmup_steps": round_steps}
+    content["replay"] |= {"capacity": size, "segment_length": segment, "warmup_steps": size}
+    if study.imagination:
+        content["imagination"] |= {"warmup_steps": size, "fit_steps": 1, "branches": 1}
     content["learner"] |= {"updates": updates, "batch_size": batch, "warmup_updates": 1, "policy_start": 0}
     content["evaluation"] |= {"every": updates, "episodes": 1}
     content["diagnostics"] |= {"every": 1}

@@ -7,12 +7,12 @@ from scipy import stats
 
 from gipo.errors import GipoError
 from gipo.imagination import branches
-from gipo.imagination.branches import Branches, Mixture, imagine
+from gipo.imagination.branches import GOLDEN, HELD_OUT, Branches, Mixture, imagine
 from gipo.imagination.checks import check
 from gipo.imagination.model import Normaliser, Prediction
 from gipo.models.categorical import sample_tokens
 from gipo.replay import Replay, Segments
-from gipo.runs.spec import CHECKED
+from gipo.runs.spec import CHECKED, LEAST_SEGMENTS
 
 SIZE, D, T, BINS = 3, 2, 10, 5
 
@@ -117,6 +117,14 @@ def test_what_is_held_out_stays_so_as_long_as_it_is_stored():
         if number >= 15:
             assert 1 <= len(held_out) <= 4
     assert sum(role == "held out" for role in roles.values()) == 10
+
+
+def test_of_as_many_segments_in_a_row_as_a_run_needs_one_is_held_out():
+    last = -1
+    for number in range(100_000):
+        if number * GOLDEN % 1 >= 1 - HELD_OUT:
+            assert number - last <= LEAST_SEGMENTS
+            last = number
 
 
 def test_branches_begin_uniformly_where_no_episode_ends_soon():

@@ -3,12 +3,14 @@
 import pytest
 from pydantic import ValidationError
 
+from gipo.cluster import requests
+from gipo.replay import Replay
 from gipo.runs.spec import ImaginationSpec, RunSpec
 from gipo.study import Study
 from small_study import STUDY
 
 IMAGINED = {"regimes": {"plain": 0.874, "five": {"lifetime": 0.874, "imagined": 5}}, "imagination": {"length": 3}}
-IMAGINED["imagination"] |= {"warmup_steps": 128}
+IMAGINED["imagination"] |= {"warmup_steps": 168}
 
 FOUR_FIFTHS = {"lifetime": 0.8, "imagined": 5}
 
@@ -26,7 +28,7 @@ def runs(**sections):
 
 def test_a_regime_has_the_settings_of_the_study_and_a_ratio_of_its_own():
     imagination = runs()["five"].imagination
-    assert imagination == ImaginationSpec(length=3, warmup_steps=128, ratio=5)
+    assert imagination == ImaginationSpec(length=3, warmup_steps=168, ratio=5)
     assert runs()["five"].replay == runs()["plain"].replay
 
 
@@ -73,8 +75,8 @@ def test_imagined_transitions_need_the_section():
         ({"replay": {"segments": "per-episode"}}, "imagination cannot go with replay.segments = per-episode"),
         ({"imagination": {"length": 4}}, "imagination.length = 4 needs a replay.segment_length above 8, got 8"),
         ({"imagination": {"length": 65}}, "less than or equal to 64"),
-        ({"imagination": {"warmup_steps": 127}}, r"imagination.warmup_steps = 127: .* 16 segments.* 128 transitions"),
-        ({"replay": {"capacity": 120}}, r"replay.capacity = 120: .* 16 segments"),
+        ({"imagination": {"warmup_steps": 167}}, r"imagination.warmup_steps = 167: .* 21 segments.* 168 transitions"),
+        ({"replay": {"capacity": 160}}, r"replay.capacity = 160: .* 21 segments"),
         ({"imagination": {"warmup_steps": 700}}, "nothing is imagined: .* = 700, the run has about 649 env steps"),
         ({"environment": {"episode_steps": 16}}, "environment.episode_steps above 16, the longest branch"),
         ({"imagination": {"rounds": 4}}, r"rounds"),
@@ -85,6 +87,18 @@ def test_imagined_transitions_need_the_section():
 def test_what_cannot_go_together_is_refused_by_name(sections, words):
     with pytest.raises(ValidationError, match=words):
         study(**sections)
+
+
+def test_a_job_asks_for_the_memory_of_both_replays():
+    run = runs()["five"]
+    real = Replay(512, 8, 39, 4, successes=True)
+    imagined = Replay(2559, 3, 39, 4, cut=True)
+    size = 0
+    for one in (real, imagined):
+        stores = [*one.segments.tensors().values(), one.advantages, one.targets, one.versions]
+        size += sum(store.nbytes for store in stores)
+    assert size / 1e6 <= requests.replay_mb(run) <= 1.6 * size / 1e6
+    assert requests.replay_mb(runs()["plain"]) < requests.replay_mb(run) / 6
 
 
 def test_a_spec_on_disk_comes_back_with_its_model():

@@ -33,6 +33,16 @@ def test_settings_stand_beside_the_papers() -> None:
     assert rows["learning rate of the policy"] == ("0.00003", "0.00003", True)
 
 
+def test_a_world_model_stands_among_the_settings_of_its_runs_alone() -> None:
+    table = runs({})
+    specs = [json.loads(spec) for spec in table["spec"]]
+    specs[1]["imagination"] = {"ratio": 5, "length": 4, "lifetime": 0.05, "refit_every": 630}
+    rows = settings(table.assign(spec=[json.dumps(spec) for spec in specs]))
+    assert rows["imagined transitions to each real one"] == ("–", "5", False)
+    assert rows["lifetime of imagined transitions / updates"] == ("–", "0.05", False)
+    assert "steps of an imagined branch" not in settings(table)
+
+
 def test_env_steps_per_update_of_the_paper_follow_from_its_replay() -> None:
     # 3.2 M transitions in 0.0855 x 100,000 updates are 374; here 20,480 transitions in 0.0855 x 5,000 updates
     rows = settings(runs({}))

@@ -19,7 +19,7 @@ def write_tiny_imagination(checkout: Checkout) -> Scale:
     tiny = whole | {name: smoke[name] for name in (*sizes, "gridworld", "verdicts")} | {"seeds": [0]}
     tiny["regimes"] = {name: regime for name, regime in whole["regimes"].items() if name.startswith("stale")}
     tiny["methods"] = {name: whole["methods"][name] for name in ("no-clip", "gipo-1-1")}
-    small = {"warmup_steps": 256, "refit_every": 50, "fit_steps": 50, "hidden": 16, "branches": 2}
+    small = {"warmup_steps": 400, "refit_every": 50, "fit_steps": 50, "hidden": 16, "branches": 2}
     tiny["imagination"] = whole["imagination"] | small
     path.write_text(yaml.safe_dump(tiny))
     return Scale.load(path)

@@ -84,6 +84,13 @@ SETTINGS = {
     },
 }
 """Key in the specification of a run to its name in the table of settings, by suite."""
+IMAGINED = {
+    "ratio": "imagined transitions to each real one",
+    "length": "steps of an imagined branch",
+    "lifetime": "lifetime of imagined transitions / updates",
+    "refit_every": "updates between fits of the world model",
+}
+"""The same of runs with a world model, in its section."""
 
 
 EFFICIENCY = {"MainJobID": "string"} | dict.fromkeys(
@@ -233,6 +240,7 @@ def settings(runs: pd.DataFrame) -> list[dict[str, Any]]:
     theirs = paper.group(f"design.{suite}")
     rows = [_row(name, number.text, str(runs[name[:-1]].nunique())) for name, number in theirs.items()]
     rows += _lifetimes(specs, suite) if runs["lifetime"].notna().all() else _actors(specs, suite)
+    rows += _imagined(specs)
     for key, words in SETTINGS[suite].items():
         section, name = key.split(".")
         if all(spec.get(section) for spec in specs):
@@ -254,6 +262,12 @@ def _lifetimes(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:
         inflow = (_inflow(s["replay"]["capacity"], s["replay"]["lifetime"], s["learner"]["updates"]) for s in here)
         rows.append(_row(f"env steps per update, {regime}", published, joined(inflow)))
     return rows
+
+
+def _imagined(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """World models, which the paper's runs have not; nothing where no run has one."""
+    models = [spec["imagination"] for spec in specs if spec.get("imagination")]
+    return [_row(words, "–", joined(model[key] for model in models)) for key, words in IMAGINED.items() if models]
 
 
 def _actors(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:

@@ -76,8 +76,9 @@ class NetworkSpec(Section):
 
 CHECKED = (1, 4, 8, 16)
 """Steps of a branch at which it is compared with the simulator (`gipo.imagination.checks`)."""
-LEAST_SEGMENTS = 16
-"""Segments that a world model is fitted to, at least; one or two of the first are held out."""
+LEAST_SEGMENTS = 21
+"""Segments that a world model is fitted to, at least: among so many in a row one is held out
+(`gipo.imagination.branches.split`)."""
 POLICIES = ("openvla", "states")
 """Sections of a run that choose another policy than `NetworkSpec` on the suite's own observations."""
 
