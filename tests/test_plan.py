@@ -85,6 +85,7 @@ def test_the_counts_of_the_paper_scale():
         **{"train: sweep vtrace": 8 * 4 * 5, "train: sweep lag": 6 * 4 * 5},
         **{"baseline": 8, "gridworld": 1, "weights": 1, "tables": 5, "claims": 1, "store": 1, "track": 1},
         "figure": len(of_study("metaworld", study.sweeps)),
+        "videos": 1,
         "report": 1,
     }
     counted = {rule: (line.cost.env_steps, line.cost.updates) for rule, line in lines.items() if line.cost}

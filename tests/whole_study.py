@@ -80,6 +80,7 @@ def write_stages(folder: StudyFolder, study: Study, results: Path, figures: list
     folder.write_stage("gridworld", {f"gridworld/{name}.csv": f"{name}\n1\n".encode() for name in names})
     tables = folder.manifest_of("tables").digest()
     folder.write_stage("scorecard", {"scorecard.csv": b"claim\n"}, {"tables": tables})
+    folder.write_stage("videos", {"videos/videos.json": b"{}\n"}, {"tables": tables})
     write_figures(folder, figures, {"fig1": ["weights"], "fig4": ["gridworld"], "scorecard": ["scorecard"]})
 
 

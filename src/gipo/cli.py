@@ -440,6 +440,15 @@ def scorecard(
 
 
 @cli.command()
+def videos(results: Results, sources: Sources) -> None:
+    """Film the final policies of a study, of the median seed each; where nothing can draw, say why instead."""
+    from gipo.stages import StudyFolder
+    from gipo.videos import film
+
+    film(results, StudyFolder(sources), _say)
+
+
+@cli.command()
 def rules(out: Out) -> None:
     """Write rules.yaml: at which commit the rule of each claim became what it is."""
     from gipo.analysis import claims, history

@@ -126,10 +126,12 @@ def _counted(study: Study, seen: set[str]) -> Iterator[Line]:
 def _rest(scale: Scale) -> list[Line]:
     """Rules that follow training."""
     parts = scale.parts.values()
+    filmed = sum(suites.get(study.suite).films for study in parts)
     return [
         Line("weights", len(parts)),
         Line("tables", sum(len(study.parts()) for study in parts)),
         Line("claims", len(parts)),
+        *([Line("videos", filmed)] if filmed else []),
         *([Line("join_scorecards", 1)] if scale.is_composed else []),
         Line("figure", sum(map(len, scale.figures().values()))),
         Line("store", 1),

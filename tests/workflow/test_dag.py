@@ -15,6 +15,8 @@ FOUR = ("sigma", "ranking", "vtrace", "lag")
 """Sweeps of the studies of the paper."""
 SCALES = ", ".join(sorted(path.stem for path in (ROOT / "workflow" / "config").glob("*.yaml")))
 ONCE = dict.fromkeys(("gridworld", "weights", "store", "track", "claims", "report", "all"), 1)
+FILMS = {"videos": 1}
+"""Of MetaWorld."""
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_a_scale_runs_its_grids_and_everything_else_once(
     plan = checkout.plan(tmp_path, scale=scale)
     figures = set(of_study("metaworld", sweeps))
     counts = {"train": train, "baseline": baseline, "tables": 1 + len(sweeps), "figure": len(figures)}
-    assert plan.jobs == ONCE | counts
+    assert plan.jobs == ONCE | FILMS | counts
     assert plan.figures == figures
 
 
@@ -86,7 +88,7 @@ def test_a_scale_made_of_scales_runs_all_that_they_run_to_one_report(
     figures = len(of_metaworld) + len(of_libero) - len(("fig1", "fig4", "field", "scorecard"))
     training = {"train": metaworld, "train_libero": libero, "baseline": baseline}
     needed = {"pretrained": pretrained, "libero_assets": 1}
-    assert plan.jobs == ONCE | TWICE | training | needed | {"tables": 1 + len(sweeps) + 1, "figure": figures}
+    assert plan.jobs == ONCE | FILMS | TWICE | training | needed | {"tables": 1 + len(sweeps) + 1, "figure": figures}
     assert plan.figures == {*of_metaworld, *of_libero}
 
 

@@ -58,11 +58,11 @@ def outputs(study: Study) -> list[str]:
     gridworld = ("policies", "case_study", "margins", "family", "family_claims", "field", "field_family")
     names += [f"paper/gridworld/{name}.csv" for name in gridworld]
     names += [f"paper/figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")]
-    stages = [*grids, "gridworld", "weights", "scorecard", "report", *(f"figures/{name}" for name in FIGURES)]
+    stages = [*grids, "gridworld", "weights", "scorecard", "videos", "report", *(f"figures/{name}" for name in FIGURES)]
     names += [f"paper/manifests/{stage}.json" for stage in stages]
     return [
         *names,
-        *(f"paper/{n}" for n in ("weights.csv", "scorecard.csv", "report.html", "tracked.json")),
+        *(f"paper/{n}" for n in ("weights.csv", "scorecard.csv", "videos/videos.json", "report.html", "tracked.json")),
         "mlflow.db",
     ]
 

@@ -26,6 +26,7 @@ FILES = [
     *(f"{BASELINE}/{name}" for name in ("episodes.parquet", "manifest.json")),
     *(f"smoke/tables/{name}.parquet" for name in ("runs", "metrics")),
     *(f"smoke/{name}.csv" for name in ("weights", "gridworld/family", "scorecard", "figures/fig4")),
+    "smoke/videos/videos.json",
     *(f"smoke/{name}" for name in ("sweeps/lag/evaluations.parquet", "figures/fig9.svg", "figures/iqm.png")),
     *(f"smoke/manifests/{stage}.json" for stage in ("sweeps/sigma", "figures/fig7", "gridworld")),
     "smoke/report.html",

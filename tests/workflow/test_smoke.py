@@ -1,5 +1,6 @@
 """The smoke scale end to end: real training, real simulator, to the report; then again, with nothing to do."""
 
+import json
 import re
 import sqlite3
 from pathlib import Path
@@ -41,6 +42,12 @@ def test_every_result_is_there(finished: Path):
     for name in of_study("metaworld", STUDY.sweeps):
         for kind in ("svg", "png", "csv"):
             assert (results / "smoke" / "figures" / f"{name}.{kind}").stat().st_size > 0
+    index = json.loads((results / "smoke" / "videos" / "videos.json").read_text())
+    videos = {path.name: path.stat().st_size for path in (results / "smoke" / "videos").glob("*.webp")}
+    assert {f"videos/{name}" for name in videos} == {film["file"] for film in index["films"]}
+    assert len(videos) == (0 if index["note"] else len(STUDY.regimes) * len(STUDY.methods))
+    assert all(size < 300_000 for size in videos.values())
+    assert '<section id="videos">' in (results / "smoke" / "report.html").read_text()
     for run_id in RUN_IDS:
         names = {path.name for path in (results / "runs" / run_id).iterdir()}
         assert names >= {

@@ -48,7 +48,7 @@ def test_what_does_not_run_makes_nothing_stale(edited: Checkout, finished: Path,
     assert edited.plan(finished).jobs == {}
 
 
-DRAWN_OF_METHODS = dict.fromkeys(("gridworld", "weights", "track", "claims"), 1)
+DRAWN_OF_METHODS = dict.fromkeys(("gridworld", "weights", "track", "claims", "videos"), 1)
 
 
 def test_what_all_objectives_share_makes_training_and_all_that_follows_stale(edited: Checkout, finished: Path):
@@ -95,7 +95,7 @@ def test_an_objective_that_no_run_has_makes_only_its_drawings_stale(edited: Chec
 def test_the_baselines_make_scores_stale_but_no_training(edited: Checkout, finished: Path):
     edited.edit("src/gipo/envs/baselines.py", 'episode_seed(seed, "baseline"', 'episode_seed(seed, "reference"')
     plan = edited.plan(finished)
-    assert plan.jobs == {"baseline": 1, "tables": 6, "claims": 1, "figure": len(TRAINED)} | REPORT
+    assert plan.jobs == {"baseline": 1, "tables": 6, "claims": 1, "videos": 1, "figure": len(TRAINED)} | REPORT
     assert plan.figures == TRAINED
 
 
@@ -130,7 +130,7 @@ def test_the_page_and_its_title_make_only_the_report_stale(
 def test_the_catalogue_of_suites_makes_all_that_reads_it_stale_and_no_training(edited: Checkout, finished: Path):
     edited.edit("src/gipo/suites/metaworld.py", '"stale-gipo-over-sapo")', '"iqm-gipo")')
     plan = edited.plan(finished)
-    assert plan.jobs == {"tables": 6, "track": 1, "claims": 1, "figure": len(FIGURES)} | REPORT
+    assert plan.jobs == {"tables": 6, "track": 1, "claims": 1, "videos": 1, "figure": len(FIGURES)} | REPORT
 
 
 def test_a_gridworld_setting_makes_the_gridworld_and_what_follows_stale(edited: Checkout, finished: Path):
@@ -144,7 +144,7 @@ def test_one_more_seed_trains_only_its_runs(edited: Checkout, finished: Path):
     edited.edit("workflow/config/smoke.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]")
     plan = edited.plan(finished)
     main = TRAINED - set(SWEEPS)
-    assert plan.jobs == {"train": 4, "tables": 1, "track": 1, "claims": 1, "figure": len(main)} | REPORT
+    assert plan.jobs == {"train": 4, "tables": 1, "track": 1, "claims": 1, "videos": 1, "figure": len(main)} | REPORT
     assert plan.figures == main
 
 

@@ -61,6 +61,7 @@ GRIDS = {
     | {f"sweeps/{sweep}": study.sweep(sweep) for sweep in study.sweeps}
     for name, study in PARTS.items()
 }
+FILMED = [name for name, study in PARTS.items() if suites.get(study.suite).films]
 TRAINING = {suites.get(study.suite).train_rule for study in PARTS.values()}
 CATALOGUE = [f"gipo.suites.{name}" for name in suites.names()]  # read by computed names
 TABLES = ["runs", "metrics", "evaluations", "baselines"]
@@ -131,6 +132,8 @@ def derived(wildcards):
     found = [path for part in PARTS for path in all_tables(part)]
     for part in PARTS:
         found += bound(part, "weights", "weights.csv")
+        if part in FILMED:
+            found += bound(part, "videos", "videos/videos.json")
         found += bound(
             part, "gridworld", *(f"gridworld/{name}.csv" for name in GRIDWORLD)
         )

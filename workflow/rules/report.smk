@@ -49,8 +49,36 @@ rule join_scorecards:
         "gipo join-scorecards {CONFIG:q} results/{wildcards.scale}"
 
 
+rule videos:
+    input:
+        tables_of("{scale}", "tables"),
+    output:
+        bound("{scale}", "videos", "videos/videos.json"),
+    wildcard_constraints:
+        scale=any_of(FILMED),
+    container:
+        image("metaworld")
+    resources:
+        runtime=lambda wildcards, attempt: attempt
+        * (10 + len(PARTS[wildcards.scale].runs()) // 2),
+    params:
+        code=code_digest(
+            "gipo.videos",
+            *(
+                f"gipo.{place}"
+                for name in suites.names()
+                if suites.get(name).films
+                for place in (f"envs.{name}_camera", f"engines.suites.{name}")
+            ),
+            *CATALOGUE,
+        ),
+    shell:
+        "gipo videos results results/{wildcards.scale}"
+
+
 rule report:
     input:
+        [bound(part, "videos", "videos/videos.json") for part in FILMED],
         [bound(part, "scorecard", "scorecard.csv") for part in PARTS],
         [all_tables(part) for part in PARTS],
         [

@@ -52,10 +52,10 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
         self.task, self.bins, self.episode_steps = task, bins, episode_steps
         self.action_space = MultiDiscrete([bins] * ACTION_DIMENSIONS)
         self._levels = -1 + 2 * np.arange(bins, dtype=np.float64) / (bins - 1)
-        self._sawyer = fast_class(task)()
+        self.sawyer = fast_class(task)()
         self._goals = goals(task)
-        self._sawyer.set_task(self._goals[0])
-        space = self._sawyer.sawyer_observation_space
+        self.sawyer.set_task(self._goals[0])
+        space = self.sawyer.sawyer_observation_space
         self.observation_space = Box(space.low, space.high, dtype=np.float64)
         self._step = episode_steps
         self._succeeded = False
@@ -65,7 +65,7 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
         super().reset(seed=seed)
         goal = self._goals[self.np_random.integers(len(self._goals))]
         self._step, self._succeeded = 0, False
-        return self._sawyer.begin(goal), {}
+        return self.sawyer.begin(goal), {}
 
     def step(self, action: npt.NDArray[Any]) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         """Play one token per action dimension, integers in [0, bins), [4]."""
@@ -86,7 +86,7 @@ class MetaWorldEnv(gymnasium.Env[Floats, npt.NDArray[np.int64]]):  # type: ignor
     def _play(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         if self._step >= self.episode_steps:
             raise GipoError(f"{self.task}: the episode of {self.episode_steps} steps is over; reset first")
-        observation, reward, success = self._sawyer.advance(action)
+        observation, reward, success = self.sawyer.advance(action)
         self._step += 1
         self._succeeded |= success
         info = {"success": success, "success_any": self._succeeded, "success_last": success}

@@ -20,6 +20,7 @@ from gipo.report import details, embed, metrics, picture, summary
 from gipo.report.answer import QUESTION, answers, entry
 from gipo.report.links import figure_anchor, of_claim
 from gipo.report.part import Part
+from gipo.report.videos import films
 from gipo.stages import StudyFolder, csv_bytes
 
 __all__ = ["Part", "assemble", "template"]
@@ -46,7 +47,7 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: StudyFolder, 
     scorecards = {part.name: claims.read_scorecard(part.folder) if part in shown else None for part in parts}
     judged = joined.join(scorecards, {part.name: part.suite for part in parts}, claims.load())
     several, runs = len(parts) > 1, out.path.parent / "runs"
-    views = {part.name: _view(part, partial, several) for part in shown}
+    views = {part.name: _view(part, partial, several, out.path) for part in shown}
     for part in shown:
         views[part.name]["state"] = part.progress(runs)["state"] if part.is_partial else ""
     every_run = pd.concat([view["every_run"] for view in views.values()]).drop_duplicates("run_id")
@@ -86,8 +87,8 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: StudyFolder, 
         path.write_text(page, encoding="utf-8")
 
 
-def _view(part: Part, partial: bool, several: bool) -> dict[str, Any]:
-    """A part that has run, for the template."""
+def _view(part: Part, partial: bool, several: bool, page: Path) -> dict[str, Any]:
+    """A part that has run, for the template; `page` is the folder of the page."""
     runs, sweeps = Tables.read(part.folder).runs, part.sweeps()
     every_run = pd.concat([runs, *sweeps.values()]).drop_duplicates("run_id")
     suite = suites.get(part.suite)
@@ -101,6 +102,7 @@ def _view(part: Part, partial: bool, several: bool) -> dict[str, Any]:
         "every_run": every_run,
         "figures": [embed.figure(name, part.folder) for name in drawn],
         "anchors": {name: figure_anchor(part.name, name, several) for name in drawn},
+        "films": films(part.folder, suite, page),
         "not_drawn": [name for name in shown if name not in drawn],
         "scale": summary.scale(runs, every_run),
         "sweeps": [(suite.sweeps[name].words, summary.design(sweep)) for name, sweep in sweeps.items()],

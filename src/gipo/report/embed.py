@@ -27,6 +27,11 @@ def picture(content: bytes) -> str:
     return _data_uri(content, "image/svg+xml")
 
 
+def video(content: bytes) -> str:
+    """Data URI of an animated WebP."""
+    return _data_uri(content, "image/webp")
+
+
 def figure(name: str, study: StudyFolder) -> dict[str, str]:
     """One built figure as the template needs it.
 

@@ -50,6 +50,9 @@ class Suite:
     """Rule of the workflow that trains its runs."""
     prepared_by: tuple[str, ...] = ()
     """Rules of the workflow that each run needs once before."""
+    films: bool = False
+    """Whether episodes can be looked at: a module ``gipo.envs.<name>_camera`` with a class ``Camera`` draws its
+    environments."""
     lockstep: bool = True
     """Whether the lockstep engine can run it."""
     task_titles: Mapping[str, str] = field(default_factory=dict)

@@ -24,6 +24,7 @@ SUITE = Suite(
     score="baselines",
     answers=("stale-gipo-over-ppo", "stale-gipo-over-sapo"),
     figures=("fig2", "success_curves", "success", "table1", "fig6", "fig7", "fig8"),
+    films=True,
     sweeps={
         "sigma": SweepKind("fig9", "GIPO's sigmas"),
         "ranking": SweepKind("ranking", "all configurations on stale data"),

@@ -194,12 +194,12 @@ class Recorder:
         return self.read[run_id]
 
     def _report(self) -> None:
-        """Page and figures of the study, as soon as there is a page."""
+        """Page, figures and videos of the study, as soon as there is a page."""
         manifests: list[str] = []
         files: dict[str, Path] = {}
         for folder in map(StudyFolder, self.experiment.pages):
             stages = [f"figures/{path.stem}" for path in sorted(folder.path.glob("manifests/figures/*.json"))]
-            for stage in filter(folder.has, ["report", *stages]):
+            for stage in filter(folder.has, ["report", "videos", *stages]):
                 manifest = folder.manifest_of(stage)
                 manifests.append(manifest.digest())
                 files |= {name: folder.path / name for name in manifest.files}
