@@ -1,13 +1,14 @@
 """Whether runs of scale `released` learn as the authors' script does: training returns in blocks, side by side.
 
-    python benchmarks/released_learning.py SCRIPT FOLDER [out.csv]
+    python benchmarks/released_learning.py SCRIPT FOLDER [out.csv] [--methods gipo-1-0.5] [--seeds 22 64 99]
 
 SCRIPT is metaworld_ppo_discrete_simple_complete.py of https://github.com/distanceLu/GIPO at 5aae0ad. Both sides train
 on button-press-topdown-v3 for 400 iterations, GIPO (1, 0.5) and PPO-Clip with five seeds each, in float32 on the CPU,
-each run in a process of one thread, as many at once as there are cores. The episodes of a finished run stay in FOLDER,
-where another call goes on. The table has the mean return of forty episodes each, averaged over seeds, and the
-difference ours - theirs with the 95 % interval of Welch's t; the last row of a method is of all episodes. Of twenty
-such intervals one is expected to miss 0 where nothing differs.
+each run in a process of one thread, as many at once as there are cores; that is 5 hours of a core, or a part of it with
+fewer methods or seeds. The episodes of a finished run stay in FOLDER, where another call goes on. The table has the
+mean return of forty episodes each, averaged over seeds, and the difference ours - theirs with the 95 % interval of
+Welch's t; the last row of a method is of all episodes. Of twenty such intervals one is expected to miss 0 where nothing
+differs.
 """
 
 from __future__ import annotations
@@ -135,6 +136,8 @@ def main() -> None:
     parser.add_argument("script", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path, nargs="?")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
+    parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=[*SEEDS])
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if hashlib.sha256(chosen.script.read_bytes()).hexdigest() != SHA256:
@@ -144,14 +147,14 @@ def main() -> None:
         whose, method, seed = chosen.run
         train(whose, method, int(seed), chosen.script, chosen.folder / f"{whose}-{method}-{seed}.json")
         return
-    runs = [(whose, method, seed) for method in METHODS for seed in SEEDS for whose in ("theirs", "ours")]
+    runs = [(whose, method, seed) for method in chosen.methods for seed in chosen.seeds for whose in ("theirs", "ours")]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         files = list(pool.map(lambda run: start(*run, chosen.script, chosen.folder), runs))
     returns = {run: json.loads(file.read_text()) for run, file in zip(runs, files, strict=True)}
     rows = []
-    for method in METHODS:
-        ours, theirs = (np.array([returns[whose, method, seed] for seed in SEEDS]) for whose in ("ours", "theirs"))
-        rows += compare(method, ours, theirs)
+    for method in chosen.methods:
+        groups = ([returns[whose, method, seed] for seed in chosen.seeds] for whose in ("ours", "theirs"))
+        rows += compare(method, *map(np.array, groups))
     table = pd.DataFrame(rows)
     print(table.round(1).to_string(index=False))
     if chosen.out:
