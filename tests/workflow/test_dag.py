@@ -33,7 +33,7 @@ FILMS = {"videos": 1}
         ("metaworld-mini-pilot", 8 * 2 * 2 * 1, 8, ()),
         ("arena", 5 * 13 * 3 + 2 * 4, 1, ("arena",)),
         ("arena-pilot", 2 * 2 * 2, 1, ("lag",)),
-        ("imagination", 6 * 3 * 3, 1, ()),
+        ("imagination", 4 * 3 * 3, 1, ()),
         ("laptop", 2 * 2 * 3 * 2, 2, ()),
         ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, (*FOUR, "arena")),
     ],
