@@ -142,7 +142,7 @@ def serve(requests, most, monkeypatch):
     """Rows of each forward pass, 0.5 s long, for requests of ``(delay, rows)``, each of which gets its own answer."""
     passes = []
 
-    def slow(inference, observations):
+    def slow(inference, observations, forward=Inference._forward):
         passes.append(len(observations))
         time.sleep(0.5)
         return forward(inference, observations)
@@ -165,7 +165,6 @@ def serve(requests, most, monkeypatch):
         learner.ended.set()
         assert int(inference.counts["inference_batches"]) == len(passes)
 
-    forward = Inference._forward
     monkeypatch.setattr(Inference, "_forward", slow)
     asyncio.run(main())
     return passes
