@@ -1,7 +1,9 @@
 """The ensemble against networks of torch, closed forms, and a linear system whose law it has to find."""
 
+import numpy as np
 import pytest
 import torch
+from scipy import linalg
 from torch import nn
 
 from gipo.errors import GipoError
@@ -39,7 +41,7 @@ def model(seed=0, hidden=32):
 @pytest.fixture(scope="module")
 def fitted():
     one = model()
-    fit = one.fit(linear(2000), linear(300, seed=7), 800, generator(3))
+    fit = one.fit(linear(2000), linear(300, seed=7), 500, generator(3))
     return one, fit
 
 
@@ -59,6 +61,22 @@ def test_a_number_that_never_changes_is_foretold_exactly(fitted):
     assert (foretold.observations[:, -1] == CONSTANT).all()
 
 
+def walk(count, seed):
+    """Positions of this step and of the one before, as MetaWorld shows them: steps are a fiftieth of where one is."""
+    position, velocity = torch.randn(count, 1, generator=generator(seed)), torch.randn(count, 1, generator=generator(9))
+    states = torch.cat([position, position - 0.02 * velocity], -1).repeat(1, SIZE // 2)
+    moved = torch.cat([position + 0.02 * velocity, position], -1).repeat(1, SIZE // 2)
+    return Experience(states, torch.zeros(count, D), moved, torch.zeros(count), torch.zeros(count))
+
+
+def test_a_velocity_that_stands_in_two_positions_alone_is_found():
+    one, held_out = model(), walk(200, seed=5)
+    one.fit(walk(1000, seed=0), held_out, 200, generator())
+    foretold = one.predict(held_out.observations, held_out.actions)
+    still = (held_out.successors - held_out.observations).square().mean()
+    assert (foretold.observations - held_out.successors).square().mean() < 0.05 * still
+
+
 def test_members_disagree_more_where_there_were_no_data(fitted):
     inside, outside = linear(300, seed=40), linear(300, seed=40, width=4.0)
     near, far = (fitted[0].predict(some.observations, some.actions).disagreement for some in (inside, outside))
@@ -75,13 +93,20 @@ def network(one, member):
     return nn.Sequential(*layers[:-1])
 
 
+def standardised(values):
+    """Mean 0 and deviation 1; 0 where nothing varies."""
+    deviation = values.std(0, correction=0)
+    return (values - values.mean(0)) / deviation.where(deviation > 1e-6, torch.inf)
+
+
 def normalised(data):
-    """Inputs and targets by numpy-like arithmetic, without the number that never changes."""
-    inputs = torch.cat([data.observations, data.actions], -1)
-    changes, rewards = data.successors - data.observations, data.rewards
-    scaled = [(x - x.mean(0)) / x.std(0, correction=0).where(x.std(0, correction=0) > 1e-6, torch.inf)
-              for x in (inputs, changes, rewards)]  # fmt: skip
-    return scaled[0].clamp(-10, 10), scaled[1], scaled[2]
+    """Inputs, whitened by scipy's matrix root of their correlations, and targets."""
+    inputs = standardised(torch.cat([data.observations, data.actions], -1))
+    varies = [column for column in range(SIZE + D) if column != SIZE - 1]
+    root = linalg.sqrtm((inputs.T @ inputs / len(inputs)).double().numpy()[np.ix_(varies, varies)])
+    whitened = torch.zeros_like(inputs)
+    whitened[:, varies] = inputs[:, varies] @ torch.from_numpy(linalg.inv(root)).float()
+    return whitened.clamp(-10, 10), standardised(data.successors - data.observations), standardised(data.rewards)
 
 
 def test_a_training_step_of_each_member_is_that_of_a_network_of_its_own():
@@ -147,7 +172,7 @@ def test_every_member_learns_from_a_bootstrap_of_its_own():
 
 def test_a_fit_keeps_the_weights_that_were_best_on_what_was_held_out():
     one, held_out = model(), linear(100, seed=5)
-    fit = one.fit(linear(8), held_out, 2000, generator())  # eight transitions are soon learned by heart
+    fit = one.fit(linear(40), held_out, 2000, generator())  # forty transitions are soon learned by heart
     assert fit.steps < 2000
     assert one.losses(held_out).mean().item() == pytest.approx(fit.after)
     assert fit.after < fit.before

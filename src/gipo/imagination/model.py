@@ -31,6 +31,8 @@ LEAST_GAIN = 0.01
 CONSTANT = {"input": 1e-4, "change": 1e-6, "reward": 1e-6}
 """Standard deviations, as shares of 1 + the mean's size, up to which a number counts as one that never changes; an
 observation's is a tenth of a millimetre on MetaWorld, where objects at rest tremble."""
+DEGENERATE = 1e-6
+"""Variance, of numbers with variance 1, up to which a combination of them counts as one that never changes."""
 MOST = 10.0
 """Standard deviations to which the networks' inputs are cut."""
 
@@ -229,10 +231,16 @@ class WorldModel:
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Means and standard deviations of the data; the scale of a number that never changes is 0, and so it stays."""
+    """Means and standard deviations of the data; the scale of a number that never changes is 0, and so it stays.
+
+    Inputs are whitened, by the inverse root of their correlations: an observation of MetaWorld holds the positions of
+    this step and of the one before, and their difference, the velocity, is a few hundredths of either. By the symmetric
+    root each input stays the one it was, so that weights keep their meaning from fit to fit.
+    """
 
     input_mean: Tensor  # [O + D]
     input_scale: Tensor  # [O + D]
+    whitening: Tensor  # [O + D, O + D], of inputs with mean 0 and deviation 1
     change_mean: Tensor  # [O]
     change_scale: Tensor  # [O]
     reward_mean: Tensor  # []
@@ -243,7 +251,8 @@ class Normaliser:
         """Changes nothing: of a model that was never fitted."""
         sizes = {"input": (observation_size + action_size,), "change": (observation_size,), "reward": ()}
         means = {f"{name}_mean": torch.zeros(size) for name, size in sizes.items()}
-        return cls(**means, **{f"{name}_scale": torch.ones(size) for name, size in sizes.items()})
+        scales = {f"{name}_scale": torch.ones(size) for name, size in sizes.items()}
+        return cls(**means, **scales, whitening=torch.eye(observation_size + action_size))
 
     @classmethod
     def of(cls, experience: Experience) -> Normaliser:
@@ -260,11 +269,14 @@ class Normaliser:
                 f"{name}_mean": mean,
                 f"{name}_scale": deviation * (deviation > CONSTANT[name] * (1 + mean.abs())),
             }
-        return cls(**found)
+        standard = _divided(parts["input"] - found["input_mean"], found["input_scale"]).double()
+        variances, directions = torch.linalg.eigh(standard.T @ standard / len(standard))
+        factors = torch.where(variances > DEGENERATE, variances.clamp(min=DEGENERATE).rsqrt(), 0)
+        return cls(**found, whitening=((directions * factors) @ directions.T).float())
 
     def inputs(self, inputs: Tensor) -> Tensor:
         """Inputs [..., O + D] as the networks take them."""
-        return _divided(inputs - self.input_mean, self.input_scale).clamp(-MOST, MOST)
+        return (_divided(inputs - self.input_mean, self.input_scale) @ self.whitening).clamp(-MOST, MOST)
 
     def targets(self, experience: Experience) -> tuple[Tensor, Tensor]:
         """Changes [..., O] and rewards [...] as the networks foretell them."""
