@@ -42,7 +42,7 @@ def work_in(state: Path) -> subprocess.Popen[str]:
 
 def end(process: subprocess.Popen[str], number: signal.Signals) -> None:
     process.send_signal(number)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
 
 
 def said(state: Path) -> list[str]:

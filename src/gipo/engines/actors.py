@@ -75,7 +75,8 @@ class ActorGroup:
             for i in collecting:
                 successors[i], reward, terminated[i, t], truncated[i, t], info = self.environments[i].step(tokens[i, t])
                 rewards[i, t] = reward
-                successes[i, t] = info["success_last"]
+                if keeps_successes:
+                    successes[i, t] = info["success_last"]
                 lengths[i] += 1
                 self.returns[i] += reward
                 self.histories[i].append(tokens[i, t].tolist())
