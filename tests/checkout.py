@@ -77,9 +77,10 @@ def copy_checkout(source: Path, to: Path) -> Checkout:
     return Checkout(to)
 
 
-def copy_finished(finished: Path, to: Path) -> Path:
+def copy_finished(finished: Path, to: Path, symlinks: bool = False) -> Path:
     """Copy a working directory, without the notes of those who work in it at the moment."""
-    return shutil.copytree(finished, to, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("processes"))
+    notes = shutil.ignore_patterns("processes")
+    return shutil.copytree(finished, to, symlinks=symlinks, dirs_exist_ok=True, ignore=notes)
 
 
 def snakemake_logs(directory: Path) -> list[str]:
