@@ -299,7 +299,7 @@ def test_every_process_may_die_and_the_run_goes_on(tmp_path):
 
 
 def test_no_process_outlives_the_run_and_it_resumes(tmp_path):
-    command = Command(tmp_path, learner={"updates": 4000}, evaluation={"every": 2000})
+    command = Command(tmp_path, learner={"updates": 8000}, evaluation={"every": 4000})
     for with_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         command.start()
         command.progressed()
