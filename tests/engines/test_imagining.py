@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_lockstep import NOWHERE
+from test_lockstep import BYTES, NOWHERE, interrupt_after
 
 from gipo.engines import imagining, lockstep
 from gipo.engines.imagining import ImaginingRun
@@ -21,7 +21,6 @@ from gipo.runs.spec import CHECKED
 from gipo.study import Study
 from small_study import STUDY
 
-BYTES = ("metrics.parquet", "evaluation.parquet", "policy.pt")
 SETTINGS = {"length": 3, "lifetime": 0.2, "warmup_steps": 192, "refit_every": 60, "fit_steps": 50, "hidden": 16}
 SETTINGS |= {"branches": 3}
 CAPACITY = STUDY["replay"]["capacity"]
@@ -184,17 +183,7 @@ def test_imagined_transitions_change_what_is_learned(undisturbed, tmp_path):
 
 @pytest.mark.parametrize("updates", [0, 70, 130])
 def test_an_aborted_run_goes_on_to_the_same_bytes(undisturbed, tmp_path, updates):
-    original = Learner.update
-
-    def update(self, index, again=False):
-        if self.updates == updates:
-            raise KeyboardInterrupt
-        return original(self, index, again)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Learner, "update", update)
-        with pytest.raises(KeyboardInterrupt):
-            train(make_spec(), tmp_path, checkpoint_seconds=0)
+    interrupt_after(make_spec(), tmp_path, updates, train)
     assert train(make_spec(), tmp_path) == undisturbed[1]
 
 

@@ -118,7 +118,7 @@ def test_a_run_killed_again_and_again_equals_one_that_was_not(undisturbed, tmp_p
     assert {name: (run / name).read_bytes() for name in BYTES} == undisturbed[1]
 
 
-def interrupt_after(spec, path, updates):
+def interrupt_after(spec, path, updates, train=train):
     """Leave a run with a checkpoint, as an abort at ``updates`` would."""
 
     original = Learner.update

@@ -9,7 +9,7 @@ run is one of `gipo.engines.lockstep`, and with a ratio of 0 it is the same run 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +30,6 @@ from gipo.runs.provenance import Origin
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
 from gipo.tables import RUN_IMAGINATION, write_table
-
-
-def train(
-    spec: RunSpec,
-    path: Path,
-    *,
-    workers: int = 0,
-    device: str = "cpu",
-    pretrained: Path = Path("results/pretrained"),
-    checkpoint_seconds: float = 60.0,
-    tell: Callable[[str], None] = print,
-) -> None:
-    """Train one run with a section ``imagination``; see `gipo.engines.lockstep.train`. The model is always on the CPU.
-
-    Raises:
-        GipoError: as there, or what the world model learns from or foretells is NaN or infinite.
-    """
-    lockstep.train_as(ImaginingRun, spec, path, workers, device, pretrained, checkpoint_seconds, tell)
 
 
 class ImaginingRun(lockstep.Run):
@@ -179,3 +161,7 @@ class ImaginingRun(lockstep.Run):
         """Write the results of a run that is at its end."""
         write_table(directory.imagination, pd.DataFrame(self.rows, columns=list(RUN_IMAGINATION)), RUN_IMAGINATION)
         self.record.write(self.spec, directory, self.learner.weights(), self.env_steps, others=[directory.imagination])
+
+
+train = partial(lockstep.train, kind=ImaginingRun)
+"""`gipo.engines.lockstep.train` for a run with a section ``imagination``; the world model is always on the CPU."""

@@ -41,6 +41,7 @@ def train(
     pretrained: Path = Path("results/pretrained"),
     checkpoint_seconds: float = 60.0,
     tell: Callable[[str], None] = print,
+    kind: type[Run] | None = None,
 ) -> None:
     """Train one run to its end, from its checkpoint where there is one, and write its results into ``path``.
 
@@ -52,32 +53,19 @@ def train(
         pretrained: where pretrained models lie, as ``<repository>/<revision>``.
         checkpoint_seconds: seconds between checkpoints.
         tell: takes one line of progress every few seconds.
+        kind: of the run, `Run` by default; `gipo.engines.imagining` has the one with a world model.
 
     Raises:
         GipoError: there is no such device, the directory is another run's or in use by another process, its checkpoint
             is corrupt, a worker died, the disk is full, or a loss is not finite.
     """
-    if spec.imagination:
+    if spec.imagination and kind is None:
         raise GipoError(f"run {spec.run_id} has a world model: gipo.engines.imagining trains it")
-    train_as(Run, spec, path, workers, device, pretrained, checkpoint_seconds, tell)
-
-
-def train_as(
-    kind: type[Run],
-    spec: RunSpec,
-    path: Path,
-    workers: int,
-    device: str,
-    pretrained: Path,
-    checkpoint_seconds: float,
-    tell: Callable[[str], None],
-) -> None:
-    """`train`, by this kind of run."""
     check_device(device)
     torch.set_num_threads(1)
 
     def work(directory: RunDirectory, origin: Origin, tell: Callable[[str], None]) -> None:
-        run = kind(spec, origin, workers, torch.device(device), pretrained.resolve())
+        run = (kind or Run)(spec, origin, workers, torch.device(device), pretrained.resolve())
         try:
             run.restore(directory, tell)
             run.loop(directory, checkpoint_seconds, ProgressLog(spec, directory, tell))
