@@ -19,7 +19,7 @@ from gipo.analysis.collect import collect
 from gipo.engines import lockstep
 from gipo.errors import GipoError
 from gipo.runs.finished import FinishedRun
-from gipo.stages import StudyFolder
+from gipo.stages import VIDEO_INDEX, VIDEOS, StudyFolder
 from gipo.study import Study
 from small_study import STUDY
 
@@ -79,7 +79,7 @@ def test_each_task_regime_and_method_has_a_run():
 def test_the_video_is_of_the_runs_own_episode(results: Path):
     study, lines = StudyFolder(results / "small"), []
     videos.film(results, study, lines.append)
-    index = json.loads(study.read_bytes(videos.INDEX))
+    index = json.loads(study.read_bytes(VIDEO_INDEX))
     assert index["note"] == ""
     [film] = index["films"]
     content = study.read_bytes(film["file"])
@@ -96,8 +96,8 @@ def test_the_video_is_of_the_runs_own_episode(results: Path):
         first = np.array(video.convert("RGB"), dtype=int)
         video.seek(video.n_frames - 1)
         assert np.abs(np.array(video.convert("RGB")) - first).max() > 50
-    assert study.manifest_of(videos.STAGE).inputs == {"tables": study.manifest_of("tables").digest()}
-    left = study.path / videos.STAGE / "of-another-run.webp"
+    assert study.manifest_of(VIDEOS).inputs == {"tables": study.manifest_of("tables").digest()}
+    left = study.path / VIDEOS / "of-another-run.webp"
     left.write_bytes(b"")
     videos.film(results, StudyFolder(results / "small"), lines.append)
     assert StudyFolder(results / "small").read_bytes(film["file"]) == content
@@ -111,8 +111,8 @@ def test_where_nothing_draws_a_line_says_why_and_the_file_too(results: Path):
     note = "nothing draws on the machine that made this: MUJOCO_GL is 'glfw', expected one of egl, osmesa, or nothing"
     assert done.stderr.splitlines()[-1] == f"no videos: {note}"
     study = StudyFolder(results / "small")
-    assert json.loads(study.read_bytes(videos.INDEX)) == {"note": note, "films": []}
-    assert not list((study.path / videos.STAGE).glob("*.webp"))
+    assert json.loads(study.read_bytes(VIDEO_INDEX)) == {"note": note, "films": []}
+    assert not list((study.path / VIDEOS).glob("*.webp"))
 
 
 def test_a_video_gets_as_small_as_it_has_to_be_or_says_so():

@@ -35,6 +35,12 @@ GRIDS = ("tables", "sweeps/")
 """Beginnings of the stages that were made from runs."""
 
 
+VIDEOS = "videos"
+"""Stage that films final policies (`gipo.videos`)."""
+VIDEO_INDEX = f"{VIDEOS}/videos.json"
+"""``films``, a list of what each video shows, and ``note``: why there is none, else empty."""
+
+
 def stage_of(name: str) -> str:
     """Stage that makes a file, by its path relative to the folder of the study.
 

@@ -31,7 +31,7 @@ from gipo.runs.finished import FinishedRun
 from gipo.runs.manifest import Receipt, RunManifest
 from gipo.runs.spec import RunSpec
 from gipo.scale import Scale
-from gipo.stages import GRIDS, StageManifest, StudyFolder, stage_of
+from gipo.stages import GRIDS, VIDEOS, StageManifest, StudyFolder, stage_of
 
 Mend = Literal["run", "baseline", "stage", "temporary", "lock", ""]
 
@@ -39,7 +39,7 @@ RECEIPT = "tracked.json"
 """Written when all runs of a study had been recorded in MLflow; it names none where the server was away."""
 NOT_MADE_HERE = {RECEIPT, "report-partial.html"}
 """Files of a study's folder that stand in no manifest; the second is the page of an unfinished study."""
-OPTIONAL = {"report", "picture", "videos", *(f"figures/{name}" for name in NAMES)}
+OPTIONAL = {"report", "picture", VIDEOS, *(f"figures/{name}" for name in NAMES)}
 """Stages that a folder may have, as a scale of its own or where it is published."""
 
 

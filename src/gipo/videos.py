@@ -24,11 +24,7 @@ from gipo.engines.suites import make_suite
 from gipo.errors import GipoError, lacks_memory, shortened
 from gipo.runs.finished import FinishedRun
 from gipo.runs.spec import RunSpec
-from gipo.stages import StudyFolder
-
-STAGE = "videos"
-INDEX = f"{STAGE}/videos.json"
-"""``films``, a list of what each video shows, and ``note``: why there is none, else empty."""
+from gipo.stages import VIDEO_INDEX, VIDEOS, StudyFolder
 
 WIDTH, HEIGHT = 240, 180  # pixels
 MOST_FRAMES = 60
@@ -79,7 +75,7 @@ def film(results: Path, study: StudyFolder, tell: Callable[[str], None]) -> None
     for row in chosen.to_dict("records"):
         run = FinishedRun.read(results / "runs" / row["run_id"])
         frames, episode = play(run.spec, run.read_bytes(run.directory.policy.name))
-        name = f"{STAGE}/{row['run_id'].replace('/', '--')}.webp"
+        name = f"{VIDEOS}/{row['run_id'].replace('/', '--')}.webp"
         files[name] = webp(frames)
         films.append({**row, "file": name, "return": episode.total, "success": episode.success})
         tell(f"{name}: {len(files[name]) / 1000:.0f} kB")
@@ -167,8 +163,8 @@ def _camera(suite: str) -> Any:
 
 def _write(study: StudyFolder, files: dict[str, bytes], index: dict[str, Any]) -> None:
     """Write the stage, and remove the videos of other runs."""
-    for path in (study.path / STAGE).glob("*.webp"):
-        if f"{STAGE}/{path.name}" not in files:
+    for path in (study.path / VIDEOS).glob("*.webp"):
+        if f"{VIDEOS}/{path.name}" not in files:
             path.unlink()
     content = (json.dumps(index, indent=1) + "\n").encode()
-    study.write_stage(STAGE, files | {INDEX: content}, study.inputs_from([study]))
+    study.write_stage(VIDEOS, files | {VIDEO_INDEX: content}, study.inputs_from([study]))

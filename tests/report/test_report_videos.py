@@ -8,7 +8,7 @@ import pytest
 
 from gipo import suites
 from gipo.report import template, videos
-from gipo.stages import StudyFolder
+from gipo.stages import VIDEO_INDEX, StudyFolder
 
 METAWORLD = suites.get("metaworld")
 ROW = {"regime": "stale", "seed": 3, "seeds": 5, "return": 1234.4, "success": True}
@@ -21,7 +21,7 @@ def study(folder: Path, size: int = 100, note: str = "") -> StudyFolder:
     index = {"note": note, "films": [] if note else rows}
     files = {row["file"]: row["run_id"].encode().ljust(size) for row in index["films"]}
     made = StudyFolder(folder)
-    made.write_stage("videos", files | {videos.INDEX: json.dumps(index).encode()})
+    made.write_stage("videos", files | {VIDEO_INDEX: json.dumps(index).encode()})
     return made
 
 

@@ -9,11 +9,9 @@ from typing import Any
 
 from gipo.figures import style
 from gipo.report import embed
-from gipo.stages import StudyFolder
+from gipo.stages import VIDEO_INDEX, VIDEOS, StudyFolder
 from gipo.suites import Suite
 
-STAGE = "videos"
-INDEX = "videos/videos.json"
 MOST_EMBEDDED = 3_000_000
 """Bytes of all videos of a study above which the page plays them from their folder; it stays below 10 MB."""
 
@@ -33,9 +31,9 @@ def films(study: StudyFolder, suite: Suite, page: Path) -> dict[str, Any] | None
     Raises:
         GipoError: a file is damaged.
     """
-    if not study.has(STAGE):
+    if not study.has(VIDEOS):
         return None
-    index = json.loads(study.read_bytes(INDEX))
+    index = json.loads(study.read_bytes(VIDEO_INDEX))
     contents = {row["file"]: study.read_bytes(row["file"]) for row in index["films"]}
     beside = ""
     if sum(map(len, contents.values())) > MOST_EMBEDDED:
@@ -52,7 +50,7 @@ def films(study: StudyFolder, suite: Suite, page: Path) -> dict[str, Any] | None
         (suite.task_title(task), [_shown(row, sources) for row in rows if row["task"] == task])
         for task in suite.order_tasks(row["task"] for row in rows)
     ]
-    return {"note": index["note"], "beside": beside and f"{beside}/{STAGE}".removeprefix("./"), "tasks": tasks}
+    return {"note": index["note"], "beside": beside and f"{beside}/{VIDEOS}".removeprefix("./"), "tasks": tasks}
 
 
 def _shown(row: dict[str, Any], sources: dict[str, str]) -> dict[str, str]:

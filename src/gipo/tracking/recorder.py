@@ -12,7 +12,7 @@ from gipo.errors import GipoError
 from gipo.runs.code import code_of
 from gipo.runs.directory import RunDirectory
 from gipo.runs.finished import FinishedRun
-from gipo.stages import StudyFolder
+from gipo.stages import VIDEOS, StudyFolder
 from gipo.tracking import curves
 from gipo.tracking.curves import Curves
 from gipo.tracking.experiments import Experiment, cell_of
@@ -199,7 +199,7 @@ class Recorder:
         files: dict[str, Path] = {}
         for folder in map(StudyFolder, self.experiment.pages):
             stages = [f"figures/{path.stem}" for path in sorted(folder.path.glob("manifests/figures/*.json"))]
-            for stage in filter(folder.has, ["report", "videos", *stages]):
+            for stage in filter(folder.has, ["report", VIDEOS, *stages]):
                 manifest = folder.manifest_of(stage)
                 manifests.append(manifest.digest())
                 files |= {name: folder.path / name for name in manifest.files}
