@@ -59,7 +59,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
 
 def summary(tables: Tables, resamples: int) -> pd.DataFrame:
     """As `table`, of tables that were read."""
-    lifetimes = tables.runs.groupby("regime")["lifetime"].first().sort_values()
+    lifetimes = _lifetimes(tables)
     names = style.order(tables.runs["method"])
     rows: list[dict[str, Any]] = []
     scores: dict[str, Array] = {}
@@ -125,7 +125,7 @@ def discarding(tables: Tables, resamples: int = 2000) -> pd.DataFrame:
         A row per method and shorter lifetime: ``newest``, the lifetime as a share of the longest, and the difference
         in IQM score with its interval; and one per method with ``newest`` 1, its score with all data.
     """
-    lifetimes = tables.runs.groupby("regime")["lifetime"].first().sort_values()
+    lifetimes = _lifetimes(tables)
     rows = []
     for method in style.order(tables.runs["method"]):
         *shorter, everything = (
@@ -137,6 +137,11 @@ def discarding(tables: Tables, resamples: int = 2000) -> pd.DataFrame:
             estimate = statistics.estimate("arena newest", pair, _difference, resamples)
             rows.append(_row(estimate, scores, method=method, newest=lifetime / lifetimes.max()))
     return pd.DataFrame(rows)
+
+
+def _lifetimes(tables: Tables) -> pd.Series:
+    """Replay lifetimes by regime, the shortest first."""
+    return tables.runs.groupby("regime")["lifetime"].first().sort_values()
 
 
 def _row(estimate: Estimate, values: Array, **columns: object) -> dict[str, Any]:
