@@ -36,9 +36,9 @@ STUDY = {
     "regimes": {"stale": 0.874},
     "methods": {"gipo-1-1": {"name": "gipo", "parameters": {"sigma_pos": 1.0, "sigma_neg": 1.0}}},
     "seeds": [0],
-    "replay": {"capacity": 64, "segment_length": 4, "environments": 1, "group_size": 1, "warmup_steps": 4},
-    "learner": {"updates": 6, "batch_size": 4, "accumulation": 2, "warmup_updates": 1, "policy_start": 1},
-    "evaluation": {"every": 6, "episodes": 1},
+    "replay": {"capacity": 32, "segment_length": 4, "environments": 1, "group_size": 1, "warmup_steps": 4},
+    "learner": {"updates": 4, "batch_size": 4, "accumulation": 2, "warmup_updates": 1, "policy_start": 1},
+    "evaluation": {"every": 4, "episodes": 1},
     "diagnostics": {"every": 1},
     "asynchronous": {"inference_batch": 2},
 }
@@ -60,37 +60,7 @@ def pretrained(tmp_path_factory):
     return directory
 
 
-def test_openvla_learns_from_frames_on_two_processes(tmp_path, pretrained):
-    openvla = {"repository": "tiny", "revision": "seed0", "rank": 4}
-    run, lines = train(tmp_path, pretrained, learners=2, openvla=openvla)
-    metrics = pd.read_parquet(run.metrics)
-    assert metrics["update"].tolist() == [1, 2, 3, 4, 5, 6]
-    assert np.isfinite(metrics[["loss_policy", "loss_value", "grad_norm_policy"]]).all(axis=None)
-    assert metrics["kl"].iloc[0] == pytest.approx(0, abs=1e-4)  # the policy that acted is the one that learns
-    assert (metrics["grad_norm_policy"].iloc[2:] > 0).all()
-    evaluation = pd.read_parquet(run.evaluation)
-    assert evaluation["update"].tolist() == [0, 6]
-    assert (evaluation["return"] == evaluation["success_any"]).all()
-    assert not [line for line in lines if "died" in line]
-
-
-def test_a_start_that_is_clearly_worse_than_published_is_not_trained(tmp_path, pretrained):
-    """A random model solves none of one episode, of which the interval is [0, 0.793]."""
-    openvla = {"repository": "tiny", "revision": "seed0", "rank": 4}
-    broken = {"openvla": openvla, "published_success": {TASK: 0.9}}
-    with pytest.raises(GipoError, match=r"^tiny at seed0 is a broken start: .* of 1 episodes of libero_spatial_0"):
-        train(tmp_path, pretrained, **broken)
-    run = RunDirectory(tmp_path)
-    assert not run.finished
-    assert not run.checkpoint.exists()
-    assert not list((run.scratch / "processes").glob("rollout-*"))
-    assert [row["update"] for row in Snapshots(tmp_path).evaluations()] == [0]
-    run, _ = train(tmp_path, pretrained, openvla=openvla, published_success={TASK: 0.8})
-    assert pd.read_parquet(run.evaluation)["update"].tolist() == [0, 6]
-    assert pd.read_parquet(run.metrics)["update"].tolist() == [1, 2, 3, 4, 5, 6]
-
-
-def test_one_of_two_learners_that_hangs_is_named_and_all_start_anew(tmp_path, pretrained, monkeypatch):
+def test_openvla_learns_from_frames_on_two_processes_though_one_of_them_hangs(tmp_path, pretrained, monkeypatch):
     def stop():
         files = tmp_path / "scratch" / "processes"
         while not (at := [path for path in files.glob("learner-1#*.doing") if path.read_bytes().startswith(b"update")]):
@@ -106,10 +76,30 @@ def test_one_of_two_learners_that_hangs_is_named_and_all_start_anew(tmp_path, pr
     monkeypatch.setattr(Watch, "SILENCE", 10.0)
     threading.Thread(target=stop, daemon=True).start()
     openvla = {"repository": "tiny", "revision": "seed0", "rank": 4}
-    run, lines = train(tmp_path, pretrained, learners=2, openvla=openvla)
+    run, lines = train(tmp_path, pretrained, learners=2, openvla=openvla, published_success={TASK: 0.8})
     assert [line for line in lines if "learner-1 gave no sign of life for 10 s" in line], lines
-    assert pd.read_parquet(run.metrics)["update"].tolist() == [1, 2, 3, 4, 5, 6]
     assert read_json(run.engine)["restarts_learner-1"] == 1
+    metrics = pd.read_parquet(run.metrics)
+    assert metrics["update"].tolist() == [1, 2, 3, 4]
+    assert np.isfinite(metrics[["loss_policy", "loss_value", "grad_norm_policy"]]).all(axis=None)
+    assert metrics["kl"].iloc[0] == pytest.approx(0, abs=1e-4)  # the policy that acted is the one that learns
+    assert (metrics["grad_norm_policy"].iloc[2:] > 0).all()
+    evaluation = pd.read_parquet(run.evaluation)
+    assert evaluation["update"].tolist() == [0, 4]
+    assert (evaluation["return"] == evaluation["success_any"]).all()
+
+
+def test_a_start_that_is_clearly_worse_than_published_is_not_trained(tmp_path, pretrained):
+    """A random model solves none of one episode, of which the interval is [0, 0.793]."""
+    openvla = {"repository": "tiny", "revision": "seed0", "rank": 4}
+    broken = {"openvla": openvla, "published_success": {TASK: 0.9}}
+    with pytest.raises(GipoError, match=r"^tiny at seed0 is a broken start: .* of 1 episodes of libero_spatial_0"):
+        train(tmp_path, pretrained, **broken)
+    run = RunDirectory(tmp_path)
+    assert not run.finished
+    assert not run.checkpoint.exists()
+    assert not list((run.scratch / "processes").glob("rollout-*"))
+    assert [row["update"] for row in Snapshots(tmp_path).evaluations()] == [0]
 
 
 def test_a_network_on_states_takes_the_shaped_reward_and_is_evaluated_again(tmp_path):
@@ -121,13 +111,13 @@ def test_a_network_on_states_takes_the_shaped_reward_and_is_evaluated_again(tmp_
     again = pd.read_csv(out.with_suffix(".csv"), float_precision="round_trip")
     assert again["return"][0] == evaluation["return"].iloc[-1]
     assert again["init_state"].tolist() == [40, 41]
-    assert evaluation["update"].tolist() == [0, 6]
+    assert evaluation["update"].tolist() == [0, 4]
     assert (evaluation["return"] > 0).all()  # reaching pays in every step, success only at the end
     assert read_json(run.engine)["env_steps"] >= 8
 
 
 def test_episodes_of_several_tasks_are_the_same_however_many_are_played_at_once(tmp_path):
-    sections = {"states": {"repeat": 8}, "tasks": ["libero_spatial"], "evaluation": {"every": 6, "episodes": 2}}
+    sections = {"states": {"repeat": 8}, "tasks": ["libero_spatial"], "evaluation": {"every": 4, "episodes": 2}}
     spec = Study.model_validate(STUDY | sections).run("libero_spatial", "stale", "gipo-1-1", 0)
     actor = make_suite(spec, tmp_path).make_actor(torch.device("cpu"))
     one_by_one = Simulators(spec, tmp_path, 1).evaluate(actor, 0, lambda: None)
