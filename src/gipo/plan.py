@@ -192,8 +192,8 @@ def imagination_cost(run: RunSpec, rates: Rates) -> Cost:
     imagined = settings.ratio * run.replay.capacity / settings.lifetime
     learning = fitting + imagined * (rate.branch + rates.cpu[run.learner].target)
     branches = math.ceil(updates / run.evaluation.every) * settings.branches
-    before = (run.environment.episode_steps - CHECKED[-1]) // 2
-    steps = branches * (before + CHECKED[-1])
+    before = (run.environment.episode_steps - CHECKED) // 2
+    steps = branches * (before + CHECKED)
     checking = task.make + min(branches, GOALS) * task.reset + steps * (task.step + rate.alone)
     return Cost(steps, 0, learning=learning + checking, gpu_learning=learning + checking if rates.gpu else 0.0)
 

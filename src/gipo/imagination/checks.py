@@ -17,7 +17,7 @@ from gipo.imagination.model import WorldModel
 from gipo.runs.spec import CHECKED
 
 Row = dict[str, Any]
-"""One branch at one of the horizons; `gipo.tables.RUN_IMAGINATION` has the columns."""
+"""One step of one branch; `gipo.tables.RUN_IMAGINATION` has the columns."""
 
 
 class Simulator(Protocol):
@@ -39,7 +39,7 @@ def check(
     bins: int,
     generator: np.random.Generator,
 ) -> Iterator[Row]:
-    """A row for each branch and each of `gipo.runs.spec.CHECKED`.
+    """A row for each branch and each of its `gipo.runs.spec.CHECKED` steps.
 
     ``error`` is the distance of the imagined state from the simulator's, and ``still`` that of the state in which the
     branch began: what a model that foretells no change gets wrong. Both are in standard deviations of the data that the
@@ -50,35 +50,34 @@ def check(
         policy: has the weights.
         simulator: of the run's task; its episodes end by their time limit alone.
         seeds: of the episodes, one for each branch.
-        episode_steps: time limit, more than the last of `gipo.runs.spec.CHECKED`.
+        episode_steps: time limit, more than `gipo.runs.spec.CHECKED`.
         bins: tokens per action dimension.
         generator: draws where branches begin, and all tokens.
     """
-    steps, size = CHECKED[-1], model.action_size
+    size = model.action_size
     for number, seed in enumerate(seeds):
         observation, _ = simulator.reset(seed=seed)
-        start = int(generator.integers(episode_steps - steps))
+        start = int(generator.integers(episode_steps - CHECKED))
         for _ in range(start):
             tokens, *_ = policy.sample(_row(observation), generator.random((1, size), dtype=np.float32))
             observation, *_ = simulator.step(tokens[0])
         begin = torch.from_numpy(_row(observation))
-        branch = imagine(model, policy, begin, generator.random((steps, 1, size), dtype=np.float32), bins)
-        for step in range(1, steps + 1):
+        branch = imagine(model, policy, begin, generator.random((CHECKED, 1, size), dtype=np.float32), bins)
+        for step in range(1, CHECKED + 1):
             observation, reward, _, _, info = simulator.step(branch.tokens[0, step - 1].numpy())
-            if step in CHECKED:
-                real = torch.from_numpy(_row(observation))
-                yield {
-                    "branch": number,
-                    "start": start,
-                    "horizon": step,
-                    "error": float(model.normaliser.distance(branch.observations[:, step] - real)),
-                    "still": float(model.normaliser.distance(begin - real)),
-                    "disagreement": float(branch.disagreement[0, :step].max()),
-                    "reward_imagined": float(branch.rewards[0, step - 1]),
-                    "reward_real": float(reward),
-                    "success_imagined": float(branch.successes[0, step - 1]),
-                    "success_real": bool(info["success_last"]),
-                }
+            real = torch.from_numpy(_row(observation))
+            yield {
+                "branch": number,
+                "start": start,
+                "horizon": step,
+                "error": float(model.normaliser.distance(branch.observations[:, step] - real)),
+                "still": float(model.normaliser.distance(begin - real)),
+                "disagreement": float(branch.disagreement[0, :step].max()),
+                "reward_imagined": float(branch.rewards[0, step - 1]),
+                "reward_real": float(reward),
+                "success_imagined": float(branch.successes[0, step - 1]),
+                "success_real": bool(info["success_last"]),
+            }
 
 
 def _row(observation: Array) -> Array:

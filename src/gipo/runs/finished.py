@@ -113,7 +113,9 @@ class FinishedRun:
         due = self.spec.learner.due(self.spec.evaluation.every)
         updates = [update for update in due if update >= table["update"].min()]  # from the first fit on
         found = list(zip(table["update"], table["branch"], table["horizon"], strict=True))
-        rows = [(u, branch, step) for u in updates for branch in range(settings.branches) for step in CHECKED]
+        rows = [
+            (u, branch, step) for u in updates for branch in range(settings.branches) for step in range(1, CHECKED + 1)
+        ]
         self._check(
             bool(updates) and found == rows, path, "has not every branch for every evaluation since a first fit"
         )

@@ -74,8 +74,8 @@ class NetworkSpec(Section):
     """The value loss does not train the encoder [C]; false: it does."""
 
 
-CHECKED = (1, 4, 8, 16)
-"""Steps of a branch at which it is compared with the simulator (`gipo.imagination.checks`)."""
+CHECKED = 16
+"""Steps of a branch that is compared with the simulator (`gipo.imagination.checks`)."""
 LEAST_SEGMENTS = 21
 """Segments that a world model is fitted to, at least: among so many in a row one is held out
 (`gipo.imagination.branches.split`)."""
@@ -490,9 +490,9 @@ class RunSpec(Section):
                 f"imagination.length = {imagination.length} needs a replay.segment_length above "
                 f"{2 * imagination.length}, got {replay.segment_length}: where a branch begins, no episode may end soon"
             )
-        if self.environment.episode_steps <= CHECKED[-1]:
+        if self.environment.episode_steps <= CHECKED:
             raise ValueError(
-                f"imagination needs environment.episode_steps above {CHECKED[-1]}, the longest branch that is compared "
+                f"imagination needs environment.episode_steps above {CHECKED}, the longest branch that is compared "
                 f"with the simulator, got {self.environment.episode_steps}"
             )
         least = LEAST_SEGMENTS * replay.segment_length
