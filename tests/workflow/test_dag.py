@@ -8,6 +8,7 @@ import pytest
 from checkout import ROOT, Checkout, read_plan
 from gipo import objectives
 from gipo.figures import of_study
+from gipo.scale import Scale, configs
 
 pytestmark = pytest.mark.slow
 
@@ -19,31 +20,42 @@ FILMS = {"videos": 1}
 """Of MetaWorld."""
 
 
+RUNS_OF = {
+    # 800 of the main grid hold the ranking and sigma sweeps; V-trace on 8 tasks and the lag sweep come on top
+    "paper": 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5,
+    "workstation": 8 * 2 * 4 * 3,
+    "released": 10 * 1 * 8 * 5,
+    "released-first": 3 * 1 * 3 * 5,
+    "released-pilot": 10 * 1 * 2 * 1,
+    # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
+    "metaworld-mini": 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2,
+    "metaworld-mini-pilot": 8 * 2 * 2 * 1,
+    "arena": 5 * 13 * 3 + 2 * 4,
+    "arena-pilot": 2 * 2 * 2,
+    "imagination": 4 * 3 * 5,
+    "laptop": 2 * 2 * 3 * 2,
+    "smoke": 1 * 2 * 2 * 2 + 1 + 2 + 4,
+    "libero": 4 * 2 * 3 * 3,
+    "libero-smoke": 2,
+    "full": 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5 + 4 * 2 * 3 * 3,
+    "full-smoke": 15 + 2,
+}
+
+
+def test_a_scale_has_as_many_runs_as_its_grids():
+    assert {name: len(Scale.load(path).runs) for name, path in configs().items()} == RUNS_OF
+
+
 @pytest.mark.parametrize(
-    ("scale", "train", "baseline", "sweeps"),
-    [
-        # 800 of the main grid hold the ranking and sigma sweeps; V-trace on 8 tasks and the lag sweep come on top
-        ("paper", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 8, FOUR),
-        ("workstation", 8 * 2 * 4 * 3, 8, ()),
-        ("released", 10 * 1 * 8 * 5, 10, ()),
-        ("released-first", 3 * 1 * 3 * 5, 3, ()),
-        ("released-pilot", 10 * 1 * 2 * 1, 10, ()),
-        # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
-        ("metaworld-mini", 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2, 3, FOUR),
-        ("metaworld-mini-pilot", 8 * 2 * 2 * 1, 8, ()),
-        ("arena", 5 * 13 * 3 + 2 * 4, 1, ("arena",)),
-        ("arena-pilot", 2 * 2 * 2, 1, ("lag",)),
-        ("imagination", 4 * 3 * 3, 1, ()),
-        ("laptop", 2 * 2 * 3 * 2, 2, ()),
-        ("smoke", 1 * 2 * 2 * 2 + 1 + 2 + 4, 1, (*FOUR, "arena")),
-    ],
+    ("scale", "baseline", "sweeps"),
+    [("paper", 8, FOUR), ("released-first", 3, ()), ("imagination", 1, ()), ("smoke", 1, (*FOUR, "arena"))],
 )
 def test_a_scale_runs_its_grids_and_everything_else_once(
-    checkout: Checkout, tmp_path: Path, scale: str, train: int, baseline: int, sweeps: tuple[str, ...]
+    checkout: Checkout, tmp_path: Path, scale: str, baseline: int, sweeps: tuple[str, ...]
 ):
     plan = checkout.plan(tmp_path, scale=scale)
     figures = set(of_study("metaworld", sweeps))
-    counts = {"train": train, "baseline": baseline, "tables": 1 + len(sweeps), "figure": len(figures)}
+    counts = {"train": RUNS_OF[scale], "baseline": baseline, "tables": 1 + len(sweeps), "figure": len(figures)}
     assert plan.jobs == ONCE | FILMS | counts
     assert plan.figures == figures
 
@@ -106,8 +118,6 @@ def test_the_profile_runs_the_scale_of_the_site(edited: Checkout, monkeypatch: p
     assert (jobs["train"], jobs["train_libero"], jobs["report"]) == (1080, 72, 1)
     other = edited.run("snakemake", "--profile", "slurm", "-n", "--config", "scale=smoke")
     assert read_plan(other.stdout).jobs["train"] == 15
-    images = edited.run("snakemake", "--profile", "slurm", "-n", "--config", "torch=cpu")
-    assert read_plan(images.stdout).jobs["train"] == 1080
 
 
 def test_a_site_that_names_no_scale_of_the_checkout_is_one_line(edited: Checkout):
@@ -120,9 +130,7 @@ def test_a_site_that_names_no_scale_of_the_checkout_is_one_line(edited: Checkout
     assert f"site.yaml: scale: unknown scale 'huge'; known: {SCALES}" in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    ("target", "figures"), [("fig2", 1), ("fig3", 1), ("fig1", 1), ("iqm", 2), ("scorecard", 1), ("lagsweep", 1)]
-)
+@pytest.mark.parametrize(("target", "figures"), [("fig3", 1), ("fig1", 1), ("iqm", 2)])
 def test_a_named_target_is_of_every_part_that_has_it(checkout: Checkout, tmp_path: Path, target: str, figures: int):
     plan = checkout.plan(tmp_path, target, scale="full-smoke")
     assert plan.jobs["figure"] == figures
@@ -153,7 +161,7 @@ def test_figure_3_plans_the_runs_and_what_they_need(
     assert plan.jobs == {"train_libero": 2, "tables": 1, "figure": 1, "fig3": 1}
 
 
-@pytest.mark.parametrize(("gpus", "learners"), [("0,1,2,3,4,5,6,7", 6), ("0,1,2,3", 2), ("0", 1)])
+@pytest.mark.parametrize(("gpus", "learners"), [("0,1,2,3,4,5,6,7", 6), ("0", 1)])
 def test_a_run_has_no_more_gpus_than_there_are_and_two_are_not_the_learners(
     checkout: Checkout, tmp_path: Path, gpus: str, learners: int, monkeypatch: pytest.MonkeyPatch
 ):
@@ -209,11 +217,6 @@ RUNS = {"train": 8, "baseline": 1, "tables": 1}
     [
         ("fig1", {"weights": 1}),
         ("fig2", RUNS),
-        ("fig4", {"gridworld": 1}),
-        ("table1", RUNS),
-        ("fig5", RUNS),
-        ("iqm", RUNS),
-        ("lagsweep", {"train": 4, "baseline": 1, "tables": 1}),
         ("fig9", {"train": 3, "baseline": 1, "tables": 1}),
         ("scorecard", {"train": 15, "baseline": 1, "tables": 6, "weights": 1, "gridworld": 1, "claims": 1}),
     ],
@@ -250,7 +253,6 @@ def _assert_one_clear_line(checkout: Checkout, directory: Path, setting: str, li
     [
         ("sclae=smoke", "unknown config key 'sclae'; known: scale, rehearse, and for images base and torch"),
         ("scale=huge", f"unknown scale 'huge'; known: {SCALES}"),
-        ("scale=../config/smoke", f"unknown scale '../config/smoke'; known: {SCALES}"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(checkout: Checkout, tmp_path: Path, setting: str, line: str):
@@ -261,21 +263,14 @@ def test_a_mistake_on_the_command_line_is_one_line(checkout: Checkout, tmp_path:
     ("old", "new", "line"),
     [
         ("batch_size: 64", "bach_size: 64", "unknown key learner.bach_size"),
-        ("updates: 200", "updates: many", "learner.updates = 'many': input should be a valid integer"),
         ("[door-open-v3]", "[door-opn-v3]", "unknown task 'door-opn-v3'; did you mean 'door-open-v3'?"),
         (
             "{name: ppo_clip,",
             "{name: popo_clip,",
             f"methods.ppo-clip: unknown objective 'popo_clip'; known: {', '.join(objectives.names())}",
         ),
-        (
-            "sigma_pos: 1.0",
-            "sigma_pos: 0.0",
-            "methods.gipo-1-1: GIPO: sigma_pos = 0.0, expected a number from 0.001 to 1e+06",
-        ),
-        ("capacity: 512", "capacity: 32", "replay.capacity = 32 is smaller than learner.batch_size = 64"),
     ],
-    ids=["key", "type", "task", "method", "sigma", "capacity"],
+    ids=["key", "task", "method"],
 )
 def test_a_mistake_in_a_scale_is_one_line(edited: Checkout, tmp_path: Path, old: str, new: str, line: str):
     edited.edit("workflow/config/smoke.yaml", old, new)
