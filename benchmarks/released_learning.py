@@ -1,12 +1,12 @@
 """Whether runs of scale `released` learn as the authors' script does: training returns in blocks, side by side.
 
-    python benchmarks/released_learning.py SCRIPT FOLDER [out.csv] [--methods gipo-1-0.5] [--seeds 22 64 99]
+    python benchmarks/released_learning.py SCRIPT FOLDER [out.csv]
 
 SCRIPT is metaworld_ppo_discrete_simple_complete.py of https://github.com/distanceLu/GIPO at 5aae0ad. Both sides train
 on button-press-topdown-v3 for 400 iterations, GIPO (1, 0.5) and PPO-Clip with five seeds each, in float32 on the CPU,
-each run in a process of one thread, as many at once as there are cores; that is 5 hours of a core, or a part of it with
-fewer methods or seeds. The episodes of a finished run stay in FOLDER, where another call goes on. The table has the
-mean return of forty episodes each, averaged over seeds, and the difference ours - theirs with the 95 % interval of
+each run in a process of one thread, as many at once as there are cores; that is 5 hours of a core; ``--methods`` and
+``--seeds`` name some of them. The episodes of a finished run stay in FOLDER, where another call goes on. The table has
+the mean return of forty episodes each, averaged over seeds, and the difference ours - theirs with the 95 % interval of
 Welch's t; the last row of a method is of all episodes. Of twenty such intervals one is expected to miss 0 where nothing
 differs.
 """

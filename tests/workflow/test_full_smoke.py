@@ -1,14 +1,15 @@
-"""Scale full-smoke end to end: both suites on their real simulators, to one report; then nothing to do.
+"""Scale full-smoke: LIBERO on its real simulator beside the finished smoke scale, to one report; then nothing to do.
 
 In jobs of SLURM where there is one, as the full reproduction is run: the site names the scale.
 """
 
 import sqlite3
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from checkout import ROOT, Checkout, copy_checkout
+from checkout import ROOT, Checkout, copy_checkout, copy_finished
 from gipo.analysis.claims import load
 from gipo.envs.libero_assets import VARIABLE, assets_directory
 from gipo.scale import Scale
@@ -33,12 +34,13 @@ poll_seconds: 3
 
 
 @pytest.fixture(scope="module")
-def finished(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def whole(checkout: Checkout, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout in which the scale ran to its report, in jobs of SLURM where there is one; not to be changed.
 
     What was printed is in log.txt.
     """
     place = copy_checkout(checkout.root, tmp_path_factory.mktemp("libero") / "checkout")
+    copy_finished(finished, place.root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(assets_directory()))
         if missing_slurm():
@@ -51,23 +53,22 @@ def finished(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Ch
     return place
 
 
-def test_the_cost_is_said_before_the_first_job(finished: Checkout):
-    lines = (finished.root / "log.txt").read_text().splitlines()
-    [cost] = [i for i, line in enumerate(lines) if line.startswith("scale full-smoke: 17 training runs to do of 17 (")]
-    assert "MetaWorld 15, LIBERO 2" in lines[cost]
+def test_the_cost_is_said_before_the_first_job(whole: Checkout):
+    lines = (whole.root / "log.txt").read_text().splitlines()
+    [cost] = [i for i, line in enumerate(lines) if line.startswith("scale full-smoke: 2 training runs to do of 17 (")]
     assert not any("100%" in line for line in lines[:cost])
 
 
-def test_every_run_was_a_job_of_slurm(finished: Checkout):
+def test_every_run_was_a_job_of_slurm(whole: Checkout):
     if reason := missing_slurm():
         pytest.skip(reason)
-    logs = list(finished.root.glob(".snakemake/slurm_logs/rule_train_libero/**/*.log"))
+    logs = list(whole.root.glob(".snakemake/slurm_logs/rule_train_libero/**/*.log"))
     assert len(logs) >= len(STUDY.all_runs())  # more where one was tried again
 
 
-def test_every_run_leaves_its_results(finished: Checkout):
+def test_every_run_leaves_its_results(whole: Checkout):
     for run in STUDY.all_runs():
-        directory = finished.root / "results" / "runs" / run.run_id
+        directory = whole.root / "results" / "runs" / run.run_id
         assert {path.name for path in directory.iterdir()} >= {
             *("spec.json", "metrics.parquet", "evaluation.parquet", "policy.pt"),
             *("provenance.json", "engine.json", "manifest.json"),
@@ -79,8 +80,8 @@ def test_every_run_leaves_its_results(finished: Checkout):
         assert metrics["grad_norm_policy"].gt(0).all()
 
 
-def test_every_figure_and_the_report_are_there(finished: Checkout):
-    results = finished.root / "results"
+def test_every_figure_and_the_report_are_there(whole: Checkout):
+    results = whole.root / "results"
     for folder, names in SCALE.figures().items():
         for name in names:
             assert (results / folder / "figures" / f"{name}.png").stat().st_size > 0
@@ -92,29 +93,29 @@ def test_every_figure_and_the_report_are_there(finished: Checkout):
     assert len(pd.read_csv(results / "libero-smoke" / "figures" / "fig3.csv")) == 2 * len(STUDY.runs())
 
 
-def test_each_claim_is_judged_on_the_runs_of_its_suite(finished: Checkout):
-    folders = [finished.root / "results" / name for name in ("full-smoke", "smoke", "libero-smoke")]
-    whole, metaworld, libero = (pd.read_csv(folder / "scorecard.csv").set_index("id") for folder in folders)
+def test_each_claim_is_judged_on_the_runs_of_its_suite(whole: Checkout):
+    folders = [whole.root / "results" / name for name in ("full-smoke", "smoke", "libero-smoke")]
+    both, metaworld, libero = (pd.read_csv(folder / "scorecard.csv").set_index("id") for folder in folders)
     of_libero = [claim.id for claim in load() if claim.measure.suite == "libero"]
     assert "libero-steps" in of_libero
-    pd.testing.assert_frame_equal(whole.loc[of_libero], libero.loc[of_libero])
-    pd.testing.assert_frame_equal(whole.drop(index=of_libero), metaworld.drop(index=of_libero))
+    pd.testing.assert_frame_equal(both.loc[of_libero], libero.loc[of_libero])
+    pd.testing.assert_frame_equal(both.drop(index=of_libero), metaworld.drop(index=of_libero))
 
 
-def test_every_run_of_both_suites_is_in_one_store(finished: Checkout):
-    store = sqlite3.connect(finished.root / "results" / "mlflow.db")
+def test_every_run_of_both_suites_is_in_one_store(whole: Checkout):
+    store = sqlite3.connect(whole.root / "results" / "mlflow.db")
     recorded = {value for (value,) in store.execute("SELECT value FROM tags WHERE key = 'run_id'")}
     store.close()
     assert recorded == set(SCALE.runs)
 
 
-def test_no_claim_has_a_verdict(finished: Checkout):
-    rows = pd.read_csv(finished.root / "results" / "libero-smoke" / "scorecard.csv").set_index("id")
+def test_no_claim_has_a_verdict(whole: Checkout):
+    rows = pd.read_csv(whole.root / "results" / "libero-smoke" / "scorecard.csv").set_index("id")
     assert rows.loc["libero-steps", "note"].startswith("The policy is a tiny random model")
     assert rows.loc["stale-gipo-over-ppo", "note"] == "Needs runs of MetaWorld."
     assert set(rows["verdict"]) == {"cannot tell", "not run"}
 
 
-def test_a_second_call_runs_nothing(finished: Checkout, monkeypatch: pytest.MonkeyPatch):
+def test_a_second_call_runs_nothing(whole: Checkout, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(VARIABLE, str(assets_directory()))
-    assert finished.plan(finished.root, scale=SCALE.name).jobs == {}
+    assert whole.plan(whole.root, scale=SCALE.name).jobs == {}
