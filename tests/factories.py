@@ -20,8 +20,8 @@ from gipo.runs.code import baseline_modules, code_digest, code_of
 from gipo.runs.directory import RunDirectory
 from gipo.runs.finished import FinishedRun
 from gipo.runs.manifest import Attempt, RunManifest
-from gipo.runs.spec import RunSpec
-from gipo.tables import RUN_EVALUATION, RUN_METRICS, STATISTICS, write_table
+from gipo.runs.spec import CHECKED, RunSpec
+from gipo.tables import RUN_EVALUATION, RUN_IMAGINATION, RUN_METRICS, STATISTICS, write_table
 
 LIFETIMES = {"fresh": 0.0855, "stale": 0.874, "refreshed": 0.874}
 RANDOM_RETURN, EXPERT_RETURN = 50.0, 850.0
@@ -43,8 +43,9 @@ class Study:
 def make_spec(task: str, regime: str, method: str, seed: int, **sections: dict[str, Any]) -> RunSpec:
     """A small spec; `sections` replace single keys, e.g. ``learner={"updates": 100}``.
 
-    A regime ``lag-<L>`` has that lifetime and the capacity with which all such regimes collect about as many steps; a
-    method ``vtrace-<method>`` has that method's objective and V-trace targets.
+    A regime ``lag-<L>`` has that lifetime and the capacity with which all such regimes collect about as many steps, one
+    ``<regime>-imagined-<k>`` a world model and k imagined transitions to each real one. A method ``vtrace-<method>``
+    has that method's objective and V-trace targets.
     """
     objective = method.removeprefix("vtrace-")
     small = {
@@ -58,6 +59,9 @@ def make_spec(task: str, regime: str, method: str, seed: int, **sections: dict[s
     }
     for name, section in sections.items():
         small[name] |= section
+    _, separator, ratio = regime.partition("-imagined-")
+    if separator:
+        small["imagination"] = {"ratio": int(ratio), "branches": 3, "warmup_steps": 4096}
     return RunSpec(task=task, regime=regime, method=method, seed=seed, objective=_objective(objective), **small)
 
 
@@ -91,6 +95,8 @@ def write_results(
     run.write_spec(spec)
     write_table(run.metrics, logged, RUN_METRICS)
     write_table(run.evaluation, episodes, RUN_EVALUATION)
+    if spec.imagination:
+        write_table(run.imagination, imagination(spec), RUN_IMAGINATION)
     run.policy.write_bytes(spec.run_id.encode())
     write_json(run.provenance, provenance(spec, interruptions))
     write_manifest(directory, spec, ["made up"] * (interruptions + 1))
@@ -98,14 +104,15 @@ def write_results(
 
 def write_manifest(directory: Path, spec: RunSpec, classes: Sequence[str] = ("made up",)) -> None:
     """Write the manifest of a run's files as they are, with an attempt for each numeric class named."""
-    names = [path.name for path in RunDirectory(directory).results]
+    run = RunDirectory(directory)
+    names = [path.name for path in (*run.results, *(path for path in run.of_some if path.exists()))]
     RunManifest(
         files=RunManifest.facts(directory, names),
         run_id=spec.run_id,
         spec_digest=spec.digest(),
         code_digest=_code(spec),
         attempts=[attempt(spec, number, name) for number, name in enumerate(classes)],
-    ).write(RunDirectory(directory).manifest)
+    ).write(run.manifest)
 
 
 def attempt(spec: RunSpec, from_update: int = 0, numeric_class: str = "made up") -> Attempt:
@@ -267,6 +274,23 @@ def evaluation(spec: RunSpec, final_score: float, rng: np.random.Generator) -> p
     return pd.concat(frames)
 
 
+def imagination(spec: RunSpec) -> pd.DataFrame:
+    """imagination.parquet: an error of a tenth of the step; every reward and every second success is foretold."""
+    assert spec.imagination
+    updates = spec.learner.due(spec.evaluation.every)
+    steps = range(1, CHECKED + 1)
+    rows = itertools.product(updates, range(spec.imagination.branches), steps)
+    frame = pd.DataFrame(rows, columns=["update", "branch", "horizon"])
+    return frame.assign(
+        env_steps=env_steps(spec, frame["update"].to_numpy()),
+        **{"fits": 1, "fit_steps": 100, "held_out": 0.1, "kept": 4.0, "start": 0, "disagreement": 0.1},
+        **{"error": 0.1 * frame["horizon"], "still": 0.3 * frame["horizon"]},
+        **{"reward_imagined": 1.0 * frame["horizon"], "reward_real": 1.0 * frame["horizon"]},
+        success_imagined=np.where(frame["horizon"] > CHECKED / 2, 0.75, 0.25),
+        success_real=(frame["horizon"] > CHECKED / 2) & (frame["horizon"] % 2 == 0),
+    )
+
+
 def provenance(spec: RunSpec, interruptions: int = 0) -> dict[str, Any]:
     """provenance.json of a run that took 100 s; the time stamp follows the seed."""
     steps = int(env_steps(spec, np.int64(spec.learner.updates)))
@@ -305,7 +329,7 @@ def _episodes(returns: np.ndarray, success: np.ndarray | bool) -> pd.DataFrame:
 
 def _lifetime(regime: str) -> dict[str, Any]:
     if not regime.startswith("lag-"):
-        return {"capacity": 20_480, "lifetime": LIFETIMES[regime]}
+        return {"capacity": 20_480, "lifetime": LIFETIMES[regime.partition("-imagined-")[0]]}
     lifetime = float(regime.removeprefix("lag-"))
     return {"capacity": 64 * round(3700 * lifetime), "lifetime": lifetime}
 

@@ -178,6 +178,20 @@ def collect(
 
 
 @cli.command()
+def branches(config: StudyConfig, results: Results, sources: Sources) -> None:
+    """Gather what the world models of a study foretold, and what the simulator said to it."""
+    from gipo.analysis import branches
+    from gipo.runs.current import check_code
+    from gipo.stages import StudyFolder
+    from gipo.study import Study
+
+    study = Study.load(config)
+    runs = [results / "runs" / run.run_id for run in study.imagining_runs()]
+    check_code(runs, [], study.suite)
+    branches.collect(runs, StudyFolder(sources))
+
+
+@cli.command()
 def track(config: Config, results: Results, receipt: Out) -> None:
     """Record all runs of a scale and its report in MLflow; what is recorded already is left alone."""
     from gipo.runs.manifest import Receipt

@@ -21,7 +21,7 @@ _PLACEHOLDER = re.compile(r"\{(?P<one>[^{}]+?)(?: (?P<sign>[-/]) (?P<other>[^{}]
 class Group(Section):
     """Numbers of one kind and one source; keys are methods, regimes or the like."""
 
-    source: Literal["P", "P article", "C", "R"]
+    source: Literal["P", "P article", "C", "H", "R"]
     place: str = Field(min_length=1)
     values: dict[str, Annotated[str, Field(pattern=rf"^{_DIGITS}( ± {_DIGITS})?$")]] = Field(min_length=1)
 

@@ -133,7 +133,10 @@ class Scale:
 
         Figures that show no runs are those of the first part; the scorecard is the scale's.
         """
-        found = {name: of_study(study.suite, study.sweeps) for name, study in self.parts.items()}
+        found = {
+            name: of_study(study.suite, study.sweeps, bool(study.imagining_runs()))
+            for name, study in self.parts.items()
+        }
         if self.is_composed:
             first = next(iter(self.parts))
             for name in self.parts:

@@ -31,9 +31,12 @@ class StageManifest(Manifest):
     or of another (``paper/scorecard``); tables were made from runs (by their ids) and ``baselines/<task>-<digest>``."""
 
 
-GRIDS = ("tables", "sweeps/")
-"""Beginnings of the stages that were made from runs."""
+BRANCHES = "branches"
+"""Stage with what world models foretold (`gipo.analysis.branches`)."""
+BRANCHES_FILE = f"{BRANCHES}/branches.parquet"
 
+GRIDS = ("tables", "sweeps/", BRANCHES)
+"""Beginnings of the stages that were made from runs."""
 
 VIDEOS = "videos"
 """Stage that films final policies (`gipo.videos`)."""

@@ -334,6 +334,10 @@ class Study(Section):
         capacity = max(1, round(lifetime * run_steps / round_steps)) * round_steps
         return ReplaySpec(**store | {"capacity": capacity}, lifetime=capacity / run_steps)
 
+    def imagining_runs(self) -> list[RunSpec]:
+        """Runs of the main grid that have a world model."""
+        return [run for run in self.runs() if run.imagination]
+
     def pretrained(self) -> list[OpenVLASpec]:
         """Every pretrained model that a run starts from."""
         models = [run.openvla for run in self.runs() if run.openvla]

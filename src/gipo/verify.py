@@ -31,7 +31,7 @@ from gipo.runs.finished import FinishedRun
 from gipo.runs.manifest import Receipt, RunManifest
 from gipo.runs.spec import RunSpec
 from gipo.scale import Scale
-from gipo.stages import GRIDS, VIDEOS, StageManifest, StudyFolder, stage_of
+from gipo.stages import BRANCHES, GRIDS, VIDEOS, StageManifest, StudyFolder, stage_of
 
 Mend = Literal["run", "baseline", "stage", "temporary", "lock", ""]
 
@@ -319,6 +319,8 @@ class Check:
     def _of_grid(self, name: str, stage: str) -> set[str]:
         """Names of the runs and reference policies of a grid."""
         study = self.scale.parts[name]
+        if stage == BRANCHES:
+            return {run.run_id for run in study.imagining_runs()}
         grid = study if stage == "tables" else study.sweep(stage.removeprefix("sweeps/"))
         baselines = {f"baselines/{path.name}" for path in grid.baseline_directories(self.results)}
         return {run.run_id for run in grid.runs()} | baselines
@@ -327,7 +329,9 @@ class Check:
         """Stages that the folder of a scale has when the report is made."""
         stages = {"scorecard", *(f"figures/{figure}" for figure in self.scale.figures()[name])}
         if name in self.scale.parts:
-            stages |= {"weights", "gridworld", "tables", *(f"sweeps/{s}" for s in self.scale.parts[name].sweeps)}
+            study = self.scale.parts[name]
+            stages |= {"weights", "gridworld", "tables", *(f"sweeps/{sweep}" for sweep in study.sweeps)}
+            stages |= {BRANCHES} if study.imagining_runs() else set()
         return stages | ({"report"} if name == self.scale.name else set())
 
     def _unnamed(self, folder: StudyFolder, named: set[str], expected: set[str]) -> Iterator[Problem]:

@@ -9,12 +9,13 @@ import pytest
 from factories import LIBERO_METHODS, Study, write_libero_study
 from gipo.analysis import claims
 from gipo.analysis.collect import Tables, collect
-from gipo.analysis.measures import StepsToSame, _steps_ratio
+from gipo.analysis.measures import StepsToSame
 from gipo.analysis.results import Results
+from gipo.analysis.statistics import _steps_ratio
 from gipo.analysis.verdicts import CANNOT_TELL, CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
 from gipo.stages import StudyFolder
 
-LIBERO = [one for one in claims.load() if one.section.startswith(("Figure 3", "AcceRL", "Article: LIBERO"))]
+LIBERO = [one for one in claims.load() if one.section.startswith(("Figure 3", "AcceRL: LIBERO", "Article: LIBERO"))]
 NOTHING = pd.DataFrame()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from factories import Study, write_study
 from gipo import trust_weights
+from gipo.analysis import branches
 from gipo.analysis.collect import collect
 from gipo.stages import StudyFolder
 from scales import collect_sweeps
@@ -17,6 +18,8 @@ def write_results(study: Study, sweeps: Path, root: Path) -> StudyFolder:
     """Collect a study into a results folder with small sweeps and the trust weights beside it."""
     folder = StudyFolder(shutil.copytree(sweeps, root, dirs_exist_ok=True))
     collect(study.runs, study.baselines, folder)
+    if imagining := [run for run in study.runs if "-imagined-" in str(run)]:
+        branches.collect(imagining, folder)
     trust_weights.write(folder)
     return folder
 

@@ -28,6 +28,28 @@ rule tables:
         "gipo collect {CONFIGS:q}/{wildcards.scale}.yaml results results/{wildcards.scale} {params.sweep}"
 
 
+rule branches:
+    """What world models foretold, and what the simulator said to it."""
+    input:
+        lambda wildcards: [
+            f"results/runs/{run.run_id}/{name}"
+            for run in PARTS[wildcards.scale].imagining_runs()
+            for name in ("spec.json", "manifest.json")
+        ],
+    output:
+        bound("{scale}", "branches", "branches/branches.parquet"),
+    wildcard_constraints:
+        scale=any_of(IMAGINING),
+    container:
+        image("report")
+    resources:
+        runtime=analysis_minutes,
+    params:
+        code=code_digest("gipo.analysis.branches", *CATALOGUE),
+    shell:
+        "gipo branches {CONFIGS:q}/{wildcards.scale}.yaml results results/{wildcards.scale}"
+
+
 rule store:
     """Every finished run of every scale, where the store was lost; `gipo follow` and `track` add to it what is new."""
     output:

@@ -16,7 +16,7 @@ from gipo.cluster.site import SCALE_OF_SITE, Site
 from gipo.cluster.steps import side_by_side
 from gipo.envs.libero_assets import DEFAULT, VARIABLE
 from gipo.errors import GipoError, shortened
-from gipo.figures import NAMES, OF_NO_RUNS, SWEEPS
+from gipo.figures import NAMES, OF_NO_RUNS, OF_WORLD_MODELS, SWEEPS
 from gipo.models.openvla_oft.published import SUMS
 from gipo.runs.code import baseline_modules, code_digest, training_modules
 from gipo.scale import Scale, config as config_of, with_figure
@@ -61,6 +61,7 @@ GRIDS = {
     | {f"sweeps/{sweep}": study.sweep(sweep) for sweep in study.sweeps}
     for name, study in PARTS.items()
 }
+IMAGINING = [name for name, study in PARTS.items() if study.imagining_runs()]
 FILMED = [name for name, study in PARTS.items() if suites.get(study.suite).films]
 TRAINING = {suites.get(study.suite).train_rule for study in PARTS.values()}
 CATALOGUE = [f"gipo.suites.{name}" for name in suites.names()]  # read by computed names
@@ -132,6 +133,8 @@ def derived(wildcards):
     found = [path for part in PARTS for path in all_tables(part)]
     for part in PARTS:
         found += bound(part, "weights", "weights.csv")
+        if part in IMAGINING:
+            found += bound(part, "branches", "branches/branches.parquet")
         if part in FILMED:
             found += bound(part, "videos", "videos/videos.json")
         found += bound(
@@ -151,7 +154,8 @@ def sources(wildcards):
         return tables_of(wildcards.scale, f"sweeps/{sweep}")
     if wildcards.figure in OF_EVERY_CONFIGURATION:
         return all_tables(wildcards.scale)
-    return SOURCES.get(wildcards.figure, tables_of(wildcards.scale, "tables"))
+    found = SOURCES.get(wildcards.figure, tables_of(wildcards.scale, "tables"))
+    return found + rules.branches.output if wildcards.figure in OF_WORLD_MODELS else found
 
 
 def run_id(wildcards):

@@ -20,14 +20,13 @@ from gipo.runs.spec import RunSpec
 from gipo.stages import StudyFolder
 from gipo.tables import BASELINES, PROVENANCE, RUN_EVALUATION, RUN_METRICS, Schema, table_bytes
 
-_RUN = {"run_id": "string", "task": "string", "regime": "string", "method": "string", "seed": "int64"}
+RUN: Schema = {"run_id": "string", "task": "string", "regime": "string", "method": "string", "seed": "int64"}
+"""Columns that say of which run a row is."""
 
 SCHEMAS: dict[str, Schema] = {
-    "runs": _RUN
-    | {"lifetime": "float64", "objective": "string", "parameters": "string", "spec": "string"}
-    | PROVENANCE,
-    "metrics": _RUN | RUN_METRICS,
-    "evaluations": _RUN | RUN_EVALUATION | {"score": "float64"},
+    "runs": RUN | {"lifetime": "float64", "objective": "string", "parameters": "string", "spec": "string"} | PROVENANCE,
+    "metrics": RUN | RUN_METRICS,
+    "evaluations": RUN | RUN_EVALUATION | {"score": "float64"},
     "baselines": BASELINES,
 }
 """The tidy tables; `parameters` and `spec` (objective's parameters, whole RunSpec) are JSON strings, `lifetime` is
@@ -99,7 +98,7 @@ def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], study: Stud
     inputs |= {f"baselines/{baseline.path.name}": baseline.manifest.digest() for baseline in measured}
     Tables(
         runs=pd.DataFrame([_summary(run) for run in runs]),
-        metrics=pd.concat([run.metrics().assign(**_identity(run.spec)) for run in runs]),
+        metrics=pd.concat([run.metrics().assign(**identity(run.spec)) for run in runs]),
         evaluations=pd.concat([scored(run, references.get(run.spec.task)) for run in runs]),
         baselines=baselines,
     ).write(study, grid, inputs)
@@ -110,7 +109,8 @@ def _cell(run: FinishedRun) -> tuple[str, str, str, int]:
     return spec.task, spec.regime, spec.method, spec.seed
 
 
-def _identity(spec: RunSpec) -> dict[str, str | int]:
+def identity(spec: RunSpec) -> dict[str, str | int]:
+    """Values of the columns `RUN`."""
     return {"run_id": spec.run_id} | spec.model_dump(include={"task", "regime", "method", "seed"})
 
 
@@ -119,7 +119,7 @@ def _summary(run: FinishedRun) -> dict[str, object]:
     spec, latest = run.spec, run.manifest.attempts[-1]
     made = latest.model_dump() | run.provenance.model_dump()
     return {
-        **_identity(spec),
+        **identity(spec),
         "lifetime": spec.replay.lifetime,
         "objective": spec.objective.name,
         "parameters": json.dumps(spec.objective.parameters, sort_keys=True),
@@ -132,7 +132,7 @@ def _summary(run: FinishedRun) -> dict[str, object]:
 
 def scored(run: FinishedRun, means: tuple[float, float] | None) -> pd.DataFrame:
     """Evaluation episodes with their score: 0 = random policy, 1 = scripted expert; without them 1 for a success."""
-    episodes = run.evaluation().assign(**_identity(run.spec))
+    episodes = run.evaluation().assign(**identity(run.spec))
     if means is None:
         return episodes.assign(score=episodes["success_any"].astype("float64"))
     random, expert = means

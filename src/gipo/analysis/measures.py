@@ -183,8 +183,7 @@ class Correlation(MeasureBase):
 class StepsToSame(MeasureBase):
     """How many times the env steps of one cell's method another needs until it performs the same.
 
-    The same is, on every task, the lower of the two methods' values in the window; a method gets there at the first
-    evaluation after the start whose mean over seeds is not below it.
+    See `gipo.analysis.statistics.steps_to_same`.
     """
 
     name: Literal["steps_to_same"]
@@ -199,32 +198,13 @@ class StepsToSame(MeasureBase):
 
     def estimate(self, results: Results) -> Estimate:
         """Steps of ``of`` over those of ``over``, geometric mean over tasks."""
-        curves = {cell.label: cell.curves(results)[0] for cell in (self.of, self.over)}
-        values = {name: np.stack([curve.env_steps, curve.values], axis=2) for name, curve in curves.items()}
-        ratio = one_by_one(_steps_ratio)
-        estimate = statistics.estimate(f"steps to the same {self.of.quantity}", values, ratio, results.resamples)
-        runs = [array[:, :, 0, 0] for array in values.values()]
+        names = [self.of.label, self.over.label]
+        if names[0] == names[1]:
+            names = [f"{cell.label} {cell.regime}" for cell in (self.of, self.over)]
+        curves = {name: cell.curves(results)[0] for name, cell in zip(names, (self.of, self.over), strict=True)}
+        estimate = statistics.steps_to_same(f"steps to the same {self.of.quantity}", curves, results.resamples)
+        runs = [curve.env_steps[..., 0] for curve in curves.values()]
         return described(estimate, runs, "to the nearest evaluation")
-
-
-def _steps_ratio(of: Array, over: Array) -> Array:
-    """Runs [seeds, tasks, 2 (env steps, performance), points] to [1]."""
-    of, over = of.mean(axis=0), over.mean(axis=0)
-    ratios = []
-    for one, other in zip(of, over, strict=True):
-        level = min(_last(*one), _last(*other)) - 1e-9  # the mean of equal numbers may round up
-        ratios.append(_first(one[0], one[1], level) / _first(other[0], other[1], level))
-    return np.array([np.exp(np.mean(np.log(ratios)))])
-
-
-def _last(steps: Array, values: Array) -> float:
-    """Mean over the last 20 % of env steps."""
-    return float(values[steps[-1] - steps <= statistics.WINDOW * steps[-1]].mean())
-
-
-def _first(steps: Array, values: Array, level: float) -> float:
-    """Steps at which a value reached the level, after the start."""
-    return float(steps[1:][values[1:] >= level][0])
 
 
 Measure = Annotated[

@@ -199,6 +199,41 @@ def iqm(scores: Array, method: str, resamples: int) -> Estimate:
     return estimate("iqm", {method: scores}, interquartile_mean, resamples)
 
 
+def steps_to_same(metric: str, runs: dict[str, Curves], resamples: int) -> Estimate:
+    """How many times the env steps of the second group of runs the first needs until it performs the same.
+
+    The same is, on every task, the lower of the two groups' values in the window; a group gets there at the first
+    evaluation after the start whose mean over seeds is not below it. Geometric mean over tasks.
+
+    Args:
+        metric: name of what is evaluated; with the names of the groups it seeds the resampling.
+        runs: two groups by name.
+        resamples: bootstrap resamples.
+    """
+    values = {name: np.stack([curve.env_steps, curve.values], axis=2) for name, curve in runs.items()}
+    return estimate(metric, values, one_by_one(_steps_ratio), resamples)
+
+
+def _steps_ratio(of: Array, over: Array) -> Array:
+    """Runs [seeds, tasks, 2 (env steps, performance), points] to [1]."""
+    of, over = of.mean(axis=0), over.mean(axis=0)
+    ratios = []
+    for one, other in zip(of, over, strict=True):
+        level = min(_last(*one), _last(*other)) - 1e-9  # the mean of equal numbers may round up
+        ratios.append(_first(one[0], one[1], level) / _first(other[0], other[1], level))
+    return np.array([np.exp(np.mean(np.log(ratios)))])
+
+
+def _last(steps: Array, values: Array) -> float:
+    """Mean over the last 20 % of env steps."""
+    return float(values[steps[-1] - steps <= WINDOW * steps[-1]].mean())
+
+
+def _first(steps: Array, values: Array, level: float) -> float:
+    """Steps at which a value reached the level, after the start."""
+    return float(steps[1:][values[1:] >= level][0])
+
+
 def probability_of_improvement(scores: Array, rival_scores: Array, method: str, rival: str, resamples: int) -> Estimate:
     """Chance that a run of ``method`` beats one of ``rival`` on the same task, mean over tasks; a tie counts half."""
     both = {method: scores, rival: rival_scores}

@@ -48,12 +48,15 @@ ORDER = (
         "fig8",
         "fig9",
     ),
-    *("iqm", "effects", "ranking", "vtrace", "lagsweep", "arena", "scorecard"),
+    *("iqm", "effects", "ranking", "vtrace", "lagsweep", "arena", "imagination", "world_model", "scorecard"),
 )
 """Order in the report; what a suite has beside these comes before the last, the scorecard."""
 
 OF_NO_RUNS = ("fig1", "fig4", "field")
 """Figures that rest on no training run; a scale that is made of scales has them once."""
+
+OF_WORLD_MODELS = ("imagination", "world_model")
+"""Figures of studies in which runs have a world model."""
 
 _SUITES = [suites.get(name) for name in suites.names()]
 
@@ -69,10 +72,11 @@ NAMES = (*ORDER[:-1], *dict.fromkeys(name for name in _OF_SUITES if name not in 
 """Figures that can be built, in the order of the report."""
 
 
-def of_study(suite: str, sweeps: Collection[str]) -> list[str]:
-    """Figures of a study of that suite with those sweeps, in the order of the report."""
+def of_study(suite: str, sweeps: Collection[str], imagines: bool = False) -> list[str]:
+    """Figures of a study of that suite with those sweeps, and with world models or without, in order of the report."""
     shown = [name for name in NAMES if name in _OWN[suite] or name not in _OF_SUITES]
-    return [name for name in shown if SWEEPS.get(name) in {None, *sweeps}]
+    left_out = () if imagines else OF_WORLD_MODELS
+    return [name for name in shown if SWEEPS.get(name) in {None, *sweeps} and name not in left_out]
 
 
 def module(name: str) -> ModuleType:
