@@ -29,7 +29,7 @@ rule tables:
 
 
 rule branches:
-    """What world models foretold, and what the simulator said to it."""
+    """Branches of world models beside the simulator's."""
     input:
         lambda wildcards: [
             f"results/runs/{run.run_id}/{name}"

@@ -155,7 +155,9 @@ def sources(wildcards):
     if wildcards.figure in OF_EVERY_CONFIGURATION:
         return all_tables(wildcards.scale)
     found = SOURCES.get(wildcards.figure, tables_of(wildcards.scale, "tables"))
-    return found + rules.branches.output if wildcards.figure in OF_WORLD_MODELS else found
+    return (
+        found + rules.branches.output if wildcards.figure in OF_WORLD_MODELS else found
+    )
 
 
 def run_id(wildcards):

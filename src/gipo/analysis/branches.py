@@ -1,4 +1,4 @@
-"""What the world models of a study foretold, and what the simulator said to it, in one tidy table."""
+"""Branches of the world models of a study beside the simulator's, in one tidy table."""
 
 from __future__ import annotations
 

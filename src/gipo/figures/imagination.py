@@ -24,7 +24,7 @@ TITLE = "Imagination"
 SUBTITLE = "The same run with and without imagined transitions, at equal env steps and updates"
 
 QUANTITIES = {"score": "score", "success": "success_any"}
-"""What is compared, and its column in the evaluations."""
+"""Quantities that are compared, and their column in the evaluations."""
 LINES = ("-", "--", ":", "-.")
 """Without a world model, then by how much of an update is imagined."""
 
@@ -125,7 +125,7 @@ def _alone(tables: Tables, quantity: str, column: str, method: str, pair: Pair, 
 def _compared(
     tables: Tables, quantity: str, column: str, method: str, pair: Pair, resamples: int
 ) -> list[dict[str, Any]]:
-    """What imagination gains, and the env steps that it saves."""
+    """The gain by imagination, and the env steps that it saves."""
     runs = {
         f"{methods.read(method).id} {regime}": statistics.curves(tables.evaluations, regime, method, column)
         for regime in (pair.free, pair.regime)
