@@ -16,7 +16,7 @@ PARTS = $(shell sed -n 's/^scales: *\[\(.*\)\].*/\1/p' 'workflow/config/$(SCALE)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help reproduce setup test check unlock publish mlflow slurm gpu-check lock clean scale foreign
+.PHONY: help reproduce setup test check docs unlock publish mlflow slurm gpu-check lock clean scale foreign
 
 help:                          ## list what there is to make
 	@awk -F ':.*## *' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ check: .venv/.test             ## style, types and layers only
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/.test              ## build the documents and a reference of the library as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo "Site: site/index.html"
 
 unlock:                        ## remove the lock of a Snakemake that was killed, if it says that it is locked
 	rm -rf .snakemake/locks .snakemake/processes

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from checkout import ROOT
 
-DOCUMENTS = ("*.md", "docs/*.md", "profiles/**/*.md", "reports/*.md")
+DOCUMENTS = ("*.md", "docs/**/*.md", "profiles/**/*.md", "reports/*.md")
 SOURCES = (
     *("src/**/*.py", "src/**/*.yaml", "benchmarks/*.py", "benchmarks/*.yaml", "examples/*.py", "containers/*"),
     *("Snakefile", "Makefile", "workflow/**/*.smk", "workflow/**/*.yaml", "profiles/**/*.yaml", "pyproject.toml"),
@@ -67,10 +67,13 @@ def commands() -> list[Printed]:
 def blocks() -> list[Block]:
     """All fenced blocks of the documents."""
     return [
-        Block(language, text, _name(path))
-        for path in _files(DOCUMENTS)
-        for language, text in _FENCE.findall(path.read_text(encoding="utf-8"))
+        Block(language, text, place) for place, page in documents().items() for language, text in _FENCE.findall(page)
     ]
+
+
+def documents() -> dict[str, str]:
+    """Text of every document, by its path."""
+    return {_name(path): path.read_text(encoding="utf-8") for path in _files(DOCUMENTS)}
 
 
 def _of_documents() -> Iterator[Printed]:

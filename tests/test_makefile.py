@@ -15,7 +15,9 @@ import pytest
 from checkout import ROOT
 from gipo.stages import StudyFolder
 
-TARGETS = ("help", "reproduce", "setup", "test", "check", "unlock", "publish", "mlflow", "slurm", "lock", "clean")
+TARGETS = (
+    *("help", "reproduce", "setup", "test", "check", "docs", "unlock", "publish", "mlflow", "slurm", "lock", "clean"),
+)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ OURS = {
 ALONE = runpy.run_path(str(ROOT / "envs" / "lock.py"))["ALONE"]
 """Packages that are installed without what they ask for; what they import of it is in our own group."""
 
+SITE = (ROOT / "mkdocs.yml").read_text()
 COMMANDS = "\n".join((ROOT / name).read_text() for name in ("Makefile", "CONTRIBUTING.md", "envs/lock.py"))
 
 FOR_ANOTHER = {"packaging": "gymnasium", "arch": "rliable"}
@@ -61,7 +62,7 @@ def imports(folder: Path) -> set[str]:
 def imported_here() -> set[str]:
     """Modules of other packages that the code of this repository imports."""
     found = set().union(
-        *(imports(ROOT / folder) for folder in ("src", "tests", "benchmarks", "examples", "containers", "envs"))
+        *(imports(ROOT / folder) for folder in ("src", "tests", "benchmarks", "examples", "containers", "envs", "docs"))
     )
     for path in [ROOT / "Snakefile", *ROOT.glob("workflow/rules/*.smk")]:
         found |= set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE))
@@ -100,6 +101,11 @@ def reasons(name: str) -> Iterator[str]:
         profiles = "\n".join(path.read_text() for path in ROOT.glob("profiles/*/profile.yaml"))
         if f"{plugin[1]}: {plugin[2]}" in profiles:
             yield "named by a profile"
+    themes = [entry.name for entry in distribution(name).entry_points if entry.group == "mkdocs.themes"]
+    if any(f"name: {theme}" in SITE for theme in themes):
+        yield "theme of the site"
+    if name == "mkdocstrings-python" and "- mkdocstrings:" in SITE:
+        yield "reads Python for the site"
     if name == "pytest-xdist" and re.search(r"pytest -n ", COMMANDS):
         yield "option of pytest"
 

@@ -1,9 +1,9 @@
 """Statistics of how much a batch of replayed samples contributes to the update (section 5, appendix C.4).
 
-Inputs are one batch in any shape. What has fewer dimensions or entries broadcasts as in `Objective.loss`: with
-``log_ratio`` [B, D], advantages and version gaps of the steps are [B, 1]. A mask, bool or 0 and 1, says which elements
-count; what the others hold, NaN included, does not matter. All results are 0-d float tensors, and nothing waits for a
-device. A mean or share of no elements is NaN.
+Inputs are one batch in any shape. What has fewer dimensions or entries broadcasts as in
+`gipo.objectives.Objective.loss`: with ``log_ratio`` [B, D], advantages and version gaps of the steps are [B, 1]. A
+mask, bool or 0 and 1, says which elements count; what the others hold, NaN included, does not matter. All results are
+0-d float tensors, and nothing waits for a device. A mean or share of no elements is NaN.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def utilisation(
     The authors' code counts otherwise: near-zero m < tau, suppressed m / rho < tau, dead ones among both [C].
 
     Args:
-        multiplier: ``m``, `Objective.multiplier` of the batch.
+        multiplier: ``m``, `gipo.objectives.Objective.multiplier` of the batch.
         log_ratio: ``log rho``, in the shape of ``m``.
         advantage: advantages as the loss has them; broadcasts to ``m``.
         gap: version gap in updates; broadcasts to ``m``.

@@ -184,6 +184,14 @@ def test_a_printed_command_is_understood_by_its_program(command: Printed) -> Non
     understand(filled(command).words)
 
 
+def test_a_block_of_code_is_of_a_language_that_a_test_takes_up() -> None:
+    """Shell is understood and Python run here; what is neither is no program."""
+    fences = {
+        line for text in printed.documents().values() for line in text.splitlines() if re.match(r"\s*(```|~~~)", line)
+    }
+    assert fences == {"```", "```sh", "```python", "```yaml", "```text", "```diff"}
+
+
 @pytest.mark.parametrize("place", sorted({block.place for block in printed.blocks() if block.language == "python"}))
 def test_python_in_a_document_runs(place: str, tmp_path: Path) -> None:
     if place in FILES:

@@ -3,12 +3,12 @@
 An objective maps, element by element, a log-ratio ``log rho = log pi(a|s) - log mu(a|s)`` and an advantage ``A``
 to a loss. Its *multiplier* ``m`` is the scalar in front of ``A * grad log pi``::
 
-    d loss / d log pi = -m(rho, A) * A                                          (paper, appendix C.4)
+    d loss / d log pi = -m(rho, A) * A    (paper, appendix C.4)
 
 so ``m = 0`` is a dead sample, and a negative one is pulled back. Losses are per element and meant to be averaged.
-Arithmetic is in float32 at least, and finite for any finite log-ratio, see `gipo.objectives.base.LOG_RATIO_BOUND`.
+Arithmetic is in float32 at least, and finite for any finite log-ratio, see `base.LOG_RATIO_BOUND`.
 Most objectives look at each element by itself; some at the whole action or batch, and some need more than these two
-tensors: see `gipo.objectives.Samples`.
+tensors: see `Samples`.
 
 Every method is a module of this package, and a new module is found without an edit elsewhere. Add a method without
 touching the package: decorate a frozen dataclass in a module of your own and name it in the scale config as
