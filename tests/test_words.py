@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from checkout import ROOT
+from gipo.figures import NAMES
 from printed import DOCUMENTS, blocks
 
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -42,3 +43,8 @@ def test_files_that_a_document_names_in_code_are_there(page: Path) -> None:
     named = set(re.findall(r"`((?:src|workflow|tests|profiles|envs|containers|benchmarks|docs)/[\w./-]+)`", text))
     missing = {name for name in named if not (ROOT / name).exists() and "NAME" not in name}
     assert missing <= made_by_reader
+
+
+def test_every_figure_stands_in_the_table_of_targets() -> None:
+    page = (ROOT / "docs" / "one-figure.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(NAMES)

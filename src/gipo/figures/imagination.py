@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, NullFormatter, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from gipo.analysis import methods, statistics
 from gipo.analysis.collect import Tables
@@ -161,10 +161,12 @@ def draw(table: pd.DataFrame) -> Figure:
     left, right = below.subplots(1, 2)
     _differences(left, compared, looks, "gain in score", "score with imagination less without")
     left.axvline(0, color=style.MUTED, lw=1, zorder=1)
-    _differences(right, table[table["statistic"] == "score steps"], looks, "env steps that it saves", "times fewer")
+    saved = table[table["statistic"] == "score steps"]
+    _differences(right, saved, looks, "env steps that it saves", "times fewer to the same score")
     right.set(xscale="log", yticks=[])
-    right.xaxis.set_major_formatter(ScalarFormatter())
-    right.xaxis.set_minor_formatter(NullFormatter())
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.xaxis.set_minor_locator(NullLocator())
+    right.xaxis.set_major_formatter(FuncFormatter(lambda times, _: f"{times:g}"))
     right.axvline(1, color=style.MUTED, lw=1, zorder=1)
     handles, labels = panels.curve_entries(looks)
     kinds = [Line2D([], [], color=style.INK, ls=line) for line, _ in zip(LINES, ratios, strict=False)]

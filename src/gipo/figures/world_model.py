@@ -133,6 +133,7 @@ def draw(table: pd.DataFrame) -> Figure:
     )
     _diagonal(reward, "reward of a step")
     _diagonal(success, "success at a step")
+    success.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     success.xaxis.set_major_formatter(PercentFormatter(1))
     success.yaxis.set_major_formatter(PercentFormatter(1))
     lowest, highest = table.loc[table["statistic"].isin(["reward imagined", "reward real"]), "value"].agg(
@@ -147,6 +148,8 @@ def draw(table: pd.DataFrame) -> Figure:
                 ax.plot(one["step"], one["value"], color=colours[regime], ls=line)
             ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             ax.set(xlabel="step", ylim=(lowest - 0.05 * (highest - lowest), highest + 0.05 * (highest - lowest)))
+        for ax in axes[shown["branch"].nunique() :]:
+            ax.set_axis_off()
         axes[0].set_ylabel("reward")
         part.suptitle(f"The first {SHOWN} branches, {regime}", fontsize=9.5, x=0.01, ha="left", color=style.MUTED)
     handles = [Line2D([], [], color=colour) for colour in colours.values()]
