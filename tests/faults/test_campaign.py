@@ -1,4 +1,4 @@
-"""Sixty faults, always the same; `python -m tests.faults` tries as many others as one likes."""
+"""Thirty faults of as many kinds, always the same; `python -m tests.faults` tries as many others as one likes."""
 
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from shim import compiler
 from workshop import Workshop
 
 SEED = 12
-FAULTS = 60
 LONG = ("workflow: ", "actor: ")
 """Kinds that take many seconds each; tests of the workflow and of the engine have some of them."""
 
@@ -28,7 +27,6 @@ def test_a_campaign_has_each_kind_and_its_size():
 def test_no_fault_ends_in_silence(tmp_path: Path):
     cases = [case for case in plan(1000, SEED) if not case[0].startswith(LONG)]
     chosen = [next(case for case in cases if case[0] == name) for name in dict.fromkeys(name for name, _ in cases)]
-    chosen += [case for case in cases if case not in chosen]
-    found = conduct(Workshop(tmp_path), chosen[:FAULTS], tmp_path / "results.jsonl")
-    assert len(found) == FAULTS
+    found = conduct(Workshop(tmp_path), chosen[::2], tmp_path / "results.jsonl")
+    assert len(found) == len(chosen[::2]) >= 25
     assert bad(found) == [], table(found)
