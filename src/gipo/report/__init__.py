@@ -16,7 +16,7 @@ from gipo.analysis.collect import Tables
 from gipo.analysis.verdicts import JUDGED, KINDS, MEASURED, NOT_RUN
 from gipo.figures import picture_bytes, scorecard, style
 from gipo.files import atomic_path
-from gipo.report import details, embed, metrics, picture, summary
+from gipo.report import details, embed, explore, metrics, picture, summary
 from gipo.report.answer import QUESTION, answers, entry
 from gipo.report.links import figure_anchor, of_claim
 from gipo.report.part import Part
@@ -70,6 +70,7 @@ def assemble(title: str, parts: Sequence[Part], command: str, out: StudyFolder, 
         not_run=_by_section(judged[judged["verdict"] == NOT_RUN]),
         scorecard=embed.download("scorecard.csv", scores),
         question=QUESTION,
+        plots=explore.library(),
         answers=answers(judged, parts),
         totals=summary.totals(every_run),
         unseen=[suites.get(name).title for name in suites.names() if name not in {part.suite for part in parts}],

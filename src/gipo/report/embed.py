@@ -8,6 +8,7 @@ import gzip
 import pandas as pd
 
 from gipo import figures
+from gipo.report import explore
 from gipo.stages import StudyFolder
 
 LARGEST_SVG = 400_000
@@ -52,6 +53,7 @@ def figure(name: str, study: StudyFolder) -> dict[str, str]:
         "caption": caption,
         "alt": f"{module.TITLE}: {module.SUBTITLE}. The caption describes it.",
         "picture": _picture(study, name),
+        "explore": explore.document(name, table) if name in explore.CURVES else "",
         **download(f"{name}.csv", study.read_bytes(f"figures/{name}.csv")),
     }
 
