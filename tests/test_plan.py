@@ -14,6 +14,7 @@ from gipo.plan import (
     counted_sentences,
     imagination_cost,
     measured_sentences,
+    node_sentences,
     predict,
     refreshed_transitions,
     run_cost,
@@ -206,6 +207,16 @@ def test_with_a_gpu_the_scarcer_one_sets_the_wall_time():
     assert "about 4 h on 2 cores and 1 GPU" in wall
     assert "6.5 h on the cores alone" in wall
     assert "about 3 h on 1 cores and 2 GPUs" in measured_sentences(LINES, cores=1, gpus=2)[-1]
+
+
+def test_the_best_way_on_each_node_is_said():
+    """Three runs that act for 2,400 s and learn for 12,000 s, or 4,800 s of a GPU, which takes longer than acting."""
+    scale = SCALES["smoke"]
+    small, large, with_gpus = node_sentences(LINES, scale, has_gpu=True)
+    assert small == "On a node of 16 such cores: about 3.3 h, 3 runs at once, one env worker each."
+    assert "96 such cores: about 3.3 h" in large
+    assert "96 such cores and 8 such GPUs: about 1.3 h, 3 runs at once, 1 to a GPU" in with_gpus
+    assert node_sentences(LINES, scale, has_gpu=False) == [small, large]
 
 
 def test_the_table_says_where_there_is_no_gpu(capsys: pytest.CaptureFixture[str]):

@@ -16,7 +16,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from gipo import paper, suites
+from gipo import packing, paper, suites
 from gipo.cluster import requests
 from gipo.cluster.engine_model import Engine, Outcome, Times
 from gipo.cluster.requests import read_plan
@@ -36,6 +36,9 @@ LIBERO_HOURS = 24 * int(paper.number("cost.libero/days").value)
 """H200s of one LIBERO run in the paper, and about how long."""
 
 UNMEASURED = "Of LIBERO runs nothing was measured as a whole"
+
+NODES = (packing.Node(16), packing.Node(96), packing.Node(96, gpus=8))
+"""Machines on which a study may run instead; those with GPUs are told of where a GPU was measured."""
 
 GOALS = 50
 """Goals of a task; a further episode with one of them begins at almost no cost (`gipo.envs.sawyer.FirstState`)."""
@@ -247,6 +250,7 @@ def show(lines: list[Line], scale: Scale, has_gpu: bool) -> None:
     gpus = torch.cuda.device_count() if has_gpu else 0
     notes = ["Env steps include evaluation. Rules with 'minutes' are not predicted."] if measurable(scale) else []
     notes += measured_sentences(lines, machine()["cores"], gpus) if measurable(scale) else []
+    notes += node_sentences(lines, scale, has_gpu) if measurable(scale) else []
     notes += counted_sentences(lines) if len(measurable(scale)) < len(scale.parts) else []
     _print(lines, has_gpu, notes + size_sentences(scale))
 
@@ -309,6 +313,34 @@ def measured_sentences(lines: list[Line], cores: int, gpus: int) -> list[str]:
     both = f"about {_hours(packed)} h on {cores} cores and {gpus} GPU{'s' if gpus > 1 else ''}"
     wall = f"{both} (--set-resources train:device=cuda), {_hours(on_cores)} h on the cores alone"
     return [f"Wall time here: {wall}, perfectly packed."]
+
+
+def node_sentences(lines: list[Line], scale: Scale, has_gpu: bool) -> list[str]:
+    """The best way to put the measured runs on each of `NODES`, at the speed of the cores and the GPU here."""
+    train = [line for line in lines if line.cost and line.cost.acting and line.rule.startswith("train")]
+    runs = sum(line.jobs for line in train)
+    if not runs:
+        return []
+    total = sum((line.cost for line in train if line.cost), Cost())
+    specs = [run for name in measurable(scale) for run in scale.parts[name].all_runs()]
+    sentences = []
+    for node in NODES:
+        if node.gpus and not has_gpu:
+            continue
+        learning = total.gpu_learning if node.gpus else total.learning
+        work = packing.Work(
+            total.acting / runs,
+            learning / runs,
+            overlapped=all(run.replay.rounds == "overlapped" for run in specs),
+            environments=min(run.replay.environments for run in specs),
+        )
+        way = packing.best(work, runs, node)
+        machine_words = f"{node.cores} such cores" + (f" and {node.gpus} such GPUs" if node.gpus else "")
+        shared = f", {math.ceil(way.at_once / node.gpus)} to a GPU" if node.gpus else ""
+        workers = {0: "no env workers", 1: "one env worker each"}.get(way.workers, f"{way.workers} env workers each")
+        at_once = f"{way.at_once} runs at once{shared}" if way.at_once > 1 else "one run at a time"
+        sentences.append(f"On a node of {machine_words}: about {_hours(way.hours)} h, {at_once}, {workers}.")
+    return sentences
 
 
 def _cells(cost: Cost, has_gpu: bool) -> tuple[str, str, str, str]:
