@@ -1,6 +1,7 @@
 """Fixtures shared by all tests; `factories` has the functions behind them."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that small ones fill the time that a last study leaves."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Name a failure at once, for a session that is cut short says nothing at its end."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.outcome} {report.when} {report.nodeid}", file=sys.stderr)
 
 
 os.environ.pop("MUJOCO_GL", None)  # LIBERO finds out what draws, MetaWorld draws nothing
