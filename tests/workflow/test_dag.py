@@ -54,9 +54,10 @@ def test_a_scale_runs_its_grids_and_everything_else_once(
     checkout: Checkout, tmp_path: Path, scale: str, baseline: int, sweeps: tuple[str, ...]
 ):
     plan = checkout.plan(tmp_path, scale=scale)
-    figures = set(of_study("metaworld", sweeps))
+    own = {"branches": 1} if scale == "imagination" else {}
+    figures = set(of_study("metaworld", sweeps, imagines=bool(own)))
     counts = {"train": RUNS_OF[scale], "baseline": baseline, "tables": 1 + len(sweeps), "figure": len(figures)}
-    assert plan.jobs == ONCE | FILMS | counts
+    assert plan.jobs == ONCE | FILMS | counts | own
     assert plan.figures == figures
 
 
