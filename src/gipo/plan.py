@@ -130,9 +130,11 @@ def _rest(scale: Scale) -> list[Line]:
     """Rules that follow training."""
     parts = scale.parts.values()
     filmed = sum(suites.get(study.suite).films for study in parts)
+    imagining = sum(bool(study.imagining_runs()) for study in parts)
     return [
         Line("weights", len(parts)),
         Line("tables", sum(len(study.parts()) for study in parts)),
+        *([Line("branches", imagining)] if imagining else []),
         Line("claims", len(parts)),
         *([Line("videos", filmed)] if filmed else []),
         *([Line("join_scorecards", 1)] if scale.is_composed else []),
