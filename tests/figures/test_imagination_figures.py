@@ -92,3 +92,9 @@ def test_pictures_have_nothing_cut_off(module, folder: StudyFolder):
     table = module.table(folder, resamples=20)
     assert overhang(module.draw(table)) < 0.01
     assert "handle-press-v3" in module.caption(table)
+
+
+def test_figures_of_the_paper_show_the_model_free_regimes(folder: StudyFolder):
+    for name in ("fig2", "fig5", "success", "iqm", "effects", "table1"):
+        table = figures.module(name).table(folder, resamples=20)
+        assert set(table["regime"].dropna()) - {""} == {"fresh", "stale"}

@@ -63,6 +63,16 @@ class Tables:
             }
         )
 
+    def model_free(self) -> Tables:
+        """The tables without the runs that learn from imagined transitions, which have a figure of their own."""
+        imagining = [bool((json.loads(spec).get("imagination") or {}).get("ratio")) for spec in self.runs["spec"]]
+        others = set(self.runs["regime"]) - set(self.runs.loc[imagining, "regime"])
+        kept = {
+            name: table[table["regime"].isin(others)] if "regime" in table else table
+            for name, table in vars(self).items()
+        }
+        return Tables(**kept)
+
     def write(self, study: StudyFolder, grid: str, inputs: Mapping[str, Sha256]) -> None:
         """Write each table as ``<grid>/<name>.parquet``, with their manifest; `inputs` are what they were made from."""
         files = {f"{grid}/{name}.parquet": table_bytes(table, SCHEMAS[name]) for name, table in vars(self).items()}

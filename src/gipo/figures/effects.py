@@ -51,7 +51,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources)
+    tables = Tables.read(sources).model_free()
     suite = design.suite(tables.runs)
     rows: list[dict[str, object]] = []
     for regime in style.order_regimes(tables.evaluations["regime"]):

@@ -26,7 +26,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources)
+    tables = Tables.read(sources).model_free()
     curve = learning(tables.evaluations, "return", "mean_return", resamples)
     references = tables.baselines.pivot_table(index="task", columns="policy", values="return", aggfunc="mean")
     return curve.merge(references.reset_index(), on="task", how="left")

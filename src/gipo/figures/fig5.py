@@ -44,7 +44,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or runs differ in their number of seeds or logged updates.
     """
-    tables = Tables.read(sources)
+    tables = Tables.read(sources).model_free()
     metrics = metrics_with_gap_share(tables)
     regimes = style.order_regimes(metrics["regime"])
     rows = pd.concat([frame for regime in regimes for frame in _regime(metrics, regime, resamples)])

@@ -66,7 +66,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
         for method in style.order(metrics.loc[metrics["regime"] == regime, "method"])
     }
     runs, configurations = pd.concat(groups.values()), [_configuration(rows, resamples) for rows in groups.values()]
-    main = Tables.read(sources).runs
+    main = Tables.read(sources).model_free().runs
     grid = set(main.loc[main["task"] == task, ["regime", "method"]].itertuples(index=False, name=None))
     of_grid = {key: rows for key, rows in groups.items() if key in grid}
     correlations = [

@@ -53,7 +53,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources)
+    tables = Tables.read(sources).model_free()
     evaluations = tables.evaluations
     runs = {
         regime: {

@@ -84,7 +84,7 @@ def success_table(sources: StudyFolder, resamples: int) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    return learning(Tables.read(sources).evaluations, "success_any", "success", resamples)
+    return learning(Tables.read(sources).model_free().evaluations, "success_any", "success", resamples)
 
 
 def draw_success(table: pd.DataFrame, suite: Suite, axes: dict[str, str]) -> Figure:

@@ -55,7 +55,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or the runs of a method are not comparable.
     """
-    tables = Tables.read(sources)
+    tables = Tables.read(sources).model_free()
     suite, evaluations = suites.get(design.suite(tables.runs)), tables.evaluations
     runs = evaluations[["regime", "method"]].drop_duplicates()
     cells = [

@@ -66,7 +66,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     Raises:
         GipoError: a table is missing or damaged, or runs differ in their number of seeds or logged updates.
     """
-    tables = Tables.read(sources)
+    tables = Tables.read(sources).model_free()
     updates = tables.metrics["run_id"].map(tables.runs.set_index("run_id")["updates"])
     metrics = tables.metrics.assign(gap_share=tables.metrics["gap_mean"] / updates)
     rows = [row for regime in style.order_regimes(metrics["regime"]) for row in _rows(metrics, regime, resamples)]

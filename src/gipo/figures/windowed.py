@@ -32,7 +32,7 @@ def every_configuration(study: StudyFolder) -> Tables:
     Raises:
         GipoError: a table is missing or damaged.
     """
-    found = [Tables.read(study)]
+    found = [Tables.read(study).model_free()]
     tasks, regimes = (set(found[0].runs[column]) for column in ("task", "regime"))
     for name in CONFIGURATIONS:
         if study.has_sweep(name):
