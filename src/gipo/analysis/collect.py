@@ -65,8 +65,7 @@ class Tables:
 
     def model_free(self) -> Tables:
         """The tables without the runs that learn from imagined transitions, which have a figure of their own."""
-        imagining = [bool((json.loads(spec).get("imagination") or {}).get("ratio")) for spec in self.runs["spec"]]
-        others = set(self.runs["regime"]) - set(self.runs.loc[imagining, "regime"])
+        others = [regime for regime, ratio in imagined_ratios(self.runs).items() if not ratio]
         kept = {
             name: table[table["regime"].isin(others)] if "regime" in table else table
             for name, table in vars(self).items()
@@ -77,6 +76,12 @@ class Tables:
         """Write each table as ``<grid>/<name>.parquet``, with their manifest; `inputs` are what they were made from."""
         files = {f"{grid}/{name}.parquet": table_bytes(table, SCHEMAS[name]) for name, table in vars(self).items()}
         study.write_stage(grid, files, inputs)
+
+
+def imagined_ratios(runs: pd.DataFrame) -> dict[str, int]:
+    """Imagined transitions to each real one, by regime of `Tables.runs`; 0 where there is no world model."""
+    specs = [json.loads(spec) for spec in runs["spec"]]
+    return {spec["regime"]: (spec.get("imagination") or {}).get("ratio", 0) for spec in specs}
 
 
 def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], study: StudyFolder, grid: str = "tables") -> None:

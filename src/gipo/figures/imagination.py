@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from gipo.analysis import methods, statistics
-from gipo.analysis.collect import Tables
+from gipo.analysis.collect import Tables, imagined_ratios
 from gipo.analysis.statistics import Array, Estimate
 from gipo.errors import GipoError
 from gipo.figures import panels, style, words
@@ -48,8 +47,7 @@ def pairs(runs: pd.DataFrame) -> list[Pair]:
     Raises:
         GipoError: a regime with imagined transitions has no model-free one beside it.
     """
-    specs = [json.loads(spec) for spec in runs["spec"]]
-    ratios = {spec["regime"]: (spec.get("imagination") or {}).get("ratio", 0) for spec in specs}
+    ratios = imagined_ratios(runs)
     lifetimes = dict(zip(runs["regime"], runs["lifetime"], strict=True))
     free = {lifetimes[regime]: regime for regime, ratio in ratios.items() if not ratio}
     found = []
