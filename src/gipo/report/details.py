@@ -35,6 +35,7 @@ Topic = Literal[
     "Evaluation",
     "Gridworld",
     "LIBERO",
+    "World model",
 ]
 Method = Literal["all", "No-Clip", "PPO-Clip", "SAPO", "GIPO"]
 Source = Literal["P", "C", "script", "AcceRL"]
