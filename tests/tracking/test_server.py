@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from mlflow import MlflowClient
@@ -19,10 +20,12 @@ from checkout import ROOT
 from factories import write_baseline, write_run
 from gipo.runs.directory import RunDirectory
 from gipo.runs.spec import RunSpec
+from gipo.scale import Scale
 from gipo.stages import StudyFolder
 from gipo.tracking import follow
-from gipo.tracking.experiments import Experiment
+from gipo.tracking.experiments import Experiment, of_scale
 from gipo.tracking.follow import Tracker
+from whole_study import write_whole
 
 pytestmark = pytest.mark.slow
 
@@ -141,14 +144,47 @@ def test_the_printed_look_ups_find_what_they_say(study: tuple[Path, Experiment],
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")
 def test_the_page_lists_methods_by_their_names(address: str, experiment_id: str, tmp_path: Path):
-    command = [
-        *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"),
-        *("--window-size=1500,1000", "--virtual-time-budget=20000", "--dump-dom"),
-        f"{address}/#/experiments/{experiment_id}/runs",
-    ]
-    page = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+    page = opened(f"{address}/#/experiments/{experiment_id}/runs", tmp_path)
     assert "GIPO (1, 1) stale door-open" in page
     assert "gipo/test" in page
+
+
+def opened(address: str, profile: Path) -> str:
+    """What a browser shows at an address, as HTML."""
+    command = [
+        *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"),
+        *("--window-size=1500,1000", "--virtual-time-budget=20000", "--dump-dom", address),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")
+def test_the_page_finds_what_is_looked_up_in_a_study_of_238_runs(tmp_path: Path):
+    scale = Scale.load(ROOT / "workflow" / "config" / "metaworld-mini.yaml")
+    assert len(scale.runs) == 238
+    write_whole(scale, tmp_path / "results")
+    (experiment,) = of_scale(scale, tmp_path / "results")
+    assert Tracker([experiment], tmp_path / "results", print).update()
+    with served(tmp_path) as address:
+        mlflow = MlflowClient(address)
+        number = mlflow.get_experiment_by_name(experiment.name).experiment_id
+
+        def named(condition: str) -> list[str]:
+            return [run.info.run_name for run in mlflow.search_runs([number], condition, max_results=1000)]
+
+        def shown(condition: str, order: str, names: list[str]) -> set[str]:
+            column = f"metrics.`{order}`" if order else "attributes.start_time"
+            search = f"searchFilter={quote(condition)}&orderByKey={quote(column)}"
+            page = opened(f"{address}/#/experiments/{number}/runs?{search}", tmp_path / "profile")
+            return {name for name in names if f">{name}<" in page}
+
+        compare, one, best = look_ups().values()
+        every = named("tags.level = 'method'")
+        for condition, order in (compare, best):
+            assert shown(condition, order, every) == set(named(condition)) < set(every)
+        run = list(scale.runs.values())[-1]
+        [row] = mlflow.search_runs([number], condition := one[0].replace("0123abcd", run.digest()[:8]))
+        assert shown(condition, "", every) == {mlflow.get_run(row.data.tags["mlflow.parentRunId"]).info.run_name}
 
 
 def test_runs_are_recorded_on_the_server_that_the_environment_names(
