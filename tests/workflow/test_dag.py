@@ -32,7 +32,7 @@ RUNS_OF = {
     "metaworld-mini-pilot": 8 * 2 * 2 * 1,
     "arena": 5 * 13 * 3 + 2 * 4,
     "arena-pilot": 2 * 2 * 2,
-    "imagination": 4 * 3 * 2,
+    "imagination": 4 * 3 * 5,
     "laptop": 2 * 2 * 3 * 2,
     "smoke": 1 * 2 * 2 * 2 + 1 + 2 + 4,
     "libero": 4 * 2 * 3 * 3,
