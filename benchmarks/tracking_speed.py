@@ -3,8 +3,8 @@
     python benchmarks/tracking_speed.py [out.csv]
 
 The runs are the first 60 of the paper's on MetaWorld, with made-up numbers of published length. Files are attached as
-links, so what is counted is the store. The rate is that of an import into an empty store; it includes the rows over
-seeds. CPU seconds are those of the importing process, in which nothing waits.
+links, so what is counted is the store, which is made empty before the import and takes ``store_seconds`` for that. The
+rate includes the rows over seeds. CPU seconds are those of the importing process, in which nothing waits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -39,17 +40,21 @@ def main() -> None:
             write_baseline(results / "baselines", task, episodes=spec.episodes, digest=spec.digest())
         for run in chosen.values():
             write_whole_run(run, results, 1000, {})
-        tracker = Tracker(of_scale(scale, results), results, print)
+        experiments = of_scale(scale, results)
+        start = time.perf_counter()
+        Tracker([replace(one, runs={}) for one in experiments], results, print).update()
+        store_seconds = time.perf_counter() - start
         start, cpu = time.perf_counter(), time.process_time()
-        tracker.update()
+        Tracker(experiments, results, print).update()
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
         size = (results / "mlflow.db").stat().st_size
     row: dict[str, float | str] = {
         "runs": RUNS,
+        "store_seconds": store_seconds,
         "seconds_per_run": seconds / RUNS,
         "cpu_seconds_per_run": cpu_seconds / RUNS,
         "megabytes_per_run": size / RUNS / 1e6,
-        "minutes_for_1080": 1080 * seconds / RUNS / 60,
+        "minutes_for_1080": (store_seconds + 1080 * seconds / RUNS) / 60,
         "gigabytes_for_1080": 1080 * size / RUNS / 1e9,
     }
     publish([row])
