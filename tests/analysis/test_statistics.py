@@ -311,3 +311,15 @@ def test_a_difference_as_large_as_the_detectable_one_is_seen_in_four_studies_of_
 @pytest.mark.parametrize(("low", "high"), [(np.nan, np.nan), (0.2, 0.2)])
 def test_without_an_interval_of_some_width_nothing_is_said_of_what_could_be_seen(low: float, high: float):
     assert np.isnan(statistics.Estimate(0.2, low, high, 3, "").detectable)
+
+
+def test_numbers_of_one_run_stay_together_where_that_is_said():
+    x = scores(5, 3)
+    both = np.stack([x, -x], axis=-1)
+
+    def sums(x: np.ndarray) -> np.ndarray:
+        return x.sum(axis=(1, 2, 3))[:, None]
+
+    together, apart = (statistics.estimate("s", {"m": both}, sums, 200, within=within) for within in (1, 0))
+    assert together.low == pytest.approx(together.high, abs=1e-12)
+    assert apart.high - apart.low > 0.1

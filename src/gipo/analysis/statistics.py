@@ -13,6 +13,7 @@ up many at a time: a `Statistic` takes them stacked.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -174,7 +175,7 @@ def curves(table: pd.DataFrame, regime: str, method: str, column: str) -> Curves
     )
 
 
-def estimate(metric: str, values: dict[str, Array], statistic: Statistic, resamples: int) -> Estimate:
+def estimate(metric: str, values: dict[str, Array], statistic: Statistic, resamples: int, within: int = 0) -> Estimate:
     """Any statistic of the runs of one or more groups, each group resampled on its own.
 
     Args:
@@ -182,8 +183,9 @@ def estimate(metric: str, values: dict[str, Array], statistic: Statistic, resamp
         values: group name to [seeds, tasks, ...], in the order of the statistic's arguments.
         statistic: of a single value.
         resamples: bootstrap resamples.
+        within: how many of the last axes hold numbers of one run, which stay together.
     """
-    band = _band(metric, values, statistic, resamples)
+    band = _band(metric, values, statistic, resamples, within)
     value, low, high = (float(x[0]) for x in (band.value, band.low, band.high))
     note = band.note or ("all resamples agree, so the interval has no width" if low == high else "")
     return Estimate(value, low, high, band.n, note)
@@ -212,7 +214,7 @@ def steps_to_same(metric: str, runs: dict[str, Curves], resamples: int) -> Estim
         resamples: bootstrap resamples.
     """
     values = {name: np.stack([curve.env_steps, curve.values], axis=2) for name, curve in runs.items()}
-    return estimate(metric, values, one_by_one(_steps_ratio), resamples)
+    return estimate(metric, values, one_by_one(_steps_ratio), resamples, within=2)
 
 
 def _steps_ratio(of: Array, over: Array) -> Array:
@@ -326,6 +328,7 @@ def iqm_curve(scores: Array, method: str, resamples: int) -> Band:
         {method: scores},
         lambda x: stats.trim_mean(x.reshape(len(x), -1, x.shape[-1]), proportiontocut=0.25, axis=1),
         resamples,
+        within=1,
     )
 
 
@@ -367,7 +370,7 @@ def one_by_one(statistic: Callable[..., Array]) -> Statistic:
 
 def _resampled_iqm(scores: Array, method: str, resamples: int) -> Array:
     """IQM of each resample, [resamples]."""
-    blocks = _drawn([scores], resamples, _generator("rank", method))
+    blocks = _drawn([scores], 0, resamples, _generator("rank", method))
     return np.concatenate([interquartile_mean(drawn)[:, 0] for (drawn,) in blocks])
 
 
@@ -377,11 +380,11 @@ def _improvement(scores: Array, rival_scores: Array) -> Array:
     return ((difference > 0) + 0.5 * (difference == 0)).mean(axis=(1, 2, 3))[:, None]
 
 
-def _band(metric: str, values: dict[str, Array], statistic: Statistic, resamples: int) -> Band:
+def _band(metric: str, values: dict[str, Array], statistic: Statistic, resamples: int, within: int = 0) -> Band:
     """Statistic of the runs with its percentile interval, if they allow one."""
     arrays = list(values.values())
     value = np.asarray(statistic(*(array[None] for array in arrays)), np.float64)[0]
-    drawn = _drawn(arrays, resamples, _generator(metric, *values))
+    drawn = _drawn(arrays, within, resamples, _generator(metric, *values))
     return _with_interval(value, arrays, (statistic(*groups) for groups in drawn))
 
 
@@ -419,18 +422,21 @@ def _with_interval(value: Array, arrays: Sequence[Array], blocks: Iterable[Array
     return Band(value, low, high, n, note)
 
 
-def _drawn(arrays: Sequence[Array], resamples: int, generator: np.random.RandomState) -> Iterator[list[Array]]:
+def _drawn(
+    arrays: Sequence[Array], within: int, resamples: int, generator: np.random.RandomState
+) -> Iterator[list[Array]]:
     """Resamples of all arrays in blocks, [resamples of the block, *shape] each; all draw in turn, as in rliable.
 
-    A seed is drawn for every task.
+    A seed is drawn for every task and whatever further axes there are, but for the last ``within`` ones.
     """
-    runs = [array.shape[0] * array.shape[1] for array in arrays]
-    seeds = np.repeat([len(array) for array in arrays], runs)
+    runs = [array.shape[: array.ndim - within] for array in arrays]
+    sizes = [math.prod(shape) for shape in runs]
+    seeds = np.repeat([len(array) for array in arrays], sizes)
     for count in _blocks(resamples, sum(array.size for array in arrays)):
-        rows = generator.randint(np.broadcast_to(seeds, (count, len(seeds))))
+        rows = np.split(generator.randint(np.broadcast_to(seeds, (count, len(seeds)))), np.cumsum(sizes)[:-1], axis=1)
         yield [
-            array[own.reshape(count, *array.shape[:2]), np.arange(array.shape[1])]
-            for own, array in zip(np.split(rows, np.cumsum(runs)[:-1], axis=1), arrays, strict=True)
+            array[(own.reshape(count, *shape), *np.ogrid[tuple(map(slice, shape))][1:])]
+            for own, array, shape in zip(rows, arrays, runs, strict=True)
         ]
 
 

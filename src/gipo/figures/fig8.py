@@ -108,7 +108,7 @@ def _correlation(regime: str, groups: dict[tuple[str, str], pd.DataFrame], task:
     row = {"regime": regime, "n": len(points), "r": np.nan, "p": np.nan, **dict(zip(PUBLISHED, published, strict=True))}
     row["seeds"] = min(map(len, groups.values()))
     if len(points) > 2 and lags > ONE_LAG and np.ptp(points[:, 1]) > 0:
-        interval = estimate("pearson of gap_share and d95", values, one_by_one(_pearson), resamples)
+        interval = estimate("pearson of gap_share and d95", values, one_by_one(_pearson), resamples, within=1)
         row |= {"r": interval.value, "low": interval.low, "high": interval.high, "note": interval.note}
         row["p"] = pearsonr(*points.T).pvalue
     return row
