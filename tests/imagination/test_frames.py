@@ -102,7 +102,7 @@ def squares(count, seed):
 @pytest.fixture(scope="module")
 def fitted():
     model = ConvolutionalModel(context=1, action_size=CHUNK * D, seed=0, width=8)
-    model.fit(squares(2000, 0), steps=600)
+    model.fit(squares(2000, 0), steps=300)
     return model
 
 
@@ -114,7 +114,7 @@ def test_a_small_model_learns_how_a_square_moves_and_when_it_arrives(fitted):
         (frames[drawn].float() - clips.successors[drawn].float()).square().mean()
         for frames in (foretold.frames, clips.frames[:, -1])
     )
-    assert error < 0.1 * still
+    assert error < 0.25 * still
     assert ((foretold.successes > 0.5) == clips.successes.bool()).float().mean() > 0.95
     assert (foretold.rewards - clips.rewards).abs().mean() < 0.15
 
