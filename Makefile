@@ -55,7 +55,7 @@ publish:                       ## copy a finished scale into reports/, from whic
 	test ! -e reports/$$scale/figures/iqm.csv || $(BIN)/gipo picture reports/$$scale || exit 1; done
 
 mlflow: .venv/.study           ## browse the runs on http://127.0.0.1:5000
-	PATH="$$PWD/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	exec env PATH="$$PWD/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(BIN)/mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
 	--backend-store-uri sqlite:///results/mlflow.db --artifacts-destination results
 

@@ -82,7 +82,9 @@ def test_runs_are_counted_by_their_state(scale: Scale, tmp_path: Path):
 
 def test_without_results_it_says_what_starts_them(scale: Scale, tmp_path: Path):
     sight = Sight(scale, tmp_path / "nowhere")
-    assert text(sight)[-1] == "0 of 12 runs done · 12 waiting · none is being made: `make reproduce SCALE=watched`"
+    assert (
+        text(sight)[-1] == "0 of 12 runs done · 12 waiting · none now: `make reproduce SCALE=watched`, unless it runs"
+    )
     assert not sight.is_done
 
 

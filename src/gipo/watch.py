@@ -168,7 +168,7 @@ class Sight:
         if self.seconds_left is not None:
             words.append(f"about {duration(self.seconds_left)} left")
         elif not self.is_done and not self.counts["running"]:
-            words.append(f"none is being made: `make reproduce SCALE={self.scale.name}`")
+            words.append(f"none now: `make reproduce SCALE={self.scale.name}`, unless it runs")
         return " · ".join(words)
 
     def shown(self, lines: int | None = None) -> Group:

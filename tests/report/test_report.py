@@ -179,7 +179,7 @@ def test_a_study_without_verdicts(editable: StudyFolder, tmp_path: Path) -> None
     rows = editable.read_csv("scorecard.csv").assign(verdict=NOT_RUN, measured=float("nan"))
     put(editable, "scorecard.csv", csv_bytes(rows, 8))
     text = Page(write(editable, tmp_path / "page")).text
-    assert text.count("Not run. With stale data") == 2
+    assert text.count("Not run. Claim: With stale data") == 2
     assert "in the paper" not in text[: text.index("GIPO, Gaussian Importance")]
 
 
@@ -202,8 +202,8 @@ def test_the_first_paragraph_answers_the_question_from_the_scorecard(
     text = " ".join(Page(write(editable, tmp_path / "page")).text.split())
     start = text.index("Does GIPO beat PPO-Clip and SAPO on stale data?")
     paragraph = text[start : text.index("GIPO, Gaussian Importance", start)]
-    assert f"stale data? {answer} With stale data, GIPO (1,1) reaches a higher normalised score" in paragraph
-    assert "than PPO-Clip: 0.312 [0.105, 0.520] (IQM difference, n = 24 runs); in the paper 0.55" in paragraph
+    assert f"stale data? {answer} Claim: With stale data, GIPO (1,1) reaches a higher normalised score" in paragraph
+    assert "than PPO-Clip. Measured: 0.312 [0.105, 0.520] (IQM difference, n = 24 runs); in the paper 0.55" in paragraph
     assert ("A difference of 0.3 would have been seen with 80 % probability." in text) == (verdict == "cannot tell")
     assert "Scale small: 2 tasks × 2 regimes × 4 methods × 3 seeds" in text
 

@@ -68,18 +68,20 @@ def served(place: Path) -> Iterator[str]:
         ["make", "-n", "-o", ".venv/.study", "-f", makefile, "mlflow", f"PORT={port}"],
         cwd=place, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    command = dry.stdout.replace(".venv/bin/mlflow", "exec " + str(Path(sys.executable).with_name("mlflow")))
+    command = dry.stdout.replace(".venv/bin/mlflow", str(Path(sys.executable).with_name("mlflow")))
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     address = f"http://127.0.0.1:{port}"
     with (place / "server.log").open("w") as log:
-        server = subprocess.Popen(["sh", "-c", re.sub(r"(PATH=\S+ )(.*) exec ", r"exec env \2 ", command)], cwd=place,
-                                  stdout=log, stderr=log, env=environment, start_new_session=True)  # fmt: skip
+        server = subprocess.Popen(["sh", "-c", command], cwd=place, stdout=log, stderr=log, env=environment,
+                                  start_new_session=True)  # fmt: skip
         try:
             _wait(address, server, place / "server.log")
             yield address
         finally:
-            os.killpg(server.pid, 15)
+            server.terminate()  # as make does it when it is told to end
             server.wait()
+            with pytest.raises(OSError, match="refused"):
+                urllib.request.urlopen(f"{address}/health", timeout=5)
 
 
 def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:

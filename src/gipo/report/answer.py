@@ -49,6 +49,5 @@ def lines(parts: Sequence[Part]) -> Iterator[str]:
     judged = joined.join(scorecards, {part.name: part.suite for part in parts}, claims.load())
     yield QUESTION
     for row in answers(judged, parts):
-        measured = f": {row['measured']} ({row['unit']}, n = {row['n']} runs)" if row["measured"] else ""
-        published = f"; in the paper {row['reference']}" if measured else ""
-        yield f"{row['answer']}. {row['claim'][:-1]}{measured}{published}."
+        measured = f"{row['measured']} ({row['unit']}, n = {row['n']} runs); in the paper {row['reference']}"
+        yield f"{row['answer']}. Claim: {row['claim']}" + (f" Measured: {measured}." if row["measured"] else "")
