@@ -22,6 +22,8 @@ LEARNING_RATE = 1e-3
 """Of Adam at its peak, after which it falls to 0 along a line [R]."""
 BATCH = 32
 """Transitions of an optimiser step [R]."""
+OUTCOME = 0.1
+"""Weight of the losses of reward and success beside the frame's [R]."""
 DOWN = 8
 """Factor from a frame's side to that of the smallest layer."""
 
@@ -141,7 +143,7 @@ class ConvolutionalModel:
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
         for step in range(1, steps + 1):
             losses = self.losses(clips.take(torch.randint(len(clips), (BATCH,), generator=self._generator)))
-            total = losses["frame"] + 0.1 * (losses["reward"] + losses["success"])
+            total = losses["frame"] + OUTCOME * (losses["reward"] + losses["success"])
             if not total.isfinite():
                 raise GipoError(f"the world model's loss is {total.item()} in step {step} of its fit")
             optimizer.zero_grad()

@@ -23,7 +23,7 @@ from gipo.errors import GipoError
 class Foretold:
     """A step of B branches, or all L of them; then a dimension L comes after B."""
 
-    frames: Tensor  # uint8 [B, 3, H, W], as the simulator draws them
+    frames: Tensor  # uint8 [B, 3, H, W], the upper edge first
     rewards: Tensor  # float32 [B], sums over the chunk
     successes: Tensor  # float32 [B], probabilities that the chunk solves the task
 
