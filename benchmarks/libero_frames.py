@@ -60,6 +60,11 @@ class Episode:
     actions: Tensor  # float32 [T, CHUNK, 7]
     success: bool
 
+    @property
+    def solved(self) -> Tensor:
+        """Whether each chunk solved the task, bool [T]."""
+        return (torch.arange(len(self.actions)) == len(self.actions) - 1) & self.success
+
 
 class Arm:
     """Grasps the thing that the goal names, and lets it go over its place; one call a chunk."""
@@ -133,8 +138,7 @@ def _small(frame: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
 def clips(played: list[Episode]) -> Clips:
     """All transitions of episodes."""
     before, after = (torch.cat([part(episode.frames) for episode in played]) for part in (_contexts, lambda x: x[1:]))
-    last = [torch.arange(len(episode.actions)) == len(episode.actions) - 1 for episode in played]
-    solved = torch.cat([own & episode.success for own, episode in zip(last, played, strict=True)])
+    solved = torch.cat([episode.solved for episode in played])
     actions = torch.cat([episode.actions for episode in played])
     return Clips(before, actions, after, ~solved, solved.float(), solved.float())
 
@@ -151,8 +155,7 @@ class Branch:
 
     begin: Tensor  # uint8 [3, SIDE, SIDE]
     real: Tensor  # uint8 [L, 3, SIDE, SIDE]
-    solved: Tensor  # bool [L]
-    drawn: Tensor  # bool [L]
+    solved: Tensor  # bool [L]; what solves the task is not drawn
     foretold: Foretold
 
 
@@ -161,8 +164,7 @@ def branch(model: ConvolutionalModel, episode: Episode, start: int) -> Branch:
     stop = min(start + STEPS, len(episode.actions))
     chunks = iter(episode.actions[start:stop])
     foretold = imagine(model, lambda _: next(chunks)[None], _contexts(episode.frames)[start : start + 1], stop - start)
-    solved = (torch.arange(start, stop) == len(episode.actions) - 1) & episode.success
-    return Branch(episode.frames[start], episode.frames[start + 1 : stop + 1], solved, ~solved, foretold)
+    return Branch(episode.frames[start], episode.frames[start + 1 : stop + 1], episode.solved[start:stop], foretold)
 
 
 def errors(found: list[list[Branch]]) -> list[dict[str, float | str]]:
@@ -173,7 +175,7 @@ def errors(found: list[list[Branch]]) -> list[dict[str, float | str]]:
             values = np.full((len(found), max(map(len, found)), STEPS), np.nan)
             for e, of_episode in enumerate(found):
                 for b, one in enumerate(of_episode):
-                    each = torch.where(one.drawn, measure(shown(one), one.real), torch.nan)
+                    each = torch.where(one.solved, torch.nan, measure(shown(one), one.real))
                     values[e, b, : len(each)] = each
             by_step = np.nanmean(values, axis=1)  # [episodes, STEPS]
             for step in range(STEPS):
@@ -194,7 +196,7 @@ def errors(found: list[list[Branch]]) -> list[dict[str, float | str]]:
 
 def draw(found: list[list[Branch]], path: Path) -> None:
     """Frames of some branches, twice as large: the simulator's above, the imagined ones below, in their order."""
-    whole = [one for of_episode in found for one in of_episode if len(one.real) == STEPS and one.drawn.all()]
+    whole = [one for of_episode in found for one in of_episode if len(one.real) == STEPS and not one.solved.any()]
     strips = []
     for one in whole[:: max(1, len(whole) // SHOWN)][:SHOWN]:
         for frames in (one.real, one.foretold.frames[0]):

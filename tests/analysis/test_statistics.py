@@ -119,7 +119,7 @@ def test_intervals_are_the_same_in_another_process():
 
 @pytest.mark.parametrize("most", [7, 10**6])
 @pytest.mark.parametrize(("seeds", "rivals"), [(2, 2), (5, 4)])
-def test_resamples_are_rliables(seeds: int, rivals: int, most: int, monkeypatch: pytest.MonkeyPatch):
+def test_resamples_are_rliables_bit_for_bit(seeds: int, rivals: int, most: int, monkeypatch: pytest.MonkeyPatch):
     """However many are drawn at a time, and with groups of different sizes."""
     monkeypatch.setattr(statistics, "MOST_DRAWN", most)
     monkeypatch.setattr(statistics, "_generator", lambda *_: np.random.RandomState(7))
@@ -135,10 +135,14 @@ def test_resamples_are_rliables(seeds: int, rivals: int, most: int, monkeypatch:
     mean = statistics.mean_over_runs(curve, "d95", "m", 50)
     assert [iqm.low, iqm.high] == theirs(x, lambda x: np.array([metrics.aggregate_iqm(x)]))
     assert [both.low, both.high] == theirs([x, y], lambda x, y: np.array([metrics.probability_of_improvement(x, y)]))
-    for point in range(4):  # they are rliable's point by point, but for the order of sums
-        for found, brute in ((band, brute_iqm), (mean, np.mean)):
-            expected = theirs(curve[..., point], lambda x, brute=brute: np.array([brute(x)]))
-            np.testing.assert_allclose(np.squeeze(expected), [found.low[point], found.high[point]], rtol=1e-12)
+    drawn = np.broadcast_to(np.arange(seeds)[:, None], (seeds, 3))  # of curves, rliable is given the seeds to draw from
+
+    def runs(chosen: np.ndarray) -> np.ndarray:
+        return curve[chosen, np.arange(3)].reshape(-1, 4)
+
+    np.testing.assert_array_equal([band.low, band.high], theirs(drawn, lambda x: trim_mean(runs(x), 0.25)))
+    expected = theirs(drawn, lambda x: runs(x).mean(axis=0))
+    np.testing.assert_allclose([mean.low, mean.high], expected, rtol=1e-12)  # sums in another order
 
 
 def test_probability_of_improvement_counts_pairs_with_ties_half():
