@@ -93,7 +93,7 @@ def test_nothing_is_loaded_from_elsewhere(page: Page, html: str) -> None:
 
 
 def test_it_stays_small(html: str) -> None:
-    assert len(html.encode()) < 10_000_000
+    assert len(html.encode()) < 6_500_000
 
 
 def test_the_page_goes_from_the_answer_to_the_details_and_has_every_claim(page: Page, finished: StudyFolder) -> None:
