@@ -3,11 +3,12 @@
 The results are empty files; Snakemake records how they came about as if it had made them (--touch).
 """
 
+import re
 from pathlib import Path
 
 import pytest
 
-from checkout import ROOT, Checkout, read_plan
+from checkout import ROOT, Checkout, read_plan, snakemake_logs
 from gipo.figures import SWEEPS, of_study
 from gipo.scale import config
 from gipo.study import Study
@@ -107,3 +108,12 @@ def test_one_more_task_trains_only_its_runs(edited: Checkout, studied: Path):
 def test_the_readme_is_no_input(edited: Checkout, studied: Path):
     (edited.root / "README.md").write_text((ROOT / "README.md").read_text() + "\nOne more line.\n")
     assert edited.plan(studied).jobs == {}
+
+
+def test_jobs_that_wait_are_looked_at_when_one_ends_not_each_second(checkout: Checkout, tmp_path: Path):
+    wanted = ("results/smoke/gridworld/policies.csv", "results/smoke/weights.csv")
+    settings = ("--cores", "1", "--verbose", "--directory", str(tmp_path), "--config", "scale=smoke")
+    done = checkout.run("snakemake", *wanted, *settings)
+    assert done.returncode == 0, done.stderr
+    [log] = snakemake_logs(tmp_path)
+    assert re.findall(r"Selected jobs: (\d)", log) == ["1", "1"]

@@ -1,7 +1,7 @@
 """What is said before the first job, and what is left where a workflow ends before its report."""
 
 from gipo.cluster import partitions
-from gipo.recovery import before_execution, recover
+from gipo.recovery import recover
 
 
 def put_in_order(dry):
