@@ -19,6 +19,7 @@ from gipo.runs.spec import (
     EvaluationSpec,
     ImaginationSettings,
     ImaginationSpec,
+    ImaginedReward,
     Key,
     LearnerSpec,
     Lifetime,
@@ -105,6 +106,8 @@ class Imagined(Section):
     """Replay lifetime L of the real transitions as a share of all learner updates."""
     imagined: Ratio
     """Imagined transitions to each real one; 0: the model is compared with the simulator, and not learned from."""
+    reward: ImaginedReward = "environment"
+    """What is learned from, real and imagined: the simulator's rewards, or ``success``, the change of success."""
 
 
 Regime = Annotated[
@@ -319,7 +322,7 @@ class Study(Section):
             return None
         if self.imagination is None:
             raise ValueError(f"regimes.{label}: imagined transitions need a section imagination")
-        return ImaginationSpec(**self.imagination.model_dump(), ratio=regime.imagined)
+        return ImaginationSpec(**self.imagination.model_dump(), ratio=regime.imagined, reward=regime.reward)
 
     def _replay(self, regime: float | Actors | Imagined) -> ReplaySpec:
         """The replay of a regime; the capacity is a whole number of rounds where it follows from the lifetime."""

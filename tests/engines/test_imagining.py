@@ -26,8 +26,8 @@ SETTINGS |= {"branches": 3}
 CAPACITY = STUDY["replay"]["capacity"]
 
 
-def make_spec(ratio: int = 3, **settings):
-    regime = {"lifetime": 0.874, "imagined": ratio}
+def make_spec(ratio: int = 3, reward: str = "environment", **settings):
+    regime = {"lifetime": 0.874, "imagined": ratio, "reward": reward}
     study = STUDY | {"regimes": {"stale": regime}, "imagination": SETTINGS | settings}
     return Study.model_validate(study).run("door-open-v3", "stale", "gipo-1-1", 5)
 
@@ -63,7 +63,7 @@ def undisturbed(tmp_path_factory, seen):
         return update(self, index, again)
 
     def watched_append(self, segments, advantages, targets, version):
-        if self is runs[0].imagined:
+        if self is runs[0].imagination.replay:
             seen["branches"].append((version, segments, advantages, targets, runs[0].learner.weights()))
         append(self, segments, advantages, targets, version)
 
@@ -197,6 +197,27 @@ def test_where_members_disagree_at_once_only_real_transitions_are_learned_from(t
     plain = train_without_model(make_spec(), tmp_path / "plain")
     assert {name: doubting[name] for name in BYTES} == plain
     assert (pd.read_parquet(tmp_path / "doubting" / "imagination.parquet")["kept"] == 0).all()
+
+
+def test_real_and_imagined_steps_are_rewarded_by_success_where_that_is_the_reward(tmp_path, monkeypatch):
+    """door-open-v3 is not solved by an untrained policy, so nothing real is rewarded, whatever the simulator gives."""
+    given, spec, targets = {False: [], True: []}, make_spec(reward="success"), Learner.targets
+
+    def watched(self, segments, bootstraps=False):
+        given[bootstraps].append(segments)
+        return targets(self, segments, bootstraps)
+
+    monkeypatch.setattr(Learner, "targets", watched)
+    interrupt_after(spec, tmp_path / "interrupted", 130, train)
+    interrupted = train(spec, tmp_path / "interrupted")
+    real = torch.cat([segments.rewards for segments in given[False]])
+    assert (real == 0).all()
+    imagined = torch.cat([segments.rewards for segments in given[True]])
+    assert imagined.abs().max() < 1
+    assert (imagined != 0).all()
+    assert train(spec, tmp_path / "undisturbed") == interrupted
+    table = pd.read_parquet(tmp_path / "undisturbed" / "imagination.parquet")
+    assert (table["reward_real"] > 0.01).all(), "the model still foretells the simulator's rewards"
 
 
 def test_the_engine_without_a_model_does_not_take_such_a_run(tmp_path):

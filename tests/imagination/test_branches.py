@@ -1,5 +1,7 @@
 """Branches, the real transitions behind them, and their comparison with a simulator whose law is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -129,11 +131,50 @@ def test_of_as_many_segments_in_a_row_as_a_run_needs_one_is_held_out():
 
 def test_branches_begin_uniformly_where_no_episode_ends_soon():
     store = replay(segments(3, cuts=[(0, 4), (2, 0)]))
-    drawn = branches.starts(store, 4, 6000, np.random.default_rng(0))[:, 0]
+    drawn = branches.starts(store, 4, 6000, np.random.default_rng(0)).observations[:, 0]
     expected = [0.0, *range(5, 7), *range(100, 107), *range(201, 207)]
     values, counts = drawn.unique(return_counts=True)
     assert values.tolist() == sorted(expected)
     assert stats.chisquare(counts.numpy()).pvalue > 0.01
+
+
+def test_where_success_is_the_reward_branches_begin_where_it_is_known():
+    """A number is even where the task is solved after the step, and that is the state of the next number."""
+    store = replay(segments(3, cuts=[(0, 4), (2, 0)]))
+    starts = branches.starts(store, 4, 6000, np.random.default_rng(0), by_success=True)
+    number = starts.observations[:, 0]
+    assert sorted(number.unique().tolist()) == [*range(5, 7), *range(101, 107), *range(201, 207)]
+    begins = (number == 5) | (number == 201)  # an episode does, in that state
+    assert starts.solved.tolist() == (((number - 1) % 2 == 0) & ~begins).tolist()
+
+
+def test_imagined_rewards_by_success_add_up_to_the_change_of_its_probability():
+    branch = imagine(Known(), Uniform(), torch.tensor([[9.9] * 3, [4.0] * 3, [12.0] * 3]), uniforms(6, 3), BINS)
+    solved = torch.tensor([False, False, True])
+    rewards = branch.rewarded_by_success(solved).rewards
+    torch.testing.assert_close(rewards.cumsum(1), branch.successes - solved[:, None].float())
+    assert len(branch.successes[0].unique()) == 2
+
+
+def test_real_rewards_by_success_are_those_of_the_episodes_played_through():
+    """Two segments in a row of three environments, with the time limit inside, at the end, and not at all."""
+    generator = np.random.default_rng(0)
+    successes = torch.from_numpy(generator.random((3, 2 * T)) < 0.5)
+    truncated = torch.zeros(3, 2 * T, dtype=torch.bool)
+    truncated[0, 3] = truncated[1, T - 1] = True
+    expected = torch.zeros(3, 2 * T)
+    for environment in range(3):
+        before = False
+        for step in range(2 * T):
+            after = bool(successes[environment, step])
+            expected[environment, step] = after - before
+            before = after and not truncated[environment, step]
+    solved, found = torch.zeros(3, dtype=torch.bool), []
+    for part in (slice(0, T), slice(T, 2 * T)):
+        of = replace(segments(3), successes=successes[:, part], truncated=truncated[:, part])
+        found.append(branches.changes_of_success(of, solved))
+        solved = branches.solved_after(of)
+    assert torch.cat(found, 1).tolist() == expected.tolist()
 
 
 def test_a_branch_follows_the_model_under_the_policys_tokens():

@@ -64,7 +64,6 @@ def test_imagined_transitions_need_the_section():
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
-        ({"asynchronous": {}}, "imagination cannot go with section asynchronous"),
         ({"learner": {"sampling": "distinct"}}, "imagination cannot go with learner.sampling = distinct"),
         ({"learner": {"refresh_every": 50}}, "imagination cannot go with learner.refresh_every = 50"),
         ({"learner": {"kl": "exact"}}, "imagination cannot go with learner.kl = exact"),

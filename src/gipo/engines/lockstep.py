@@ -23,7 +23,7 @@ from gipo.engines.suites import make_suite
 from gipo.engines.workers import make_collectors
 from gipo.errors import GipoError
 from gipo.learner import Learner, Transitions
-from gipo.replay import Pace, Replay
+from gipo.replay import Pace, Replay, Segments
 from gipo.runs import checkpoint
 from gipo.runs.directory import RunDirectory
 from gipo.runs.progress import ProgressLog
@@ -107,6 +107,10 @@ class Run:
         """All that the learner learns from."""
         return self.replay
 
+    def rewarded(self, segments: Segments) -> Segments:
+        """Collected segments with the rewards that are learned from."""
+        return segments
+
     def loop(self, directory: RunDirectory, checkpoint_seconds: float, progress: ProgressLog) -> None:
         """Rounds until all updates are made and their state, from which results are written, is in the checkpoint."""
         saved = time.monotonic()
@@ -136,7 +140,7 @@ class Run:
         """Wait for the segments that the policy of ``version`` collected, and put them into the replay."""
         collected, ended = self.collectors.finish()
         segments = collected.to(self.replay.device)
-        self.replay.append(segments, *self.learner.targets(segments), version=version)
+        self.replay.append(segments, *self.learner.targets(self.rewarded(segments)), version=version)
         self.env_steps += int(segments.rewards.numel() if segments.lengths is None else segments.lengths.sum())
         self.record.ended(ended)
 

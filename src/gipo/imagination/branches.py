@@ -6,7 +6,7 @@ segment like any other, with the log-probabilities of the policy that drew them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +43,16 @@ class Branches:
     rewards: Tensor  # float32 [N, L]
     successes: Tensor  # float32 [N, L], probabilities
     disagreement: Tensor  # float32 [N, L], of the members about each step
+
+    def rewarded_by_success(self, solved: Tensor | None) -> Branches:
+        """The same with the change of the success probability as reward, which is AcceRL's [H].
+
+        Args:
+            solved: whether the task is solved in the first states, bool [N]; what is real needs no probability.
+        """
+        assert solved is not None
+        before = torch.cat([solved[:, None].float(), self.successes[:, :-1]], dim=1)
+        return replace(self, rewards=self.successes - before)
 
     def segments(self, limit: float | None) -> Segments:
         """The branches as segments; each ends before its first step on which members disagree by more than ``limit``.
@@ -121,22 +131,65 @@ def experience(segments: Segments, bins: int) -> Experience:
 
 def split(replay: Replay) -> tuple[Tensor, Tensor]:
     """Slots of the segments to learn from, and of those held out, which stay so as long as they are stored."""
-    numbers = torch.arange(max(0, replay.appended - replay.slots), replay.appended)
+    numbers = torch.arange(replay.intact.start, replay.intact.stop)
     held_out = numbers.double() * GOLDEN % 1 >= 1 - HELD_OUT
     slots = numbers % replay.slots
     return slots[~held_out].to(replay.device), slots[held_out].to(replay.device)
 
 
-def starts(replay: Replay, length: int, count: int, generator: np.random.Generator) -> Tensor:
-    """Real states from which no episode ended within ``length`` steps, drawn uniformly, float32 [count, O].
+def experience_of(replay: Replay, bins: int) -> tuple[Experience, Experience]:
+    """What a replay has for a world model: transitions to learn from, and those held out."""
+    learned, held_out = (experience(replay.gather_segments(slots), bins) for slots in split(replay))
+    return learned, held_out
 
-    So a branch needs to know nothing of the time limit.
+
+@dataclass(frozen=True)
+class Starts:
+    """Real states in which N branches begin."""
+
+    observations: Tensor  # float32 [N, O]
+    solved: Tensor | None  # bool [N], whether the task is solved there, where branches are rewarded by success
+
+
+def starts(replay: Replay, length: int, count: int, generator: np.random.Generator, by_success: bool = False) -> Starts:
+    """States of the replay from which no episode ended within ``length`` steps, drawn uniformly, ``count``.
+
+    So a branch needs to know nothing of the time limit. Where it is rewarded by the change of success it begins after
+    the first step of a segment, for of that state it is not stored whether the task is solved.
     """
-    stored, filled = replay.segments, replay.filled
-    cut = stored.terminated[:filled] | stored.truncated[:filled]
-    allowed = (~cut.unfold(1, length, 1).any(-1)).nonzero().cpu()
-    slot, step = allowed[torch.from_numpy(generator.integers(len(allowed), size=count))].T
-    return stored.observations[slot.to(replay.device), step.to(replay.device)].cpu()
+    stored = replay.segments
+    slots = (torch.arange(replay.intact.start, replay.intact.stop) % replay.slots).sort().values.to(replay.device)
+    allowed = ~(stored.terminated | stored.truncated)[slots].unfold(1, length, 1).any(-1)
+    if by_success:
+        allowed[:, 0] = False
+    places = allowed.nonzero().cpu()
+    place, step = places[torch.from_numpy(generator.integers(len(places), size=count))].T.to(replay.device)
+    slot, solved = slots[place], None
+    if by_success:
+        assert stored.successes is not None
+        begins = (stored.terminated | stored.truncated)[slot, step - 1]  # an episode does, in this state
+        solved = (stored.successes[slot, step - 1] & ~begins).cpu()
+    return Starts(stored.observations[slot, step].cpu(), solved)
+
+
+def changes_of_success(segments: Segments, solved: Tensor) -> Tensor:
+    """Rewards float32 [S, T]: 1 where the task becomes solved, -1 where it ceases to be, else 0.
+
+    Args:
+        segments: real ones, which go on where their environments' last ones ended.
+        solved: whether the task was solved in their first states, bool [S].
+    """
+    assert segments.successes is not None
+    after = segments.successes
+    ended = segments.terminated | segments.truncated
+    before = torch.cat([solved[:, None], (after & ~ended)[:, :-1]], dim=1)
+    return after.float() - before.float()
+
+
+def solved_after(segments: Segments) -> Tensor:
+    """Whether the task is solved in the state that follows each segment, bool [S]: not in that of a new episode."""
+    assert segments.successes is not None
+    return segments.successes[:, -1] & ~(segments.terminated | segments.truncated)[:, -1]
 
 
 class Mixture:

@@ -298,6 +298,10 @@ class AsynchronousSpec(Section):
     that played it [C]."""
 
 
+ImaginedReward = Literal["environment", "success"]
+"""Reward of a run with imagined transitions."""
+
+
 class ImaginationSettings(Section):
     """A world model of the run, and branches that are imagined with it (`gipo.imagination`)."""
 
@@ -328,6 +332,9 @@ class ImaginationSpec(ImaginationSettings):
     ratio: Ratio
     """Imagined transitions to each real one, in an update and in store; 0: the model is fitted and compared with the
     simulator, and nothing is learned from it."""
+    reward: ImaginedReward = "environment"
+    """What is learned from: the simulator's rewards, which the model foretells; or ``success``, for real steps 1 where
+    the task becomes solved and -1 where it ceases to be, for imagined ones the change of its probability [H]."""
 
 
 def _known_suite(name: str) -> str:
@@ -473,7 +480,7 @@ class RunSpec(Section):
         if imagination is None:
             return self
         fixed = {
-            "asynchronous": (self.asynchronous, None),
+            "openvla": (self.openvla, None),
             "replay.segments": (replay.segments, "continuous"),
             "learner.sampling": (learner.sampling, "independent"),
             "learner.targets": (learner.targets, "stored"),
@@ -484,7 +491,9 @@ class RunSpec(Section):
         for name, (value, needed) in fixed.items():
             if value != needed:
                 given = f"{name} = {value}" if isinstance(value, str | int) else f"section {name}"
-                raise ValueError(f"imagination cannot go with {given}; the lockstep engine's defaults are needed there")
+                raise ValueError(f"imagination cannot go with {given}; the defaults are needed there")
+        if imagination.reward == "success" and self.asynchronous:
+            raise ValueError("regimes with reward: success cannot go with section asynchronous")
         if 2 * imagination.length >= replay.segment_length:
             raise ValueError(
                 f"imagination.length = {imagination.length} needs a replay.segment_length above "
