@@ -78,10 +78,12 @@ def train(
     # before anything heavy is imported, which would see all GPUs
     with devices.claimed(requests.gpus_with(learners)) if device == "cuda" else nullcontext():
         if spec.asynchronous:
+            from gipo.engines.asynchronous import imagining as asynchronous_imagining
             from gipo.engines.asynchronous import supervisor
 
             machine |= {"learners": learners, "evaluation_simulators": evaluation_simulators}
-            supervisor.train(spec, directory, published_success=scale.published_success(spec), **machine)
+            engine = asynchronous_imagining if spec.imagination else supervisor
+            engine.train(spec, directory, published_success=scale.published_success(spec), **machine)
         elif spec.imagination:
             from gipo.engines import imagining
 

@@ -64,6 +64,11 @@ def test_imagined_transitions_need_the_section():
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
+        (
+            {"asynchronous": {}, "regimes": {"five": {"lifetime": 0.874, "imagined": 5, "reward": "success"}}},
+            "regimes with reward: success cannot go with section asynchronous",
+        ),
+        ({"regimes": {"five": {"lifetime": 0.874, "imagined": 5, "reward": "none"}}}, "environment.* or 'success'"),
         ({"learner": {"sampling": "distinct"}}, "imagination cannot go with learner.sampling = distinct"),
         ({"learner": {"refresh_every": 50}}, "imagination cannot go with learner.refresh_every = 50"),
         ({"learner": {"kl": "exact"}}, "imagination cannot go with learner.kl = exact"),

@@ -49,13 +49,13 @@ def training_modules(spec: RunSpec) -> tuple[str, ...]:
     Raises:
         GipoError: no objective of that name is registered.
     """
-    engine = "gipo.engines.imagining" if spec.imagination else "gipo.engines.lockstep"
-    if spec.asynchronous:
-        engine = "gipo.engines.asynchronous.supervisor"
+    engine = "asynchronous.supervisor" if spec.asynchronous else "lockstep"
+    if spec.imagination:
+        engine = "asynchronous.imagining" if spec.asynchronous else "imagining"
     objective = [objectives.module_of(spec.objective.name)]
     if ":" in spec.objective.name:
         objective += [f"gipo.objectives.{info.name}" for info in pkgutil.iter_modules(objectives.__path__)]
-    return (engine, f"gipo.engines.suites.{spec.suite}", *objective)
+    return (f"gipo.engines.{engine}", f"gipo.engines.suites.{spec.suite}", *objective)
 
 
 @cache

@@ -326,7 +326,7 @@ def test_a_checkpoint_without_what_the_processes_kept_is_told_and_not_used(tmp_p
     monkeypatch.setattr(supervisor, "cluster", stop)
     machine = supervisor.Machine("cpu", 1, NOWHERE, 60.0, 60.0, 1)
     with pytest.raises(GipoError, match="here it would begin"):
-        supervisor._train(make_spec(), machine, None, run, origin("0" * 64), lines.append)
+        supervisor._train(make_spec(), machine, supervisor.Kind(), None, run, origin("0" * 64), lines.append)
     assert "starting from update 0" in lines[0]
     assert not run.checkpoint.exists()
     assert not run.scratch.exists()

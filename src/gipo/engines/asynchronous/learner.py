@@ -62,7 +62,7 @@ class LearnerProcess:
     ) -> None:
         self.heartbeat, self.process = Heartbeat(process), process
         self.spec, self.directory, self.checkpoint_seconds = spec, RunDirectory(path), checkpoint_seconds
-        self.ranks = ranks
+        self.pretrained, self.ranks = pretrained, ranks
         self.staging, self.learner = make_learner(spec, device, pretrained, ranks)
         self.record = Record(origin(code_of(spec)), self.staging.device)
         self.snapshots = Snapshots(path)
@@ -148,25 +148,29 @@ class LearnerProcess:
     def _leave_snapshot(self) -> None:
         self.snapshots.leave(self.learner.updates, self.env_steps, self.learner.weights())
 
+    def state(self) -> dict[str, Any]:
+        """All that the rest of the run depends on, besides what the replay holds."""
+        return {
+            **checkpoint.owner(self.spec, self.record.origin.code_digest),
+            "learner": self.learner.state(),
+            "env_steps": self.env_steps,
+            "record": self.record.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned."""
+        self.learner.load_state(state["learner"])
+        self.record.load_state(state["record"])
+        self.env_steps = state["env_steps"]
+
     def _save(self) -> None:
-        checkpoint.save(
-            self.directory.checkpoint,
-            {
-                **checkpoint.owner(self.spec, self.record.origin.code_digest),
-                "learner": self.learner.state(),
-                "env_steps": self.env_steps,
-                "record": self.record.state(),
-            },
-        )
+        checkpoint.save(self.directory.checkpoint, self.state())
 
     def _restore(self) -> None:
         """Go on from the checkpoint, if there is one."""
         if self.directory.checkpoint.exists():
             self.ranks.tell("restore")
-            state = checkpoint.load(self.directory.checkpoint)
-            self.learner.load_state(state["learner"])
-            self.record.load_state(state["record"])
-            self.env_steps = state["env_steps"]
+            self.load_state(checkpoint.load(self.directory.checkpoint))
         self.record.begin(self.learner.updates)
         self.snapshots.forget_after(self.learner.updates)
 

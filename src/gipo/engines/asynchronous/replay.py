@@ -50,6 +50,7 @@ class ReplayServer:
             suite.action_dimensions,
             observation_dtype=suite.observation_dtype,
             directory=directory,
+            successes=spec.imagination is not None,
         )
         self.ledger = Ledger(directory, spec)
         self.ledger.check(self.store.appended)

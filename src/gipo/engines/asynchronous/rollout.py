@@ -84,6 +84,8 @@ class Rollout:
             "values": np.empty(shape, np.float32),
             "successors": np.empty(shape, np.float32),
         }
+        if self.spec.imagination:
+            segment["successes"] = np.empty(shape, bool)
         self.cuts, self.episodes = [], []
         for t in range(shape[1]):
             self._step(segment, t)
@@ -99,6 +101,8 @@ class Rollout:
                 successors[i], reward, terminated, truncated, info = environment.step(self.acts.tokens[i])
             segment["rewards"][i, t] = reward
             segment["terminated"][i, t], segment["truncated"][i, t] = terminated, truncated
+            if self.spec.imagination:
+                segment["successes"][i, t] = info["success_last"]
             self.returns[i] += reward
             self.steps[i] += 1
             self.counts["env_steps"] += 1

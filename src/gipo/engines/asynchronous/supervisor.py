@@ -52,6 +52,7 @@ def train(
     evaluation_simulators: int = 1,
     published_success: float | None = None,
     tell: Callable[[str], None] = print,
+    kind: Kind | None = None,
 ) -> None:
     """Train one run to its end, from its checkpoint where there is one, and write its results into ``path``.
 
@@ -69,11 +70,14 @@ def train(
         published_success: success rate that is published of the pretrained model: the start is evaluated before
             anything else, and not trained from if it is broken (`gipo.engines.asynchronous.gate`).
         tell: takes one line of progress every few seconds, and one per restart.
+        kind: of the run, `Kind` by default; `gipo.engines.asynchronous.imagining` has the one with a world model.
 
     Raises:
         GipoError: there is no such device, the batch cannot be split so, the directory is another run's, its checkpoint
             is corrupt, the start is broken, the disk is full, a loss is not finite, or a process died too often.
     """
+    if spec.imagination and kind is None:
+        raise GipoError(f"run {spec.run_id} has a world model: gipo.engines.asynchronous.imagining trains it")
     check_device(device)
     if spec.learner.batch_size % learners or (learners > 1 and not spec.openvla):
         what = f"learner.batch_size = {spec.learner.batch_size}" if spec.openvla else "a small network"
@@ -81,12 +85,13 @@ def train(
     machine = Machine(
         device, learners, pretrained.resolve(), checkpoint_seconds, simulator_seconds, evaluation_simulators
     )
-    attempt(spec, path, lambda *given: _train(spec, machine, published_success, *given), tell)
+    attempt(spec, path, lambda *given: _train(spec, machine, kind or Kind(), published_success, *given), tell)
 
 
 def _train(
     spec: RunSpec,
     machine: Machine,
+    kind: Kind,
     published_success: float | None,
     directory: RunDirectory,
     origin: Origin,
@@ -99,7 +104,7 @@ def _train(
         directory.checkpoint.unlink()
         shutil.rmtree(directory.scratch, ignore_errors=True)
     with cluster(spec):
-        supervisor = Supervisor(spec, directory, machine, tell)
+        supervisor = Supervisor(spec, directory, machine, kind, tell)
         supervisor.run(published_success)
         summary = supervisor.summary()
     state = checkpoint.load_of(directory.checkpoint, spec)
@@ -114,7 +119,24 @@ def _train(
         )
     write_json(directory.engine, summary)
     policy, env_steps = state["learner"]["model"], int(summary["env_steps"])
-    record.write(spec, directory, policy, env_steps, others=[directory.engine])
+    record.write(spec, directory, policy, env_steps, others=[directory.engine, *kind.write_more(directory, state)])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Of a run: what its learner and its replay are."""
+
+    learner: type[LearnerProcess] = LearnerProcess
+    replay: type[ReplayServer] = ReplayServer
+
+    def write_more(self, directory: RunDirectory, state: dict[str, Any]) -> list[Path]:
+        """Write what is a result besides; the files.
+
+        Args:
+            directory: of the run.
+            state: the learner's last one.
+        """
+        return []
 
 
 @dataclass(frozen=True)
@@ -144,8 +166,10 @@ class Supervisor:
     """Deaths of one role within `WINDOW` after which the run is given up."""
     WINDOW = 600.0  # seconds
 
-    def __init__(self, spec: RunSpec, directory: RunDirectory, machine: Machine, tell: Callable[[str], None]) -> None:
-        self.spec, self.directory, self.machine, self.tell = spec, directory, machine, tell
+    def __init__(
+        self, spec: RunSpec, directory: RunDirectory, machine: Machine, kind: Kind, tell: Callable[[str], None]
+    ) -> None:
+        self.spec, self.directory, self.machine, self.kind, self.tell = spec, directory, machine, kind, tell
         self.rollouts = [f"rollout-{group}" for group in spec.replay.groups]
         self.learners = ["learner", *(f"learner-{rank}" for rank in range(1, machine.learners))]
         self.meeting = self._new_meeting()
@@ -221,10 +245,10 @@ class Supervisor:
         arguments: tuple[Any, ...]
         match role.split("-"):
             case ["replay"]:
-                actor, arguments = ReplayServer, (spec, machine.pretrained, self.directory.scratch / "replay")
+                actor, arguments = self.kind.replay, (spec, machine.pretrained, self.directory.scratch / "replay")
             case ["learner"]:
                 ranks = Ranks(0, machine.learners, self.meeting)
-                actor = LearnerProcess
+                actor = self.kind.learner
                 arguments = (spec, path, machine.device, machine.pretrained, ranks, machine.checkpoint_seconds)
             case ["learner", rank]:
                 ranks = Ranks(int(rank), machine.learners, self.meeting)
