@@ -44,8 +44,8 @@ def make_spec(task: str, regime: str, method: str, seed: int, **sections: dict[s
     """A small spec; `sections` replace single keys, e.g. ``learner={"updates": 100}``.
 
     A regime ``lag-<L>`` has that lifetime and the capacity with which all such regimes collect about as many steps, one
-    ``<regime>-imagined-<k>`` a world model and k imagined transitions to each real one. A method ``vtrace-<method>``
-    has that method's objective and V-trace targets.
+    ``<regime>-imagined-<k>`` a world model and k imagined transitions to each real one, with ``-success`` behind it
+    that as reward. A method ``vtrace-<method>`` has that method's objective and V-trace targets.
     """
     objective = method.removeprefix("vtrace-")
     small = {
@@ -59,9 +59,11 @@ def make_spec(task: str, regime: str, method: str, seed: int, **sections: dict[s
     }
     for name, section in sections.items():
         small[name] |= section
-    _, separator, ratio = regime.partition("-imagined-")
+    _, separator, kind = regime.partition("-imagined-")
     if separator:
+        ratio, _, reward = kind.partition("-")
         small["imagination"] = {"ratio": int(ratio), "branches": 3, "warmup_steps": 4096}
+        small["imagination"] |= {"reward": reward} if reward else {}
     return RunSpec(task=task, regime=regime, method=method, seed=seed, objective=_objective(objective), **small)
 
 

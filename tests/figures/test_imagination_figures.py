@@ -17,7 +17,7 @@ from gipo.stages import StudyFolder
 from pictures import overhang
 from windows import windowed
 
-REGIMES = ["fresh", "fresh-imagined-5", "stale", "stale-imagined-1", "stale-imagined-5"]
+REGIMES = ["fresh", "fresh-imagined-5", "stale", "stale-imagined-1", "stale-imagined-5", "stale-imagined-5-success"]
 METHODS = ["ppo-clip", "gipo-1-1"]
 GRID = {"tasks": ["handle-press-v3"], "regimes": REGIMES, "methods": METHODS, "seeds": 3}
 
@@ -36,10 +36,11 @@ def test_a_study_with_world_models_has_both_figures_and_others_have_none():
 
 def test_each_regime_is_compared_with_the_one_of_its_lifetime(folder: StudyFolder):
     found = imagination.pairs(Tables.read(folder).runs)
-    assert [(pair.regime, pair.free, pair.ratio) for pair in found] == [
-        ("fresh-imagined-5", "fresh", 5),
-        ("stale-imagined-1", "stale", 1),
-        ("stale-imagined-5", "stale", 5),
+    assert [(pair.regime, pair.free, pair.ratio, pair.reward) for pair in found] == [
+        ("fresh-imagined-5", "fresh", 5, "environment"),
+        ("stale-imagined-1", "stale", 1, "environment"),
+        ("stale-imagined-5", "stale", 5, "environment"),
+        ("stale-imagined-5-success", "stale", 5, "success"),
     ]
 
 
@@ -92,6 +93,16 @@ def test_pictures_have_nothing_cut_off(module, folder: StudyFolder):
     table = module.table(folder, resamples=20)
     assert overhang(module.draw(table)) < 0.01
     assert "handle-press-v3" in module.caption(table)
+
+
+def test_each_kind_of_imagination_has_a_line_of_its_own(folder: StudyFolder):
+    figure = imagination.draw(imagination.table(folder, resamples=20))
+    stale = next(ax for ax in figure.axes if ax.get_title() == "stale data")
+    assert len({(line.get_color(), line.get_linestyle()) for line in stale.lines}) == 2 * 4
+    drawn = {tuple(line.get_ydata()) for line in stale.lines if len(line.get_ydata())}
+    assert len(drawn) == 2 * 4
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words[-2:] == ["5 imagined to 1 real", "5 imagined to 1 real, rewarded by success"]
 
 
 def test_figures_of_the_paper_show_the_model_free_regimes(folder: StudyFolder):

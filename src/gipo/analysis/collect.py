@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -65,7 +66,7 @@ class Tables:
 
     def model_free(self) -> Tables:
         """The tables without the runs that learn from imagined transitions, which have a figure of their own."""
-        others = [regime for regime, ratio in imagined_ratios(self.runs).items() if not ratio]
+        others = [regime for regime, imagined in imaginations(self.runs).items() if not imagined.ratio]
         kept = {
             name: table[table["regime"].isin(others)] if "regime" in table else table
             for name, table in vars(self).items()
@@ -78,10 +79,22 @@ class Tables:
         study.write_stage(grid, files, inputs)
 
 
-def imagined_ratios(runs: pd.DataFrame) -> dict[str, int]:
-    """Imagined transitions to each real one, by regime of `Tables.runs`; 0 where there is no world model."""
-    specs = [json.loads(spec) for spec in runs["spec"]]
-    return {spec["regime"]: (spec.get("imagination") or {}).get("ratio", 0) for spec in specs}
+class Imagined(NamedTuple):
+    """What a regime has from a world model."""
+
+    ratio: int = 0
+    """Imagined transitions to each real one; 0 where nothing is learned from any."""
+    reward: str = "environment"
+    """What steps are rewarded by."""
+
+
+def imaginations(runs: pd.DataFrame) -> dict[str, Imagined]:
+    """What each regime of `Tables.runs` has from a world model."""
+    found = {}
+    for spec in map(json.loads, runs["spec"]):
+        section = spec.get("imagination") or {}
+        found[spec["regime"]] = Imagined(**{key: section[key] for key in Imagined._fields if key in section})
+    return found
 
 
 def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], study: StudyFolder, grid: str = "tables") -> None:

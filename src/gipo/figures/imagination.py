@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from gipo.analysis import methods, statistics
-from gipo.analysis.collect import Tables, imagined_ratios
+from gipo.analysis.collect import Imagined, Tables, imaginations
 from gipo.analysis.statistics import Array, Estimate
 from gipo.errors import GipoError
 from gipo.figures import panels, style, words
@@ -25,7 +25,7 @@ SUBTITLE = "The same run with and without imagined transitions, at equal env ste
 QUANTITIES = {"score": "score", "success": "success_any"}
 """Quantities that are compared, and their column in the evaluations."""
 LINES = ("-", "--", ":", "-.")
-"""Without a world model, then by how much of an update is imagined."""
+"""Without a world model, then by how much of an update is imagined and what rewards it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Pair:
     free: str
     ratio: int
     """Imagined transitions to each real one."""
+    reward: str
+    """What steps are rewarded by, `gipo.analysis.collect.Imagined.reward`."""
 
 
 def pairs(runs: pd.DataFrame) -> list[Pair]:
@@ -47,21 +49,21 @@ def pairs(runs: pd.DataFrame) -> list[Pair]:
     Raises:
         GipoError: a regime with imagined transitions has no model-free one beside it.
     """
-    ratios = imagined_ratios(runs)
+    regimes = imaginations(runs)
     lifetimes = dict(zip(runs["regime"], runs["lifetime"], strict=True))
-    free = {lifetimes[regime]: regime for regime, ratio in ratios.items() if not ratio}
+    free = {lifetimes[regime]: regime for regime, imagined in regimes.items() if not imagined.ratio}
     found = []
-    for regime, ratio in ratios.items():
-        if not ratio:
+    for regime, imagined in regimes.items():
+        if not imagined.ratio:
             continue
         if lifetimes[regime] not in free:
             raise GipoError(
                 f"regime {regime!r} has imagined transitions, and no regime without them has its replay lifetime, "
                 f"{lifetimes[regime]:g}; add one to compare it with"
             )
-        found.append(Pair(regime, free[lifetimes[regime]], ratio))
+        found.append(Pair(regime, free[lifetimes[regime]], *imagined))
     order = style.order_regimes(lifetimes)
-    return sorted(found, key=lambda pair: (order.index(pair.free), pair.ratio))
+    return sorted(found, key=lambda pair: (order.index(pair.free), pair.ratio, pair.reward))
 
 
 def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
@@ -73,7 +75,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
 
     Returns:
         Rows by ``statistic``, method and the ``regime`` that a value is of, with its pair's ``free`` regime and
-        ``ratio`` (0 in the rows of a model-free regime):
+        ``ratio`` (0 in the rows of a model-free regime) and ``reward``:
 
         - ``score curve`` and ``success curve``: mean over runs after ``env_steps`` (mean over runs);
         - ``score`` and ``success``: over the last 20 % of env steps, IQM or mean;
@@ -91,7 +93,7 @@ def table(sources: StudyFolder, resamples: int = 2000) -> pd.DataFrame:
     for quantity, column in QUANTITIES.items():
         for method in names:
             for free in dict.fromkeys(pair.free for pair in found):
-                rows += _alone(tables, quantity, column, method, Pair(free, free, 0), resamples)
+                rows += _alone(tables, quantity, column, method, Pair(free, free, *Imagined()), resamples)
             for pair in found:
                 rows += _alone(tables, quantity, column, method, pair, resamples)
                 rows += _compared(tables, quantity, column, method, pair, resamples)
@@ -148,12 +150,12 @@ def draw(table: pd.DataFrame) -> Figure:
     """Success over env steps by model-free regime; below, gain in score and env steps that are saved."""
     looks = style.looks(table["method"])
     regimes = list(dict.fromkeys(table["free"]))
-    ratios = sorted(set(table["ratio"]))
+    kinds = [Imagined(*kind) for kind in sorted(set(zip(table["ratio"], table["reward"], strict=True)))]
     compared = table[table["statistic"] == "score gain"]
     figure = Figure(figsize=(style.WIDTH, 4.6 + 0.3 * len(compared)), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.6, 1.2 + 0.3 * len(compared)])[:, 0]
     for ax, free in zip(above.subplots(1, len(regimes), sharey=True, squeeze=False)[0], regimes, strict=True):
-        _curves(ax, table[(table["statistic"] == "success curve") & (table["free"] == free)], looks, ratios)
+        _curves(ax, table[(table["statistic"] == "success curve") & (table["free"] == free)], looks, kinds)
         ax.set(title=f"{free} data", xlabel="env steps", ylim=(-0.03, 1.03))
     above.axes[0].set_ylabel("success rate")
     left, right = below.subplots(1, 2)
@@ -167,16 +169,21 @@ def draw(table: pd.DataFrame) -> Figure:
     right.xaxis.set_major_formatter(FuncFormatter(lambda times, _: f"{times:g}"))
     right.axvline(1, color=style.MUTED, lw=1, zorder=1)
     handles, labels = panels.curve_entries(looks)
-    kinds = [Line2D([], [], color=style.INK, ls=line) for line, _ in zip(LINES, ratios, strict=False)]
-    names = ["no world model", *(f"{ratio} imagined to 1 real" for ratio in ratios[1:])]
-    style.legend(figure, [*handles, *kinds], [*labels, *names])
+    lines = [Line2D([], [], color=style.INK, ls=line) for line, _ in zip(LINES, kinds, strict=False)]
+    style.legend(figure, [*handles, *lines], [*labels, *map(_words, kinds)])
     return figure
 
 
-def _curves(ax: Axes, rows: pd.DataFrame, looks: dict[str, Any], ratios: list[int]) -> None:
+def _words(kind: Imagined) -> str:
+    if not kind.ratio:
+        return "no world model"
+    return f"{kind.ratio} imagined to 1 real" + ", rewarded by success" * (kind.reward == "success")
+
+
+def _curves(ax: Axes, rows: pd.DataFrame, looks: dict[str, Any], kinds: list[Imagined]) -> None:
     for method, look in looks.items():
-        for ratio, line in zip(ratios, LINES, strict=False):
-            one = rows[(rows["method"] == method) & (rows["ratio"] == ratio)]
+        for kind, line in zip(kinds, LINES, strict=False):
+            one = rows[(rows["method"] == method) & (rows["ratio"] == kind.ratio) & (rows["reward"] == kind.reward)]
             ax.plot(one["env_steps"], one["value"], color=look.colour, ls=line)
             ax.fill_between(one["env_steps"], one["low"], one["high"], color=look.colour, alpha=0.07, lw=0)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -199,10 +206,15 @@ def caption(table: pd.DataFrame) -> str:
     listed = "; ".join(
         f"{style.label(row['method'])}, {row['regime']}: {_times(row)}" for row in steps.to_dict("records")
     )
+    by_success = (
+        "Where success rewards, a step has the change of success as reward, an imagined one that of its probability. "
+        * ("success" in set(table["reward"]))
+    )
     return (
         f"{table['task'].iloc[0]}, {words.runs(table)} per method and regime. A world model on the replay's own "
         "transitions imagines branches from real states, and an update draws from real and imagined ones in the ratio "
-        "shown; env steps, updates and all other settings are equal. Above: share of evaluation episodes with a "
+        f"shown; env steps, updates and all other settings are equal. {by_success}"
+        "Above: share of evaluation episodes with a "
         "success, mean over runs, band: its pointwise interval. Below, left: final score (IQM over the last 20 % of "
         "env steps) with imagination less without. Right: env steps without it over those with it until both perform "
         "the same, which is the lower of their two final scores, to the nearest evaluation. The same for the success "
