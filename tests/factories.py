@@ -233,6 +233,7 @@ def write_sweeps(root: Path) -> dict[str, Study]:
     sweeps = {
         "lag": lag,
         "arena": lag,
+        "knobs": rivals + gipo,
         "sigma": gipo + runs(["stale"], ["gipo-1-0.5"]) + runs(["fresh"], ["gipo-0.5-0.5", "gipo-1-1", "gipo-1-0.5"]),
         "ranking": rivals + gipo,
         "vtrace": runs(["stale"], ["vtrace-no-clip", "vtrace-gipo-1-1"])

@@ -30,9 +30,9 @@ RUNS_OF = {
     # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
     "metaworld-mini": 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2,
     "metaworld-mini-pilot": 8 * 2 * 2 * 1,
-    "arena": 5 * 13 * 3 + 2 * 4,
+    "arena": 5 * 13 * 5 + 2 * 11 * 5,
     "arena-pilot": 2 * 2 * 2,
-    "imagination": 4 * 3 * 5,
+    "imagination": 6 * 3 * 5,
     "laptop": 2 * 2 * 3 * 2,
     "smoke": 1 * 2 * 2 * 2 + 1 + 2 + 4,
     "libero": 4 * 2 * 3 * 3,
@@ -48,7 +48,7 @@ def test_a_scale_has_as_many_runs_as_its_grids():
 
 @pytest.mark.parametrize(
     ("scale", "baseline", "sweeps"),
-    [("paper", 8, FOUR), ("released-first", 3, ()), ("imagination", 1, ()), ("smoke", 1, (*FOUR, "arena"))],
+    [("paper", 8, FOUR), ("released-first", 3, ()), ("imagination", 1, ()), ("smoke", 1, (*FOUR, "arena", "knobs"))],
 )
 def test_a_scale_runs_its_grids_and_everything_else_once(
     checkout: Checkout, tmp_path: Path, scale: str, baseline: int, sweeps: tuple[str, ...]
@@ -81,7 +81,7 @@ TWICE = dict.fromkeys(("gridworld", "weights", "claims"), 2) | {"join_scorecards
     [
         # the 800 runs of the main grid and the sweeps beyond it; four suites, two regimes, three methods, three seeds
         ("full", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 4 * 2 * 3 * 3, 8, 4, FOUR),
-        ("full-smoke", 15, 2, 1, 1, (*FOUR, "arena")),
+        ("full-smoke", 15, 2, 1, 1, (*FOUR, "arena", "knobs")),
     ],
 )
 def test_a_scale_made_of_scales_runs_all_that_they_run_to_one_report(

@@ -106,7 +106,7 @@ def identify(
         estimator: of the advantages, ``gae`` or ``vtrace``.
         changes: keys of the learner's section that differ from the other methods'.
     """
-    given, usual = _parameters(objective, parameters)
+    given, usual = with_defaults(objective, parameters)
     name = objective.replace("_", "-") if objective in objectives.names() else objective
     if objective == "gipo":
         name += "".join(f"-{_written(given.pop(side))}" for side in ("sigma_pos", "sigma_neg"))
@@ -144,7 +144,7 @@ def _usual(key: str, learners: list[dict[str, Any]]) -> Any:
     return max(values, key=lambda value: (values.count(value), value == default))
 
 
-def _parameters(objective: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def with_defaults(objective: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """All parameters, and the defaults; of an objective of the user's own, which need not be here, those given."""
     if objective not in objectives.names():
         return dict(given), {}

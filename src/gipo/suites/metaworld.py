@@ -31,5 +31,6 @@ SUITE = Suite(
         "vtrace": SweepKind("vtrace", "V-trace and GAE, both with recomputed targets"),
         "lag": SweepKind("lagsweep", "replay lifetime at a fixed inflow of data"),
         "arena": SweepKind("arena", "many objectives by replay lifetime at a fixed inflow of data"),
+        "knobs": SweepKind("knobs", "the main setting of many objectives"),
     },
 )
