@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+import asynchronous_study
 from checkout import ROOT
 from gipo import rehearsal
 from gipo.cluster import requests
 from gipo.scale import Scale
+from gipo.study import Study
 
 SCALES = sorted((ROOT / "workflow" / "config").glob("*.yaml"))
 
@@ -41,3 +43,13 @@ def test_models_images_and_assets_are_those_of_the_results(tmp_path: Path, monke
         rehearsal.begin("smoke", ROOT / "workflow" / "config", write=True)
     assert Path("results/images/base.sif").exists()
     assert not Path("results/runs").exists()
+
+
+def test_branches_of_an_asynchronous_study_fit_into_its_short_segments():
+    content = asynchronous_study.STUDY | {"environment": {"bins": 8, "episode_steps": 30}}
+    content |= {
+        "regimes": {"five": {"lifetime": 0.874, "imagined": 5}},
+        "imagination": {"length": 3, "warmup_steps": 192},
+    }
+    study = rehearsal.short(Study.model_validate(content))
+    assert study.runs()[0].replay.segment_length == 7

@@ -59,7 +59,8 @@ def short(study: Study) -> Study:
     content = study.model_dump(mode="json")
     asynchronous = study.asynchronous is not None
     updates = BIG_UPDATES if asynchronous else UPDATES
-    segment = min(4, study.replay.segment_length) if asynchronous else study.replay.segment_length
+    least = max(4, 2 * study.imagination.length + 1) if study.imagination else 4
+    segment = min(least, study.replay.segment_length) if asynchronous else study.replay.segment_length
     round_steps = segment * study.replay.environments
     batch = min(study.learner.batch_size, round_steps)
     rounds = -(-LEAST_SEGMENTS // study.replay.environments) if study.imagination else 1

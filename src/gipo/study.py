@@ -87,7 +87,7 @@ class StatisticsSpec(Section):
 
 
 def _kind(regime: object) -> str:
-    if isinstance(regime, Imagined) or (isinstance(regime, dict) and "imagined" in regime):
+    if isinstance(regime, Imagined) or (isinstance(regime, dict) and regime.keys() & Imagined.model_fields.keys()):
         return "(imagined)"
     return "(actors)" if isinstance(regime, dict | Actors) else "(lifetime)"
 

@@ -12,6 +12,7 @@ from gipo.engines import imagining, lockstep
 from gipo.engines.imagining import ImaginingRun
 from gipo.engines.suites import make_suite
 from gipo.errors import GipoError
+from gipo.imagination.branches import Branches
 from gipo.learner import Learner
 from gipo.replay import Replay, Segments
 from gipo.runs.code import training_modules
@@ -202,18 +203,24 @@ def test_where_members_disagree_at_once_only_real_transitions_are_learned_from(t
 def test_real_and_imagined_steps_are_rewarded_by_success_where_that_is_the_reward(tmp_path, monkeypatch):
     """door-open-v3 is not solved by an untrained policy, so nothing real is rewarded, whatever the simulator gives."""
     given, spec, targets = {False: [], True: []}, make_spec(reward="success"), Learner.targets
+    changes, rewarded = [], Branches.rewarded_by_success
+
+    def noted(self, solved):
+        changes.append(rewarded(self, solved).rewards)
+        return replace(self, rewards=changes[-1])
 
     def watched(self, segments, bootstraps=False):
         given[bootstraps].append(segments)
         return targets(self, segments, bootstraps)
 
     monkeypatch.setattr(Learner, "targets", watched)
+    monkeypatch.setattr(Branches, "rewarded_by_success", noted)
     interrupt_after(spec, tmp_path / "interrupted", 130, train)
     interrupted = train(spec, tmp_path / "interrupted")
     real = torch.cat([segments.rewards for segments in given[False]])
     assert (real == 0).all()
     imagined = torch.cat([segments.rewards for segments in given[True]])
-    assert imagined.abs().max() < 1
+    torch.testing.assert_close(imagined * spec.learner.reward_scale, torch.cat(changes))  # a success counts 1
     assert (imagined != 0).all()
     assert train(spec, tmp_path / "undisturbed") == interrupted
     table = pd.read_parquet(tmp_path / "undisturbed" / "imagination.parquet")

@@ -44,6 +44,19 @@ def test_each_regime_is_compared_with_the_one_of_its_lifetime(folder: StudyFolde
     ]
 
 
+def test_a_run_without_any_model_comes_before_one_that_only_measures_it(results_of: Callable[..., StudyFolder]):
+    for free in (["stale-imagined-0", "stale"], ["stale", "stale-imagined-0"]):
+        folder = results_of(**GRID | {"regimes": [*free, "stale-imagined-5"]})
+        found = imagination.pairs(Tables.read(folder).runs)
+        assert [(pair.regime, pair.free) for pair in found] == [("stale-imagined-5", "stale")]
+
+
+def test_more_kinds_than_lines_are_refused(results_of: Callable[..., StudyFolder]):
+    regimes = ["stale", *(f"stale-imagined-{ratio}" for ratio in range(1, 7))]
+    with pytest.raises(GipoError, match="more than 5 kinds of imagined transitions"):
+        imagination.table(results_of(**GRID | {"regimes": regimes, "methods": ["gipo-1-1"]}), resamples=20)
+
+
 def test_a_regime_without_a_model_free_one_is_named(results_of: Callable[..., StudyFolder]):
     folder = results_of(**GRID | {"regimes": ["fresh", "stale-imagined-5"]})
     with pytest.raises(GipoError, match=r"'stale-imagined-5'.*no regime without them has its replay lifetime, 0\.874"):

@@ -68,6 +68,11 @@ def test_imagined_transitions_need_the_section():
             {"asynchronous": {}, "regimes": {"five": {"lifetime": 0.874, "imagined": 5, "reward": "success"}}},
             "regimes with reward: success cannot go with section asynchronous",
         ),
+        (
+            {"regimes": {"five": {"lifetime": 0.874, "imagined": 0, "reward": "success"}}},
+            "regimes with reward: success need imagined transitions",
+        ),
+        ({"regimes": {"five": {"lifetime": 0.874, "reward": "success"}}}, r"imagined"),
         ({"regimes": {"five": {"lifetime": 0.874, "imagined": 5, "reward": "none"}}}, "environment.* or 'success'"),
         ({"learner": {"sampling": "distinct"}}, "imagination cannot go with learner.sampling = distinct"),
         ({"learner": {"refresh_every": 50}}, "imagination cannot go with learner.refresh_every = 50"),

@@ -49,7 +49,8 @@ def drop_default_limit(dry):
     """Have Snakemake look for the next job when one ends, not each second.
 
     Its default limit of 100 jobs a second is never met here, but brings it to ask each second for the size of every
-    input of every job that waits: with 1,080 finished runs that is 11,000 calls to the file system.
+    input of every job that waits: with 1,080 finished runs that is 11,000 calls to the file system. Another limit, given
+    by --max-jobs-per-timespan, is kept.
     """
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit and (limit.max_jobs, limit.timespan) == (100, 1):

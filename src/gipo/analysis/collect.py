@@ -66,7 +66,7 @@ class Tables:
 
     def model_free(self) -> Tables:
         """The tables without the runs that learn from imagined transitions, which have a figure of their own."""
-        others = [regime for regime, imagined in imaginations(self.runs).items() if not imagined.ratio]
+        others = [regime for regime, imagined in imaginations(self.runs).items() if not (imagined and imagined.ratio)]
         kept = {
             name: table[table["regime"].isin(others)] if "regime" in table else table
             for name, table in vars(self).items()
@@ -88,13 +88,13 @@ class Imagined(NamedTuple):
     """What steps are rewarded by."""
 
 
-def imaginations(runs: pd.DataFrame) -> dict[str, Imagined]:
-    """What each regime of `Tables.runs` has from a world model."""
-    found = {}
-    for spec in map(json.loads, runs["spec"]):
-        section = spec.get("imagination") or {}
-        found[spec["regime"]] = Imagined(**{key: section[key] for key in Imagined._fields if key in section})
-    return found
+def imaginations(runs: pd.DataFrame) -> dict[str, Imagined | None]:
+    """What each regime of `Tables.runs` has from a world model; None where it has none."""
+    sections = {spec["regime"]: spec.get("imagination") for spec in map(json.loads, runs["spec"])}
+    return {
+        regime: section and Imagined(**{key: section[key] for key in Imagined._fields if key in section})
+        for regime, section in sections.items()
+    }
 
 
 def collect(run_dirs: Iterable[Path], baseline_dirs: Iterable[Path], study: StudyFolder, grid: str = "tables") -> None:

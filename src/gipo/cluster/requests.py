@@ -91,7 +91,8 @@ def memory_mb(run: RunSpec, threads: int = 1, gpus: int = 0) -> int:
     simulators = run.replay.environments + evaluation_simulators(run, cores_of(run))
     models = learners(run, gpus) + 2
     own = ENGINE_MB + simulators * SIMULATOR_MB + models * (GPU_PROCESS_MB if gpus else LEARNER_MB)
-    return math.ceil(own + replay_mb(run))
+    copies = 3 if run.imagination else 1  # the learner's checkpoint has what was imagined, and a fit takes the rest
+    return math.ceil(own + copies * replay_mb(run))
 
 
 def replay_mb(run: RunSpec) -> float:
@@ -148,13 +149,13 @@ def seconds(run: RunSpec) -> tuple[float, float]:
         return collected * CHUNK * SIMULATOR_STEP, learner.updates * every
     arithmetic = 6 * learner.batch_size * weights(run) / FLOPS
     learning = learner.updates * learner.accumulation * (MICRO_BATCH + arithmetic)
-    if run.asynchronous:
-        return (collected * CHUNK + evaluated) * SIMULATOR_STEP, learning
     if imagination := run.imagination:
         learning += math.ceil(learner.updates / imagination.refit_every) * imagination.fit_steps * FIT_STEP
         learning += imagination.ratio * run.replay.capacity / imagination.lifetime * IMAGINED_STEP
         branches = math.ceil(learner.updates / evaluation.every) * imagination.branches
         learning += branches * run.environment.episode_steps * ENV_STEP
+    if run.asynchronous:
+        return (collected * CHUNK + evaluated) * SIMULATOR_STEP, learning
     return (collected + evaluated) * ENV_STEP, learning
 
 

@@ -7,6 +7,7 @@ Both engines have it, beside a learner that knows nothing of it: `gipo.engines.i
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from gipo.imagination import branches
 from gipo.imagination.checks import check
 from gipo.imagination.model import Experience, Fit, WorldModel
 from gipo.learner import Learner
-from gipo.replay import Replay
+from gipo.replay import Replay, Segments
 from gipo.runs.directory import RunDirectory
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
@@ -62,6 +63,12 @@ class Imagination:
         """Whether steps are rewarded by the change of success."""
         return self.settings.reward == "success"
 
+    def unscaled(self, segments: Segments) -> Segments:
+        """Rewards by success such that a success counts 1: the learner's scale is that of the simulator's rewards."""
+        if not self.by_success:
+            return segments
+        return replace(segments, rewards=segments.rewards / self.spec.learner.reward_scale)
+
     def fit_is_due(self, updates: int, env_steps: int) -> bool:
         """Whether the model is to be fitted before the next update."""
         if env_steps < self.settings.warmup_steps:
@@ -94,18 +101,18 @@ class Imagination:
         self.actor.load(learner.weights())
         uniforms = generator.random(shape, dtype="float32")
         found = branches.imagine(self.model, self.actor, starts.observations, uniforms, bins)
-        if self.by_success:
+        if starts.solved is not None:
             found = found.rewarded_by_success(starts.solved)
-        segments = found.segments(settings.disagreement).to(self.replay.device)
+        segments = self.unscaled(found.segments(settings.disagreement)).to(self.replay.device)
         self.replay.append(segments, *learner.targets(segments, bootstraps=True), version=learner.updates)
 
     @property
     def share(self) -> int:
-        """Imagined transitions in every micro-batch."""
+        """Imagined transitions in every micro-batch, of which one at least is real."""
         if self.replay is None or not len(self.replay):
             return 0
         ratio, batch = self.settings.ratio, self.spec.learner.batch_size
-        return round(batch * ratio / (1 + ratio))
+        return min(batch - 1, round(batch * ratio / (1 + ratio)))
 
     def draw(self, shape: tuple[int, ...], key: int) -> Tensor:
         """Positions among the imagined transitions, int64 [*shape, share].

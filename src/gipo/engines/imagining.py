@@ -47,7 +47,8 @@ class ImaginingRun(lockstep.Run):
         before, self.solved = self.solved, branches.solved_after(segments).cpu()
         if not self.imagination.by_success:
             return segments
-        return replace(segments, rewards=branches.changes_of_success(segments, before.to(segments.rewards.device)))
+        changes = branches.changes_of_success(segments, before.to(segments.rewards.device))
+        return self.imagination.unscaled(replace(segments, rewards=changes))
 
     def _learn(self, progress: ProgressLog) -> None:
         """Imagine for the updates that are due, then make them."""

@@ -20,11 +20,11 @@ from gipo.figures import panels, style, words
 from gipo.stages import StudyFolder
 
 TITLE = "Imagination"
-SUBTITLE = "The same run with and without imagined transitions, at equal env steps and updates"
+SUBTITLE = "Runs with and without imagined transitions, at equal env steps and updates"
 
 QUANTITIES = {"score": "score", "success": "success_any"}
 """Quantities that are compared, and their column in the evaluations."""
-LINES = ("-", "--", ":", "-.")
+LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)))
 """Without a world model, then by how much of an update is imagined and what rewards it."""
 
 
@@ -51,10 +51,13 @@ def pairs(runs: pd.DataFrame) -> list[Pair]:
     """
     regimes = imaginations(runs)
     lifetimes = dict(zip(runs["regime"], runs["lifetime"], strict=True))
-    free = {lifetimes[regime]: regime for regime, imagined in regimes.items() if not imagined.ratio}
+    free: dict[float, str] = {}
+    for regime in sorted(regimes, key=lambda regime: regimes[regime] is not None):  # without any model before ratio 0
+        if not (regimes[regime] or Imagined()).ratio:
+            free.setdefault(lifetimes[regime], regime)
     found = []
     for regime, imagined in regimes.items():
-        if not imagined.ratio:
+        if imagined is None or not imagined.ratio:
             continue
         if lifetimes[regime] not in free:
             raise GipoError(
@@ -62,6 +65,8 @@ def pairs(runs: pd.DataFrame) -> list[Pair]:
                 f"{lifetimes[regime]:g}; add one to compare it with"
             )
         found.append(Pair(regime, free[lifetimes[regime]], *imagined))
+    if len({(pair.ratio, pair.reward) for pair in found}) >= len(LINES):
+        raise GipoError(f"more than {len(LINES) - 1} kinds of imagined transitions cannot be told apart in one figure")
     order = style.order_regimes(lifetimes)
     return sorted(found, key=lambda pair: (order.index(pair.free), pair.ratio, pair.reward))
 
@@ -207,13 +212,14 @@ def caption(table: pd.DataFrame) -> str:
         f"{style.label(row['method'])}, {row['regime']}: {_times(row)}" for row in steps.to_dict("records")
     )
     by_success = (
-        "Where success rewards, a step has the change of success as reward, an imagined one that of its probability. "
+        "Where success rewards, a step has the change of success as reward, an imagined one that of its probability, "
+        "and the run is compared with one that the simulator rewards: differences are of imagination and reward. "
         * ("success" in set(table["reward"]))
     )
     return (
         f"{table['task'].iloc[0]}, {words.runs(table)} per method and regime. A world model on the replay's own "
         "transitions imagines branches from real states, and an update draws from real and imagined ones in the ratio "
-        f"shown; env steps, updates and all other settings are equal. {by_success}"
+        f"shown; env steps, updates and other settings are equal. {by_success}"
         "Above: share of evaluation episodes with a "
         "success, mean over runs, band: its pointwise interval. Below, left: final score (IQM over the last 20 % of "
         "env steps) with imagination less without. Right: env steps without it over those with it until both perform "

@@ -44,13 +44,12 @@ class Branches:
     successes: Tensor  # float32 [N, L], probabilities
     disagreement: Tensor  # float32 [N, L], of the members about each step
 
-    def rewarded_by_success(self, solved: Tensor | None) -> Branches:
+    def rewarded_by_success(self, solved: Tensor) -> Branches:
         """The same with the change of the success probability as reward, which is AcceRL's [H].
 
         Args:
             solved: whether the task is solved in the first states, bool [N]; what is real needs no probability.
         """
-        assert solved is not None
         before = torch.cat([solved[:, None].float(), self.successes[:, :-1]], dim=1)
         return replace(self, rewards=self.successes - before)
 

@@ -86,6 +86,7 @@ SETTINGS = {
 """Key in the specification of a run to its name in the table of settings, by suite."""
 IMAGINED = {
     "ratio": "imagined transitions to each real one",
+    "reward": "reward of runs with imagined transitions",
     "length": "steps of an imagined branch",
     "lifetime": "lifetime of imagined transitions / updates",
     "refit_every": "updates between fits of the world model",

@@ -317,7 +317,8 @@ class ImaginationSettings(Section):
     """Env steps collected before the model is fitted for the first time; until then updates are of real transitions
     alone [R]."""
     refit_every: PositiveInt = 500
-    """Learner updates after which the model is fitted again, in the next round, to what the replay holds then [R]."""
+    """Learner updates after which the model is fitted again, in the next round (asynchronous: before the next request
+    of batches), to what the replay holds then [R]."""
     fit_steps: Annotated[PositiveInt, Field(le=10**6)] = 600
     """Most optimiser steps of a fit, which held-out transitions may end before [R]."""
     hidden: Width = 128
@@ -334,7 +335,8 @@ class ImaginationSpec(ImaginationSettings):
     simulator, and nothing is learned from it."""
     reward: ImaginedReward = "environment"
     """What is learned from: the simulator's rewards, which the model foretells; or ``success``, for real steps 1 where
-    the task becomes solved and -1 where it ceases to be, for imagined ones the change of its probability [H]."""
+    the task becomes solved and -1 where it ceases to be, for imagined ones the change of its probability [H]. It is not
+    scaled by `LearnerSpec.reward_scale`, as LIBERO's is not."""
 
 
 def _known_suite(name: str) -> str:
@@ -481,6 +483,7 @@ class RunSpec(Section):
             return self
         fixed = {
             "openvla": (self.openvla, None),
+            "states": (self.states, None),
             "replay.segments": (replay.segments, "continuous"),
             "learner.sampling": (learner.sampling, "independent"),
             "learner.targets": (learner.targets, "stored"),
@@ -491,9 +494,11 @@ class RunSpec(Section):
         for name, (value, needed) in fixed.items():
             if value != needed:
                 given = f"{name} = {value}" if isinstance(value, str | int) else f"section {name}"
-                raise ValueError(f"imagination cannot go with {given}; the defaults are needed there")
+                raise ValueError(f"imagination cannot go with {given}; leave that out")
         if imagination.reward == "success" and self.asynchronous:
-            raise ValueError("regimes with reward: success cannot go with section asynchronous")
+            raise ValueError("regimes with reward: success cannot go with section asynchronous; drop one of the two")
+        if imagination.reward == "success" and not imagination.ratio:
+            raise ValueError("regimes with reward: success need imagined transitions, so imagined: 1 or more")
         if 2 * imagination.length >= replay.segment_length:
             raise ValueError(
                 f"imagination.length = {imagination.length} needs a replay.segment_length above "

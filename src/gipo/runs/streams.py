@@ -21,7 +21,7 @@ class Stream(IntEnum):
     EVALUATION = 3  # + update: the evaluation's tokens
     EPISODES = 4  # + group, incarnation: the asynchronous engine's episodes
     MODEL = 5  # + fits so far: the world model's first weights, then the fit's bootstraps and batches
-    BRANCHES = 6  # + round: where branches begin, and their tokens; asynchronous + 0 or 1, update: each by itself
+    BRANCHES = 6  # + round: where branches begin, and their tokens; asynchronous + 0, update and + 1, update
     IMAGINED = 7  # + round, or asynchronous + update: positions among the imagined transitions
     CHECKS = 8  # + update: episodes of the checked branches, where they begin, and their tokens
 

@@ -94,6 +94,12 @@ def test_the_last_transitions_of_a_batch_are_imagined_by_the_policy_of_the_momen
     assert imagined.versions[: imagined.filled].unique().tolist() == [0, 4]
 
 
+def test_requests_are_short_against_the_lifetime_of_imagined_transitions(server, tmp_path):
+    """0.2 of 200 updates is 40; at this size half a megabyte would be 70 updates."""
+    assert learner_of(make_spec(), server, tmp_path / "run").at_once == 5
+    assert learner_of(make_spec(refit_every=3), server, tmp_path / "other").at_once == 3
+
+
 def test_branches_begin_in_states_of_the_replay_of_today(server, tmp_path):
     learner = learner_of(make_spec(), server, tmp_path / "run")
     learner._learn(asyncio.run(server.sample(0, 4)))

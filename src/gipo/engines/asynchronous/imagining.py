@@ -3,13 +3,14 @@
     replay ----transitions, states in which branches begin----> learner
 
 Both are asked for before a request's updates: the model is fitted to what the replay holds then, and branches begin in
-states that it holds then. While a model is fitted the learner makes no update and nothing is collected for it beyond
-the replay's slack, so the lifetime of real transitions stays what the run says. What was imagined lies in the learner's
-process, in a replay of its own, and every micro-batch takes its share of it.
+states that it holds then. While a model is fitted the learner makes no update, and no more is collected than was
+promised for the updates that it has asked for, so the lifetime of real transitions stays what the run says. What was
+imagined lies in the learner's process, in a replay of its own, and every micro-batch takes its share of it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from gipo.engines.asynchronous import supervisor
 from gipo.engines.asynchronous.learner import LearnerProcess
 from gipo.engines.asynchronous.replay import ReplayServer
+from gipo.engines.asynchronous.watchdog import WORK_SECONDS
 from gipo.engines.imagination import Imagination, write_checks
 from gipo.engines.suites import make_suite
 from gipo.imagination import branches
@@ -46,27 +48,42 @@ class ImaginingReplay(ReplayServer):
 class ImaginingLearner(LearnerProcess):
     """A learner that learns from real transitions and from imagined ones; arguments are `LearnerProcess`'s."""
 
+    TIMES = 8
+    """Times, at least, that something is imagined while the imagined transitions are replaced once."""
+    STEP_SECONDS = 1.0
+    """Time that each step of a fit, or env step of a comparison, may take beside that of any piece of work."""
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         assert isinstance(self.learner, Learner)  # the network of vectors, as the spec of such a run sees to
         self.of_vectors: Learner = self.learner
         self.imagination = Imagination(self.spec, make_suite(self.spec, self.pretrained), self.staging.device)
 
+    @property
+    def at_once(self) -> int:
+        """Fewer where imagined transitions would be replaced too many at a time, or the model fitted too late."""
+        settings = self.imagination.settings
+        lifetime = settings.lifetime * self.spec.learner.updates
+        return max(1, min(super().at_once, int(lifetime / self.TIMES), settings.refit_every))
+
     def _learn(self, batches: dict[str, npt.NDArray[Any]]) -> None:
         """Fit the model and imagine for the updates that the batches suffice for, then make them."""
-        made, env_steps = self.learner.updates, int(batches["env_steps"])
-        if self.imagination.fit_is_due(made, env_steps):
+        made, settings = self.learner.updates, self.imagination.settings
+        if self.imagination.fit_is_due(made, int(batches["env_steps"])):
             learned, held_out = self.replay.ask("experience")
-            with self.heartbeat.watch("fit of the world model"):
+            with self.heartbeat.watch("fit of the world model", self._patience(settings.fit_steps)):
                 self.imagination.fit(learned, held_out, made)
         if count := self.imagination.due(made, len(batches["versions"]) // self.staging.size):
-            starts = self.replay.ask("starts", self.imagination.settings.length, count, made)
+            starts = self.replay.ask("starts", settings.length, count, made)
             with self.heartbeat.watch("imagined branches"):
                 generator = self.spec.generator(Stream.BRANCHES, 1, made)
                 self.imagination.imagine(starts, self.of_vectors, generator)
         if self.imagination.share:
             batches |= self._mixed(batches, made)
         super()._learn(batches)
+
+    def _patience(self, steps: int) -> float:
+        return WORK_SECONDS + self.STEP_SECONDS * steps
 
     def _mixed(self, batches: dict[str, npt.NDArray[Any]], key: int) -> dict[str, npt.NDArray[Any]]:
         """The fields of a batch; the last transitions of every micro-batch are imagined ones."""
@@ -83,7 +100,8 @@ class ImaginingLearner(LearnerProcess):
     def _leave_snapshot(self) -> None:
         """Leave the policy for evaluation, and compare branches of it with the simulator."""
         super()._leave_snapshot()
-        with self.heartbeat.watch("comparison of branches with the simulator"):
+        steps = self.imagination.settings.branches * self.spec.environment.episode_steps
+        with self.heartbeat.watch("comparison of branches with the simulator", self._patience(steps)):
             self.imagination.check(self.of_vectors, self.env_steps)
 
     def state(self) -> dict[str, Any]:
@@ -96,11 +114,12 @@ class ImaginingLearner(LearnerProcess):
         self.imagination.load_state(state["imagination"])
 
 
+@dataclass(frozen=True)
 class ImaginingKind(supervisor.Kind):
     """A run with a world model."""
 
-    def __init__(self) -> None:
-        super().__init__(ImaginingLearner, ImaginingReplay)
+    learner: type[LearnerProcess] = ImaginingLearner
+    replay: type[ReplayServer] = ImaginingReplay
 
     def write_more(self, directory: RunDirectory, state: dict[str, Any]) -> list[Path]:
         """Write the comparisons of branches with the simulator."""

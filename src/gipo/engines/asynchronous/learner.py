@@ -98,6 +98,11 @@ class LearnerProcess:
             self.offered.wait_for(lambda: self.offer[0] > newer_than)
             return self.offer
 
+    @property
+    def at_once(self) -> int:
+        """Updates for which batches are asked of the replay together."""
+        return max(1, self.REQUEST_BYTES // self.staging.bytes)
+
     def _learn(self, batches: dict[str, npt.NDArray[Any]]) -> None:
         """As many updates as the batches suffice for."""
         self.env_steps = int(batches.pop("env_steps"))
@@ -124,7 +129,7 @@ class LearnerProcess:
     def _batches(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Batches for all updates to come, one request ahead of the learner."""
         last = self.spec.learner.updates
-        at_once = max(1, self.REQUEST_BYTES // self.staging.bytes)
+        at_once = self.at_once
         requests = [(start, min(at_once, last - start)) for start in range(self.learner.updates, last, at_once)]
         answers = [self.replay.submit("sample", *request) for request in requests[:1]]
         for number, request in enumerate(requests):

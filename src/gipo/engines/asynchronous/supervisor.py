@@ -124,7 +124,7 @@ def _train(
 
 @dataclass(frozen=True)
 class Kind:
-    """Of a run: what its learner and its replay are."""
+    """A run without a world model, and the classes of the processes that differ in one that has it."""
 
     learner: type[LearnerProcess] = LearnerProcess
     replay: type[ReplayServer] = ReplayServer
