@@ -83,6 +83,23 @@ def test_the_paper_network_has_the_published_layers():
     assert values.shape == (7,)
 
 
+@pytest.mark.parametrize("batch", [1, 7])
+def test_written_out_gradients_of_the_value_are_autograds(batch: int):
+    generator = torch.Generator().manual_seed(0)
+    model = MLPPolicy(6, 2, 4, 12, 9).double()
+    for parameter in model.value_parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    model.value_parameters()[1].data[:3] = -100  # units that no observation excites
+    features, targets = (torch.randn(batch, *size, generator=generator, dtype=torch.float64) for size in ((12,), ()))
+    found = [torch.full_like(parameter, 0.5) for parameter in model.value_parameters()]
+    loss = model.add_value_gradients(features, targets, 0.7, found)
+    expected = (model.head_values(features) - targets).square().mean()
+    gradients = torch.autograd.grad(0.7 * expected, model.value_parameters())
+    torch.testing.assert_close(loss, expected.detach(), rtol=1e-12, atol=0)
+    for ours, theirs in zip(found, gradients, strict=True):
+        torch.testing.assert_close(ours, 0.5 + theirs, rtol=1e-12, atol=1e-12)
+
+
 def test_the_value_loss_does_not_reach_the_encoder():
     model = MLPPolicy(39, 4, 8, hidden=16, value_hidden=8)
     _, values = model(torch.randn(5, 39))

@@ -74,11 +74,13 @@ class ParameterVector:
         self.vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
         self.gradient = torch.zeros_like(self.vector)
         sizes = [parameter.numel() for parameter in parameters]
-        for parameter, data, gradient in zip(
-            parameters, self.vector.detach().split(sizes), self.gradient.split(sizes), strict=True
-        ):
+        parts = zip(parameters, self.vector.detach().split(sizes), self.gradient.split(sizes), strict=True)
+        self.gradients: list[Tensor] = []
+        """The gradient of each parameter, as a view."""
+        for parameter, data, gradient in parts:
             parameter.data = data.view_as(parameter)
             parameter.grad = gradient.view_as(parameter)
+            self.gradients.append(parameter.grad)
 
 
 class UpdateRule:
@@ -290,9 +292,8 @@ class Learner(UpdateRule):
         self.value.gradient.zero_()
         losses = []
         for features, value_targets in zip(self._features, self._value_targets, strict=True):
-            loss = (self.model.head_values(features) - value_targets).square().mean()
-            (self.spec.learner.value_coefficient * loss / len(self.index)).backward()
-            losses.append(loss.detach())
+            weight = self.spec.learner.value_coefficient / len(self.index)
+            losses.append(self.model.add_value_gradients(features, value_targets, weight, self.value.gradients))
         norm, nothing = self.value.gradient.norm(), torch.zeros((), device=self.replay.device)
         self.policy.vector.grad = None
         self.value.vector.grad = self.value.gradient.mul_((self.spec.learner.gradient_clip / norm).clamp(max=1))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
 from gipo.runs.spec import RunSpec
+
+EPSILON = 1e-5
+"""Of a layer norm, torch's default."""
 
 
 class MLPPolicy(nn.Module):
@@ -72,6 +75,39 @@ class MLPPolicy(nn.Module):
     def head_values(self, features: Tensor) -> Tensor:
         """Values [B] of the encoder's features [B, hidden]."""
         return self.value_head(features).squeeze(-1)
+
+    @torch.no_grad()
+    def add_value_gradients(self, features: Tensor, targets: Tensor, weight: float, into: Sequence[Tensor]) -> Tensor:
+        """Add the gradients of ``weight`` times the mean squared error of values on fixed features.
+
+        They are written out: autograd makes products with a vector as products of matrices, which here are a fifth of
+        its time.
+
+        Args:
+            features: of the encoder, [B, hidden].
+            targets: [B].
+            weight: of the error.
+            into: a tensor for each of `value_parameters`, of its shape.
+
+        Returns:
+            The mean squared error.
+        """
+        weights, biases, gains, shifts, (row,), offset = self.value_parameters()
+        hidden = torch.addmm(biases, features, weights.T).relu_()
+        normed, means, scales = torch.native_layer_norm(hidden, gains.shape, gains, shifts, EPSILON)
+        errors = torch.mv(normed, row).add_(offset).sub_(targets)
+        of_values = errors * (2 * weight / len(errors))
+        inner, of_gains, of_shifts = torch.ops.aten.native_layer_norm_backward(
+            torch.outer(of_values, row), hidden, gains.shape, means, scales, gains, shifts, [True, True, True]
+        )
+        inner.mul_(hidden.sign_())
+        into[0].addmm_(inner.T, features)
+        into[1].add_(inner.sum(0))
+        into[2].add_(of_gains)
+        into[3].add_(of_shifts)
+        into[4][0].add_(torch.mv(normed.T, of_values))
+        into[5].add_(of_values.sum())
+        return errors.square().mean()
 
     @torch.no_grad()
     def values(self, observations: Tensor) -> Tensor:
