@@ -30,7 +30,8 @@ RUNS_OF = {
     # six more sigmas: stale on 3 tasks with 3 seeds, fresh on one with 2; V-trace; the lag sweep
     "metaworld-mini": 3 * 2 * 4 * 5 + 6 * 3 * 3 + 6 * 2 + 4 * 3 + 5 * 4 * 2,
     "metaworld-mini-pilot": 8 * 2 * 2 * 1,
-    "arena": 5 * 13 * 5 + 2 * 11 * 5,
+    "arena": 5 * 13 * 5,
+    "arena-knobs": (1 + 11 * 3) * 5,
     "arena-pilot": 2 * 2 * 2,
     "imagination": 6 * 3 * 5,
     "laptop": 2 * 2 * 3 * 2,
@@ -189,7 +190,7 @@ def test_a_run_that_needs_a_gpu_ends_at_once_where_there_is_none(
         (
             "libero",
             "fig2",
-            "scale 'libero' has no runs that fig2 shows; scales that have: arena, arena-pilot, imagination, laptop, "
+            "scale 'libero' has no runs that fig2 shows; scales that have: arena, arena-knobs, arena-pilot, imagination, laptop, "
             "metaworld-mini, metaworld-mini-pilot, paper, released, released-first, released-pilot, smoke, workstation "
             "(snakemake fig2 --config scale=...)",
         ),
