@@ -190,8 +190,9 @@ def test_a_run_that_needs_a_gpu_ends_at_once_where_there_is_none(
         (
             "libero",
             "fig2",
-            "scale 'libero' has no runs that fig2 shows; scales that have: arena, arena-knobs, arena-pilot, imagination, laptop, "
-            "metaworld-mini, metaworld-mini-pilot, paper, released, released-first, released-pilot, smoke, workstation "
+            "scale 'libero' has no runs that fig2 shows; scales that have: arena, arena-knobs, arena-pilot, "
+            "imagination, laptop, metaworld-mini, metaworld-mini-pilot, paper, released, released-first, "
+            "released-pilot, smoke, workstation "
             "(snakemake fig2 --config scale=...)",
         ),
         ("smoke", "fig3", "scale 'smoke' has no runs that fig3 shows; scales that have: libero, libero-smoke "),
