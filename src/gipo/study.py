@@ -107,7 +107,7 @@ class Imagined(Section):
     imagined: Ratio
     """Imagined transitions to each real one; 0: the model is compared with the simulator, and not learned from."""
     reward: ImaginedReward = "environment"
-    """What is learned from, real and imagined: the simulator's rewards, or ``success``, the change of success."""
+    """Reward of real and imagined steps: the simulator's, or ``success``, the change of success."""
 
 
 Regime = Annotated[

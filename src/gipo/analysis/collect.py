@@ -80,16 +80,16 @@ class Tables:
 
 
 class Imagined(NamedTuple):
-    """What a regime has from a world model."""
+    """A regime's world model."""
 
     ratio: int = 0
     """Imagined transitions to each real one; 0 where nothing is learned from any."""
     reward: str = "environment"
-    """What steps are rewarded by."""
+    """Reward of its steps, ``environment`` or ``success``."""
 
 
 def imaginations(runs: pd.DataFrame) -> dict[str, Imagined | None]:
-    """What each regime of `Tables.runs` has from a world model; None where it has none."""
+    """World model of each regime of `Tables.runs`; None where it has none."""
     sections = {spec["regime"]: spec.get("imagination") for spec in map(json.loads, runs["spec"])}
     return {
         regime: section and Imagined(**{key: section[key] for key in Imagined._fields if key in section})

@@ -1,4 +1,4 @@
-"""What a run imagines: its world model, a replay of branches, and their comparison with the simulator.
+"""A run's imagination: its world model, a replay of branches, and their comparison with the simulator.
 
 Both engines have it, beside a learner that knows nothing of it: `gipo.engines.imagining` in lockstep,
 `gipo.engines.asynchronous.imagining` beside processes that collect meanwhile.

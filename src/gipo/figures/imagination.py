@@ -37,7 +37,7 @@ class Pair:
     ratio: int
     """Imagined transitions to each real one."""
     reward: str
-    """What steps are rewarded by, `gipo.analysis.collect.Imagined.reward`."""
+    """As in `gipo.analysis.collect.Imagined`."""
 
 
 def pairs(runs: pd.DataFrame) -> list[Pair]:

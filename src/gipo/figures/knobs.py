@@ -75,7 +75,7 @@ def _compared(
 
 
 def _varied(group: list[Mapping[str, float]]) -> list[str]:
-    """What differs among the parameters of a group's methods, in words."""
+    """The parameters in which a group's methods differ, in words."""
     keys = [key for key in group[0] if len({parameters.get(key) for parameters in group}) > 1]
     return [", ".join(f"{key} {parameters[key]:.4g}" for key in keys) for parameters in group]
 

@@ -137,7 +137,7 @@ def split(replay: Replay) -> tuple[Tensor, Tensor]:
 
 
 def experience_of(replay: Replay, bins: int) -> tuple[Experience, Experience]:
-    """What a replay has for a world model: transitions to learn from, and those held out."""
+    """The transitions of a replay that a world model learns from, and those held out."""
     learned, held_out = (experience(replay.gather_segments(slots), bins) for slots in split(replay))
     return learned, held_out
 

@@ -334,9 +334,9 @@ class ImaginationSpec(ImaginationSettings):
     """Imagined transitions to each real one, in an update and in store; 0: the model is fitted and compared with the
     simulator, and nothing is learned from it."""
     reward: ImaginedReward = "environment"
-    """What is learned from: the simulator's rewards, which the model foretells; or ``success``, for real steps 1 where
-    the task becomes solved and -1 where it ceases to be, for imagined ones the change of its probability [H]. It is not
-    scaled by `LearnerSpec.reward_scale`, as LIBERO's is not."""
+    """Reward of real and imagined steps: the simulator's, which the model foretells; or ``success``, for real ones 1
+    where the task becomes solved and -1 where it ceases to be, for imagined ones the change of its probability [H]. It
+    is not scaled by `LearnerSpec.reward_scale`, as LIBERO's is not."""
 
 
 def _known_suite(name: str) -> str:
