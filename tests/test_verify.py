@@ -58,7 +58,7 @@ def test_a_whole_study_has_no_problem_and_is_counted(results: Path):
     verdict = verify(SMOKE, results / "smoke")
     assert verdict.problems == []
     assert (verdict.runs, verdict.finished, verdict.in_use, verdict.elsewhere) == (len(SMOKE.runs),) * 2 + (0, 0)
-    assert verdict.stages == verdict.made == 7 + 3 + len(SMOKE.figures()["smoke"]) + 1
+    assert verdict.stages == verdict.made == 6 + 3 + len(SMOKE.figures()["smoke"]) + 1
     manifests = [json.loads(path.read_bytes()) for path in results.rglob("*.json") if "manifest" in str(path)]
     assert verdict.files == sum(len(manifest["files"]) for manifest in manifests)
     assert verdict.size == sum(facts["size"] for manifest in manifests for facts in manifest["files"].values())

@@ -49,7 +49,7 @@ def test_a_scale_has_as_many_runs_as_its_grids():
 
 @pytest.mark.parametrize(
     ("scale", "baseline", "sweeps"),
-    [("paper", 8, FOUR), ("released-first", 3, ()), ("imagination", 1, ()), ("smoke", 1, (*FOUR, "arena", "knobs"))],
+    [("paper", 8, FOUR), ("released-first", 3, ()), ("imagination", 1, ()), ("smoke", 1, (*FOUR, "arena"))],
 )
 def test_a_scale_runs_its_grids_and_everything_else_once(
     checkout: Checkout, tmp_path: Path, scale: str, baseline: int, sweeps: tuple[str, ...]
@@ -82,7 +82,7 @@ TWICE = dict.fromkeys(("gridworld", "weights", "claims"), 2) | {"join_scorecards
     [
         # the 800 runs of the main grid and the sweeps beyond it; four suites, two regimes, three methods, three seeds
         ("full", 8 * 2 * 10 * 5 + 8 * 4 * 5 + 6 * 4 * 5, 4 * 2 * 3 * 3, 8, 4, FOUR),
-        ("full-smoke", 15, 2, 1, 1, (*FOUR, "arena", "knobs")),
+        ("full-smoke", 15, 2, 1, 1, (*FOUR, "arena")),
     ],
 )
 def test_a_scale_made_of_scales_runs_all_that_they_run_to_one_report(

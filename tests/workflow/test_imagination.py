@@ -39,7 +39,7 @@ def test_the_scale_runs_to_its_own_figures_from_what_the_models_foretold(edited:
     foretold = branches.read(StudyFolder(study))
     assert set(foretold["run_id"]) == {run.run_id for run in scale.runs.values() if run.imagination}
     errors, steps = (pd.read_csv(study / "figures" / f"{name}.csv") for name in ("world_model", "imagination"))
-    assert set(errors["regime"]) == {"stale-imagined-5"}
+    assert set(errors["regime"]) == {"stale-imagined-5", "stale-imagined-5-success"}
     assert set(steps["method"]) == {"no-clip", "gipo-1-1"}
     lost = next(run for run in scale.runs.values() if run.imagination)
     (edited.root / "results" / "runs" / lost.run_id / "imagination.parquet").unlink()
