@@ -13,3 +13,7 @@ STUDY = {
     "evaluation": {"every": 100, "episodes": 3},
     "diagnostics": {"every": 10},
 }
+
+IMAGINATION = {"length": 3, "lifetime": 0.2, "warmup_steps": 192, "refit_every": 60, "fit_steps": 50, "hidden": 16}
+IMAGINATION |= {"branches": 3}
+"""Its section for regimes with imagined transitions."""

@@ -20,16 +20,14 @@ from gipo.runs.directory import RunDirectory
 from gipo.runs.finished import FinishedRun
 from gipo.runs.spec import CHECKED
 from gipo.study import Study
-from small_study import STUDY
+from small_study import IMAGINATION, STUDY
 
-SETTINGS = {"length": 3, "lifetime": 0.2, "warmup_steps": 192, "refit_every": 60, "fit_steps": 50, "hidden": 16}
-SETTINGS |= {"branches": 3}
 CAPACITY = STUDY["replay"]["capacity"]
 
 
 def make_spec(ratio: int = 3, reward: str = "environment", **settings):
     regime = {"lifetime": 0.874, "imagined": ratio, "reward": reward}
-    study = STUDY | {"regimes": {"stale": regime}, "imagination": SETTINGS | settings}
+    study = STUDY | {"regimes": {"stale": regime}, "imagination": IMAGINATION | settings}
     return Study.model_validate(study).run("door-open-v3", "stale", "gipo-1-1", 5)
 
 
@@ -203,18 +201,18 @@ def test_where_members_disagree_at_once_only_real_transitions_are_learned_from(t
 def test_real_and_imagined_steps_are_rewarded_by_success_where_that_is_the_reward(tmp_path, monkeypatch):
     """door-open-v3 is not solved by an untrained policy, so nothing real is rewarded, whatever the simulator gives."""
     given, spec, targets = {False: [], True: []}, make_spec(reward="success"), Learner.targets
-    changes, rewarded = [], Branches.rewarded_by_success
+    changes, changed = [], Branches.changes_of_success
 
     def noted(self, solved):
-        changes.append(rewarded(self, solved).rewards)
-        return replace(self, rewards=changes[-1])
+        changes.append(changed(self, solved))
+        return changes[-1]
 
     def watched(self, segments, bootstraps=False):
         given[bootstraps].append(segments)
         return targets(self, segments, bootstraps)
 
     monkeypatch.setattr(Learner, "targets", watched)
-    monkeypatch.setattr(Branches, "rewarded_by_success", noted)
+    monkeypatch.setattr(Branches, "changes_of_success", noted)
     interrupt_after(spec, tmp_path / "interrupted", 130, train)
     interrupted = train(spec, tmp_path / "interrupted")
     real = torch.cat([segments.rewards for segments in given[False]])

@@ -151,7 +151,7 @@ def test_where_success_is_the_reward_branches_begin_where_it_is_known():
 def test_imagined_rewards_by_success_add_up_to_the_change_of_its_probability():
     branch = imagine(Known(), Uniform(), torch.tensor([[9.9] * 3, [4.0] * 3, [12.0] * 3]), uniforms(6, 3), BINS)
     solved = torch.tensor([False, False, True])
-    rewards = branch.rewarded_by_success(solved).rewards
+    rewards = branch.changes_of_success(solved)
     torch.testing.assert_close(rewards.cumsum(1), branch.successes - solved[:, None].float())
     assert len(branch.successes[0].unique()) == 2
 
@@ -172,8 +172,8 @@ def test_real_rewards_by_success_are_those_of_the_episodes_played_through():
     solved, found = torch.zeros(3, dtype=torch.bool), []
     for part in (slice(0, T), slice(T, 2 * T)):
         of = replace(segments(3), successes=successes[:, part], truncated=truncated[:, part])
-        found.append(branches.changes_of_success(of, solved))
-        solved = branches.solved_after(of)
+        rewards, solved = branches.changes_of_success(of, solved)
+        found.append(rewards)
     assert torch.cat(found, 1).tolist() == expected.tolist()
 
 

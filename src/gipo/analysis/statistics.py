@@ -358,6 +358,11 @@ def interquartile_mean(scores: Array) -> Array:
     return np.asarray(stats.trim_mean(scores.reshape(len(scores), -1), 0.25, axis=1), np.float64)[:, None]
 
 
+def iqm_difference(one: Array, other: Array) -> Array:
+    """IQM of one group less that of another, of each resample."""
+    return interquartile_mean(one) - interquartile_mean(other)
+
+
 def mean_of_all(values: Array) -> Array:
     """A `Statistic`: the mean of a group."""
     return values.reshape(len(values), -1).mean(axis=1, keepdims=True)

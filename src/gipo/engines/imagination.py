@@ -20,7 +20,7 @@ from gipo.imagination import branches
 from gipo.imagination.checks import check
 from gipo.imagination.model import Experience, Fit, WorldModel
 from gipo.learner import Learner
-from gipo.replay import Replay, Segments
+from gipo.replay import Replay
 from gipo.runs.directory import RunDirectory
 from gipo.runs.spec import RunSpec
 from gipo.runs.streams import Stream
@@ -63,11 +63,9 @@ class Imagination:
         """Whether steps are rewarded by the change of success."""
         return self.settings.reward == "success"
 
-    def unscaled(self, segments: Segments) -> Segments:
+    def unscaled(self, changes: Tensor) -> Tensor:
         """Rewards by success such that a success counts 1: the learner's scale is that of the simulator's rewards."""
-        if not self.by_success:
-            return segments
-        return replace(segments, rewards=segments.rewards / self.spec.learner.reward_scale)
+        return changes / self.spec.learner.reward_scale
 
     def fit_is_due(self, updates: int, env_steps: int) -> bool:
         """Whether the model is to be fitted before the next update."""
@@ -102,8 +100,8 @@ class Imagination:
         uniforms = generator.random(shape, dtype="float32")
         found = branches.imagine(self.model, self.actor, starts.observations, uniforms, bins)
         if starts.solved is not None:
-            found = found.rewarded_by_success(starts.solved)
-        segments = self.unscaled(found.segments(settings.disagreement)).to(self.replay.device)
+            found = replace(found, rewards=self.unscaled(found.changes_of_success(starts.solved)))
+        segments = found.segments(settings.disagreement).to(self.replay.device)
         self.replay.append(segments, *learner.targets(segments, bootstraps=True), version=learner.updates)
 
     @property

@@ -44,11 +44,10 @@ class ImaginingRun(lockstep.Run):
 
     def rewarded(self, segments: Segments) -> Segments:
         """Where imagined steps are rewarded by the change of success, real ones are too."""
-        before, self.solved = self.solved, branches.solved_after(segments).cpu()
         if not self.imagination.by_success:
             return segments
-        changes = branches.changes_of_success(segments, before.to(segments.rewards.device))
-        return self.imagination.unscaled(replace(segments, rewards=changes))
+        changes, self.solved = branches.changes_of_success(segments, self.solved.to(segments.rewards.device))
+        return replace(segments, rewards=self.imagination.unscaled(changes))
 
     def _learn(self, progress: ProgressLog) -> None:
         """Imagine for the updates that are due, then make them."""

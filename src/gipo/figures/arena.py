@@ -82,7 +82,7 @@ def summary(tables: Tables, resamples: int) -> pd.DataFrame:
         best = max(here, key=lambda method: statistics.trimmed_mean(here[method]))
         for method in here.keys() - {best}:
             pair = {method: here[method], best: here[best]}
-            behind = statistics.estimate("arena behind", pair, _difference, resamples)
+            behind = statistics.estimate("arena behind", pair, statistics.iqm_difference, resamples)
             rows.append(_row(behind, here[method], statistic="behind", method=method, lifetime=lifetime))
     logs = np.log(lifetimes.to_numpy(np.float64))
     for method, values in scores.items():
@@ -134,7 +134,7 @@ def discarding(tables: Tables, resamples: int = 2000) -> pd.DataFrame:
         rows.append(_row(statistics.iqm(everything, method, resamples), everything, method=method, newest=1.0))
         for lifetime, scores in zip(lifetimes, shorter, strict=False):
             pair = {f"{method} newest": scores, method: everything}
-            estimate = statistics.estimate("arena newest", pair, _difference, resamples)
+            estimate = statistics.estimate("arena newest", pair, statistics.iqm_difference, resamples)
             rows.append(_row(estimate, scores, method=method, newest=lifetime / lifetimes.max()))
     return pd.DataFrame(rows)
 
@@ -146,10 +146,6 @@ def _lifetimes(tables: Tables) -> pd.Series:
 
 def _row(estimate: Estimate, values: Array, **columns: object) -> dict[str, Any]:
     return {**columns, **vars(estimate), "tasks": values.shape[1], "seeds": len(values)}
-
-
-def _difference(one: Array, other: Array) -> Array:
-    return statistics.interquartile_mean(one) - statistics.interquartile_mean(other)
 
 
 def _area(scores: Array, logs: Array) -> Array:

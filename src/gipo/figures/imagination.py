@@ -51,14 +51,13 @@ def pairs(runs: pd.DataFrame) -> list[Pair]:
     """
     regimes = imaginations(runs)
     lifetimes = dict(zip(runs["regime"], runs["lifetime"], strict=True))
+    imagining = {regime: imagined for regime, imagined in regimes.items() if imagined and imagined.ratio}
     free: dict[float, str] = {}
     for regime in sorted(regimes, key=lambda regime: regimes[regime] is not None):  # without any model before ratio 0
-        if not (regimes[regime] or Imagined()).ratio:
+        if regime not in imagining:
             free.setdefault(lifetimes[regime], regime)
     found = []
-    for regime, imagined in regimes.items():
-        if imagined is None or not imagined.ratio:
-            continue
+    for regime, imagined in imagining.items():
         if lifetimes[regime] not in free:
             raise GipoError(
                 f"regime {regime!r} has imagined transitions, and no regime without them has its replay lifetime, "

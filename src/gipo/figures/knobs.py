@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 
 from gipo.analysis import methods, numbers, statistics
 from gipo.analysis.collect import Tables
-from gipo.analysis.statistics import Array
 from gipo.figures import style, words
 from gipo.stages import StudyFolder
 
@@ -67,7 +66,7 @@ def _compared(
         }
         if place:
             pair = {method: scores[method], middle: scores[middle]}
-            found["change"] = statistics.estimate("knob", pair, _difference, resamples)
+            found["change"] = statistics.estimate("knob", pair, statistics.iqm_difference, resamples)
         where = {"regime": regime, "objective": middle, "method": method, "place": place, "setting": setting}
         size = {"tasks": solved.shape[1], "seeds": len(solved)}
         for name, estimate in found.items():
@@ -93,10 +92,6 @@ def _groups(given: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
     for method in style.order(given):
         groups.setdefault(methods.read(method).objective, []).append(method)
     return [sorted(group, key=lambda method: list(given[method].values())) for group in groups.values()]
-
-
-def _difference(one: Array, other: Array) -> Array:
-    return statistics.interquartile_mean(one) - statistics.interquartile_mean(other)
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -152,11 +147,12 @@ def caption(table: pd.DataFrame) -> str:
         f"{style.label(row['objective'])}, {row['setting']}: {numbers.words(row['value'], row['low'], row['high'])}"
         for row in told.to_dict("records")
     )
+    changed = f"None of {len(changes)} changes can be told from none."
+    if listed:
+        changed = f"A change that can be told from none, of {len(changes)}: {listed}."
     return (
         f"{table['task'].iloc[0]}, {words.runs(table)} per setting. The middle one is that of the objective's source; "
         "the same rule gave every objective a lower and a higher one, before any was run, so none is tuned more than "
-        "another. Score: normalised, IQM over the last 20 % of env steps. "
-        f"{f'A change that can be told from none, of {len(changes)}: {listed}.' if listed else ''}"
-        f"{'' if listed else f'None of {len(changes)} changes can be told from none.'} "
+        f"another. Score: normalised, IQM over the last 20 % of env steps. {changed} "
         f"{words.intervals(table[table['statistic'] != 'success'])} Not in the paper."
     )

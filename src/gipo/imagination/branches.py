@@ -6,7 +6,7 @@ segment like any other, with the log-probabilities of the policy that drew them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,14 +44,14 @@ class Branches:
     successes: Tensor  # float32 [N, L], probabilities
     disagreement: Tensor  # float32 [N, L], of the members about each step
 
-    def rewarded_by_success(self, solved: Tensor) -> Branches:
-        """The same with the change of the success probability as reward, which is AcceRL's [H].
+    def changes_of_success(self, solved: Tensor) -> Tensor:
+        """Rewards by success, float32 [N, L]: the changes of its probability, which are AcceRL's rewards [H].
 
         Args:
             solved: whether the task is solved in the first states, bool [N]; what is real needs no probability.
         """
         before = torch.cat([solved[:, None].float(), self.successes[:, :-1]], dim=1)
-        return replace(self, rewards=self.successes - before)
+        return self.successes - before
 
     def segments(self, limit: float | None) -> Segments:
         """The branches as segments; each ends before its first step on which members disagree by more than ``limit``.
@@ -163,32 +163,30 @@ def starts(replay: Replay, length: int, count: int, generator: np.random.Generat
         allowed[:, 0] = False
     places = allowed.nonzero().cpu()
     place, step = places[torch.from_numpy(generator.integers(len(places), size=count))].T.to(replay.device)
-    slot, solved = slots[place], None
-    if by_success:
-        assert stored.successes is not None
-        begins = (stored.terminated | stored.truncated)[slot, step - 1]  # an episode does, in this state
-        solved = (stored.successes[slot, step - 1] & ~begins).cpu()
+    slot = slots[place]
+    solved = _solved(stored)[slot, step - 1].cpu() if by_success else None
     return Starts(stored.observations[slot, step].cpu(), solved)
 
 
-def changes_of_success(segments: Segments, solved: Tensor) -> Tensor:
-    """Rewards float32 [S, T]: 1 where the task becomes solved, -1 where it ceases to be, else 0.
+def changes_of_success(segments: Segments, solved: Tensor) -> tuple[Tensor, Tensor]:
+    """Rewards of real segments by success: 1 where the task becomes solved, -1 where it ceases to be, else 0.
 
     Args:
-        segments: real ones, which go on where their environments' last ones ended.
-        solved: whether the task was solved in their first states, bool [S].
+        segments: such that each goes on where the one before it of the same environment ended.
+        solved: whether the task is solved in their first states, bool [S].
+
+    Returns:
+        Rewards float32 [S, T], and whether the task is solved in the states that follow the segments.
     """
     assert segments.successes is not None
-    after = segments.successes
-    ended = segments.terminated | segments.truncated
-    before = torch.cat([solved[:, None], (after & ~ended)[:, :-1]], dim=1)
-    return after.float() - before.float()
+    before = torch.cat([solved[:, None], _solved(segments)], dim=1)
+    return segments.successes.float() - before[:, :-1].float(), before[:, -1]
 
 
-def solved_after(segments: Segments) -> Tensor:
-    """Whether the task is solved in the state that follows each segment, bool [S]: not in that of a new episode."""
+def _solved(segments: Segments) -> Tensor:
+    """Whether the task is solved in the state after each step, bool [S, T]: not in that of a new episode."""
     assert segments.successes is not None
-    return segments.successes[:, -1] & ~(segments.terminated | segments.truncated)[:, -1]
+    return segments.successes & ~(segments.terminated | segments.truncated)
 
 
 class Mixture:

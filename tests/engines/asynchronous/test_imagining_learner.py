@@ -24,14 +24,12 @@ from gipo.runs.directory import RunDirectory
 from gipo.runs.finished import FinishedRun
 from gipo.runs.spec import CHECKED
 from gipo.study import Study
-
-SETTINGS = {"length": 3, "lifetime": 0.2, "warmup_steps": 192, "refit_every": 60, "fit_steps": 50, "hidden": 16}
-SETTINGS |= {"branches": 3}
+from small_study import IMAGINATION
 
 
 def make_spec(ratio: int = 3, **settings):
     regime = {"lifetime": 0.874, "imagined": ratio}
-    study = STUDY | {"regimes": {"stale": regime}, "imagination": SETTINGS | settings}
+    study = STUDY | {"regimes": {"stale": regime}, "imagination": IMAGINATION | settings}
     study |= {"environment": {"bins": 8, "episode_steps": 30}}
     return Study.model_validate(study).run("door-open-v3", "stale", "gipo-1-1", 5)
 

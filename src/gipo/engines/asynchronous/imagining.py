@@ -53,10 +53,11 @@ class ImaginingLearner(LearnerProcess):
     STEP_SECONDS = 1.0
     """Time that each step of a fit, or env step of a comparison, may take beside that of any piece of work."""
 
+    learner: Learner
+    """Of the network of vectors, as the spec of such a run sees to."""
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        assert isinstance(self.learner, Learner)  # the network of vectors, as the spec of such a run sees to
-        self.of_vectors: Learner = self.learner
         self.imagination = Imagination(self.spec, make_suite(self.spec, self.pretrained), self.staging.device)
 
     @property
@@ -77,7 +78,7 @@ class ImaginingLearner(LearnerProcess):
             starts = self.replay.ask("starts", settings.length, count, made)
             with self.heartbeat.watch("imagined branches"):
                 generator = self.spec.generator(Stream.BRANCHES, 1, made)
-                self.imagination.imagine(starts, self.of_vectors, generator)
+                self.imagination.imagine(starts, self.learner, generator)
         if self.imagination.share:
             batches |= self._mixed(batches, made)
         super()._learn(batches)
@@ -102,7 +103,7 @@ class ImaginingLearner(LearnerProcess):
         super()._leave_snapshot()
         steps = self.imagination.settings.branches * self.spec.environment.episode_steps
         with self.heartbeat.watch("comparison of branches with the simulator", self._patience(steps)):
-            self.imagination.check(self.of_vectors, self.env_steps)
+            self.imagination.check(self.learner, self.env_steps)
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on, besides what the replay holds."""
