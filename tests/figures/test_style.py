@@ -1,8 +1,12 @@
 """One look for every method, known or not, and no two alike."""
 
 import itertools
+import shutil
+from pathlib import Path
 
+import matplotlib
 import pytest
+from matplotlib import font_manager
 from matplotlib.colors import to_rgb
 
 from gipo.analysis import methods
@@ -132,3 +136,14 @@ def test_any_label_has_a_look_and_words(label: str):
     for name in (label, f"{label}: sapo", f"{label}: gipo-1-1"):
         assert looks([name])[name].colour.startswith("#")
         assert style.label(name)
+
+
+def test_letters_are_matplotlibs_own_though_the_list_of_fonts_has_only_those_that_are_installed(tmp_path, monkeypatch):
+    own = Path(font_manager.findfont("DejaVu Sans"))
+    installed = shutil.copy(own, tmp_path / own.name)
+    manager = font_manager.fontManager
+    monkeypatch.setattr(manager, "ttflist", [])
+    manager.addfont(installed)
+    assert font_manager.findfont("DejaVu Sans") == str(installed)
+    style._prefer_the_fonts_of_matplotlib.__wrapped__()
+    assert Path(font_manager.findfont("DejaVu Sans")).parent == Path(matplotlib.get_data_path(), "fonts", "ttf")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
 from gipo.analysis import methods
 from gipo.figures.looks import Look, looks, title
@@ -72,7 +76,17 @@ _LONGEST = 24
 
 def apply() -> None:
     """Make the settings of this module matplotlib's defaults in this process."""
+    _prefer_the_fonts_of_matplotlib()
     sns.set_theme(context="paper", style="ticks", palette="colorblind", rc=RC)
+
+
+@cache
+def _prefer_the_fonts_of_matplotlib() -> None:
+    """A DejaVu Sans that is installed may be of another version, with which a figure has other bytes."""
+    own = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    for path in sorted(own.glob("DejaVuSans*.ttf")):  # the list is a file in the user's cache, and may lack them
+        fontManager.addfont(path)
+    fontManager.ttflist.sort(key=lambda font: Path(font.fname).parent != own)
 
 
 def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
