@@ -84,10 +84,14 @@ def _closure(modules: Iterable[str]) -> dict[str, Path]:
     for name in waiting:
         if _source(name) is None:
             raise GipoError(f"cannot digest module {name!r}: no such module")
+    seen: set[str] = set()
     while waiting:
         name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
         path = _source(name)
-        if name in found or path is None:
+        if path is None:
             continue
         found[name] = path
         imports = parse(name, path.name, path.read_bytes())[1]
