@@ -366,6 +366,24 @@ def test_each_task_may_have_a_checkpoint_of_its_own():
         libero(openvla={"libero_10": models["libero_10"]})
 
 
+@pytest.mark.parametrize(
+    ("task", "given", "steps"),
+    [("libero_10", {}, 520), ("libero_spatial_0", {}, 220), ("libero_10", {"episode_steps": 64}, 64)],
+)
+def test_libero_has_time_limits_of_its_own_and_a_study_may_have_shorter_ones(
+    task: str, given: dict[str, int], steps: int
+):
+    runs = libero(tasks=[task], environment=given).runs()
+    assert {run.environment.episode_steps for run in runs} == {steps}
+
+
+def test_what_no_policy_or_simulator_of_libero_does_is_refused():
+    with pytest.raises(ValidationError, match="episode_steps = 221, but episodes of libero_spatial have 220 at most"):
+        libero(environment={"episode_steps": 221})
+    with pytest.raises(ValidationError, match="bins = 64, but OpenVLA's actions have 256 tokens"):
+        libero(environment={"bins": 64})
+
+
 def test_how_old_liberos_data_are_does_not_depend_on_the_speed_of_a_machine():
     """OldFrac is 1 - K / L: 0 where fresh, 0.884 where stale, as in the paper's table 1."""
     scale = Study.load(config("libero"))

@@ -31,8 +31,10 @@ from gipo.runs.spec import (
     ReplaySpec,
     RunSpec,
     StatesSpec,
+    Steps,
     StoreSpec,
     SuiteName,
+    Tokens,
     Word,
 )
 
@@ -47,6 +49,27 @@ BY_LABEL = Field(min_length=1, max_length=MOST_LABELS, json_schema_extra={"addit
 
 Changes = Annotated[dict[Key, bool | int | float | Word], Field(max_length=50)]
 """Keys of the learner's section with other values."""
+
+
+class EnvironmentSettings(Section):
+    """The action discretisation and the time limit."""
+
+    bins: Tokens = 256
+    """Tokens per action dimension."""
+    episode_steps: Steps | None = None
+    """Time limit of an episode in env steps; null: 500, or that of LIBERO's suite, which is also the most there."""
+
+    def of(self, suite: str, task: str) -> EnvironmentSpec:
+        """Those of a run.
+
+        Raises:
+            ValueError: the suite's episodes are not so long.
+        """
+        most = suites.get(suite).time_limits.get(task)
+        steps = self.episode_steps or most or EnvironmentSpec().episode_steps
+        if most and steps > most:
+            raise ValueError(f"environment.episode_steps = {steps}, but episodes of {task} have {most} at most")
+        return EnvironmentSpec(bins=self.bins, episode_steps=steps)
 
 
 class BaselineSettings(Section):
@@ -168,7 +191,7 @@ class Study(Section):
     is fixed and the inflow follows."""
     sweeps: dict[str, Sweep] = Field(default_factory=dict, json_schema_extra={"propertyNames": {"enum": _SWEEPS}})
     """Further grids of runs, each with a figure of its own; every suite has its own list of them."""
-    environment: EnvironmentSpec = EnvironmentSpec()
+    environment: EnvironmentSettings = EnvironmentSettings()
     """Action discretisation and time limit."""
     network: NetworkSpec = NetworkSpec()
     """Policy and value network, where no other policy is chosen."""
@@ -295,7 +318,7 @@ class Study(Section):
                 method=method,
                 seed=seed,
                 objective=ObjectiveSpec(**self.methods[method].model_dump(include={"name", "parameters"})),
-                environment=self.environment,
+                environment=self.environment.of(self.suite, task),
                 network=self.network,
                 openvla=self.openvla[task] if isinstance(self.openvla, dict) else self.openvla,
                 states=self.states,
@@ -352,7 +375,8 @@ class Study(Section):
 
     def baseline(self, task: str) -> BaselineSpec:
         """The reference policies of one task."""
-        return BaselineSpec(task=task, environment=self.environment, **self.baselines.model_dump())
+        environment = self.environment.of(self.suite, task)
+        return BaselineSpec(task=task, environment=environment, **self.baselines.model_dump())
 
     def run_directories(self, results: Path) -> list[Path]:
         """Where the runs of the main grid lie."""

@@ -187,7 +187,7 @@ def test_success_ends_the_chunk_and_the_episode(seeing: LiberoEnv) -> None:
 
 def test_the_horizon_ends_the_chunk_and_the_episode(blind: LiberoEnv) -> None:
     blind.reset(START)
-    blind._step = blind.task.horizon - 4
+    blind._step = blind.horizon - 4
     played = blind.step_chunk(ACTIONS[0])
     assert (played.success, played.truncated, played.done) == (False, True, True)
     assert played.rewards.tolist() == [0.0] * 4

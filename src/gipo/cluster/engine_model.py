@@ -19,7 +19,7 @@ from gipo.cluster.requests import CHUNK, cores_of, evaluation_simulators, learne
 from gipo.replay import Pace
 from gipo.replicated import in_passes
 from gipo.runs.spec import RunSpec
-from gipo.suites.libero_tasks import EPISODES_PER_TASK, HORIZONS, evaluation_groups
+from gipo.suites.libero_tasks import EPISODES_PER_TASK, evaluation_groups
 
 SLACK = 2
 """Rounds of segments that may be collected ahead (`gipo.engines.asynchronous.replay.ReplayServer`)."""
@@ -137,7 +137,7 @@ class Engine:
         self.most = run.asynchronous.inference_batch
         self.pace = Pace(run.replay.capacity, run.lifetime_updates, run.replay.warmup_steps)
         self.update_seconds = update_seconds(run, times, gpus)
-        self.horizon = math.ceil(HORIZONS.get(run.task, max(HORIZONS.values())) / CHUNK)
+        self.horizon = math.ceil(run.environment.episode_steps / CHUNK)
         self.evaluation_simulators = evaluation_simulators(run, cores_of(run))
         self.groups: list[range] = []
         """Evaluation episodes that nobody has begun, in the groups that a simulator plays."""

@@ -111,13 +111,18 @@ class LiberoEnv:
         task: one of `gipo.suites.libero_tasks.LIBERO_TASKS`.
         cameras: whether observations have frames.
         reward: in place of LIBERO's own, which is 1 in a step that solves the task and 0 in others.
+        steps: of an episode, in place of the suite's number.
 
     Raises:
         GipoError: unknown task, LIBERO is not installed, nothing can draw, or assets are missing.
     """
 
-    def __init__(self, task: str, *, cameras: bool = True, reward: Reward | None = None) -> None:
+    def __init__(
+        self, task: str, *, cameras: bool = True, reward: Reward | None = None, steps: int | None = None
+    ) -> None:
         self.task = libero_task(task)
+        self.horizon = self.task.horizon if steps is None else steps
+        """Steps after which an episode ends."""
         self.cameras = cameras
         self.renderer = renderer()
         """One of `gipo.envs.libero_import.RENDERERS`."""
@@ -137,7 +142,7 @@ class LiberoEnv:
         self._sites = self._domain.sim.model.site_rgba.copy()
         self._domain.sim.reset = self._renew
         self._bodies = {**self._domain.objects_dict, **self._domain.fixtures_dict}
-        self._step = self.task.horizon
+        self._step = self.horizon
         self._succeeded = False
         self._sampled: Mapping[str, Any] = {}
 
@@ -171,7 +176,7 @@ class LiberoEnv:
             raise GipoError(f"actions have shape {list(actions.shape)}, expected [n, {ACTION_DIMENSIONS}]")
         if not np.isfinite(actions).all():
             raise GipoError("an action is not finite")
-        left = 0 if self._succeeded else self.task.horizon - self._step
+        left = 0 if self._succeeded else self.horizon - self._step
         if not left:
             raise GipoError(f"{self.task.name}: no episode is under way; reset first")
         rewards = []
@@ -181,7 +186,7 @@ class LiberoEnv:
             if self._succeeded:
                 break
         self._step += len(rewards)
-        truncated = self._step == self.task.horizon and not self._succeeded
+        truncated = self._step == self.horizon and not self._succeeded
         return Played(self._observation(), np.array(rewards), self._succeeded, truncated)
 
     def state_observation(self) -> npt.NDArray[np.float32]:

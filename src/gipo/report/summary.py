@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gipo import paper
+from gipo import paper, suites
 from gipo.analysis import design as designs
 from gipo.analysis import methods
 from gipo.config import Section
@@ -242,6 +242,7 @@ def settings(runs: pd.DataFrame) -> list[dict[str, Any]]:
     rows = [_row(name, number.text, str(runs[name[:-1]].nunique())) for name, number in theirs.items()]
     rows += _lifetimes(specs, suite) if runs["lifetime"].notna().all() else _actors(specs, suite)
     rows += _imagined(specs)
+    rows += _time_limits(specs, suite)
     for key, words in SETTINGS[suite].items():
         section, name = key.split(".")
         if all(spec.get(section) for spec in specs):
@@ -270,6 +271,15 @@ def _imagined(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     simulators = {"reward": "environment"}  # of runs from before there was another
     models = [simulators | spec["imagination"] for spec in specs if spec.get("imagination")]
     return [_row(words, "–", joined(model[key] for model in models)) for key, words in IMAGINED.items() if models]
+
+
+def _time_limits(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:
+    """Lengths of episodes where they are the suite's, beside those of these runs."""
+    limits = suites.get(suite).time_limits
+    if not limits:
+        return []
+    theirs, here = (limits[spec["task"]] for spec in specs), (spec["environment"]["episode_steps"] for spec in specs)
+    return [_row("steps per episode", joined(theirs), joined(here))]
 
 
 def _actors(specs: list[dict[str, Any]], suite: str) -> list[dict[str, Any]]:

@@ -36,6 +36,8 @@ Word = Annotated[str, Field(max_length=64)]
 """A setting that is no number."""
 Steps = Annotated[PositiveInt, Field(le=10**5)]
 """Steps of an episode or a part of one, at most 100,000."""
+Tokens = Annotated[int, Field(ge=2, le=256, strict=True)]
+"""Tokens per action dimension."""
 Width = Annotated[PositiveInt, Field(le=2**14)]
 """Units of a layer, at most 16,384."""
 Processes = Annotated[PositiveInt, Field(le=10**4)]
@@ -57,10 +59,10 @@ class ObjectiveSpec(Section):
 class EnvironmentSpec(Section):
     """The action discretisation and the time limit."""
 
-    bins: Annotated[int, Field(ge=2, le=256, strict=True)] = 256
+    bins: Tokens = 256
     """Tokens per action dimension."""
     episode_steps: Steps = 500
-    """Time limit of an episode in env steps; LIBERO's suites have their own."""
+    """Time limit of an episode in env steps."""
 
 
 class NetworkSpec(Section):
@@ -440,6 +442,8 @@ class RunSpec(Section):
             section, name = chosen[0].split(".")
             value = getattr(getattr(self, section), name)
             raise ValueError(f"{chosen[0]} = {value} needs the lockstep engine")
+        if self.openvla and self.environment.bins != EnvironmentSpec().bins:
+            raise ValueError(f"environment.bins = {self.environment.bins}, but OpenVLA's actions have 256 tokens")
         if self.openvla and self.evaluation.action == "sampled":
             raise ValueError("evaluation.action = sampled: OpenVLA is evaluated by its most probable tokens")
         if learner.uses > 1 and learner.policy_every > 1 and learner.policy_every % learner.uses:

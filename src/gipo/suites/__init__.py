@@ -55,6 +55,8 @@ class Suite:
     environments."""
     lockstep: bool = True
     """Whether the lockstep engine can run it."""
+    time_limits: Mapping[str, int] = field(default_factory=dict)
+    """Most env steps of an episode by task, where the suite's protocol says so."""
     task_titles: Mapping[str, str] = field(default_factory=dict)
     """Tasks that the paper writes otherwise, in its order."""
 

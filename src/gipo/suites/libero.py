@@ -14,6 +14,7 @@ SUITE = Suite(
     train_rule="train_libero",
     prepared_by=("libero_assets",),
     lockstep=False,
+    time_limits=HORIZONS | {name: task.horizon for name, task in LIBERO_TASKS.items()},
     task_titles={
         "libero_spatial": "LIBERO-Spatial",
         "libero_object": "LIBERO-Object",

@@ -28,11 +28,12 @@ skip_without_libero()
 
 pytestmark = pytest.mark.slow
 
-TASK = "libero_spatial_0"  # the shortest episodes
+TASK = "libero_spatial_0"
 STUDY = {
     "title": "Test",
     "suite": "libero",
     "tasks": [TASK],
+    "environment": {"episode_steps": 40},
     "regimes": {"stale": 0.874},
     "methods": {"gipo-1-1": {"name": "gipo", "parameters": {"sigma_pos": 1.0, "sigma_neg": 1.0}}},
     "seeds": [0],
