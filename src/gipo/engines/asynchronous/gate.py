@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scipy.stats import binomtest
-
 from gipo.errors import GipoError
 from gipo.runs.spec import RunSpec
 
@@ -26,6 +24,8 @@ def check_start(spec: RunSpec, published: float, episodes: Sequence[dict[str, An
     Raises:
         GipoError: the Wilson 95 % interval of the success lies more than `MARGIN` below the published rate.
     """
+    from scipy.stats import binomtest  # a second of the start of every run
+
     assert spec.openvla
     solved, played = sum(bool(episode["success_any"]) for episode in episodes), len(episodes)
     interval = binomtest(solved, played).proportion_ci(0.95, "wilson")

@@ -31,6 +31,7 @@ from gipo.engines.asynchronous.snapshots import Snapshots
 from gipo.engines.asynchronous.watchdog import Watch, kill, last_words
 from gipo.engines.attempt import attempt, check_device, unfinished
 from gipo.engines.record import Record
+from gipo.engines.suites import make_suite
 from gipo.errors import GipoError
 from gipo.files import read_json, write_json
 from gipo.runs import checkpoint
@@ -79,6 +80,7 @@ def train(
     if spec.imagination and kind is None:
         raise GipoError(f"run {spec.run_id} has a world model: gipo.engines.asynchronous.imagining trains it")
     check_device(device)
+    make_suite(spec, pretrained)  # names what lacks before any process starts
     if spec.learner.batch_size % learners or (learners > 1 and not spec.openvla):
         what = f"learner.batch_size = {spec.learner.batch_size}" if spec.openvla else "a small network"
         raise GipoError(f"learners = {learners}: {what} cannot be split over so many processes")
