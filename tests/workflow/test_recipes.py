@@ -17,13 +17,19 @@ DOCUMENT = (ROOT / "docs" / "own-method.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL))
 
 
-@pytest.fixture
-def mine(checkout: Checkout, finished: Path, tmp_path: Path) -> Checkout:
-    """A checkout with the results of scale smoke, and scale mine made by the first recipe."""
-    copy = copy_checkout(checkout.root, tmp_path / "mine")
+@pytest.fixture(scope="module")
+def begun(checkout: Checkout, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkout, Plan]:
+    """A checkout with the results of scale smoke and scale mine by the first recipe, and what that one planned."""
+    copy = copy_checkout(checkout.root, tmp_path_factory.mktemp("begun") / "mine")
     copy_finished(finished, copy.root)
-    list(follow("A scale", copy))
-    return copy
+    (plan,) = follow("A scale", copy)
+    return copy, plan
+
+
+@pytest.fixture
+def mine(begun: tuple[Checkout, Plan], tmp_path: Path) -> Checkout:
+    """The same, to be changed by one test."""
+    return Checkout(copy_finished(begun[0].root, tmp_path / "mine"))
 
 
 def follow(section: str, checkout: Checkout) -> Iterator[Plan]:
@@ -70,28 +76,30 @@ def test_every_section_is_followed_here() -> None:
     assert set(SECTIONS) == {"A scale", "A method", "A task", "A figure", "A claim", "A suite"}
 
 
-def test_a_copied_scale_plans_none_of_the_runs_that_are_there(mine: Checkout) -> None:
-    (plan,) = follow("A scale", mine)
+def test_a_copied_scale_plans_none_of_the_runs_that_are_there(begun: tuple[Checkout, Plan]) -> None:
+    plan = begun[1]
     assert "train" not in plan.jobs
     assert plan.jobs["report"] == 1
 
 
-def test_a_method_in_the_working_directory_trains_alone_and_is_drawn(mine: Checkout) -> None:
+def test_a_method_in_the_working_directory_trains_alone_is_drawn_and_makes_its_own_runs_stale(mine: Checkout) -> None:
     (plan,) = follow("A method", mine)
     assert plan.jobs["train"] == 2 * 2
     assert "baseline" not in plan.jobs
     assert "mine" in labels(mine, "mine")
+    mine.edit("my_method.py", "clamp(max=self.cap)", "clamp(min=0.1, max=self.cap)")
+    edited = mine.run("snakemake", "fig2", "-n", "--config", "scale=mine")
+    assert read_plan(edited.stdout).jobs["train"] == 2 * 2
 
 
-@pytest.mark.parametrize("form", ["module", "package"])
 def test_a_method_elsewhere_is_found_through_pythonpath(
-    mine: Checkout, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+    mine: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "my_package").mkdir(parents=True)
     monkeypatch.setenv("PYTHONPATH", str(elsewhere))
     code, entry = re.findall(r"^```(?:python|yaml)\n.*\n((?:.*\n)+?)```$", SECTIONS["A method"], re.MULTILINE)
-    name = {"module": "my_method", "package": "my_package.my_module"}[form]
+    name = "my_package.my_module"
     (elsewhere / "my_package" / "__init__.py").touch()
     (elsewhere / Path(*name.split("."))).with_suffix(".py").write_text(code)
     config = mine.root / "workflow" / "config" / "mine.yaml"
@@ -103,13 +111,6 @@ def test_a_method_elsewhere_is_found_through_pythonpath(
     done = mine.run("gipo", "train", str(config), str(tmp_path / "run"), *run)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "policy.pt").exists()
-
-
-def test_an_edited_method_makes_its_own_runs_stale_and_no_others(mine: Checkout) -> None:
-    list(follow("A method", mine))
-    mine.edit("my_method.py", "clamp(max=self.cap)", "clamp(min=0.1, max=self.cap)")
-    done = mine.run("snakemake", "fig2", "-n", "--config", "scale=mine")
-    assert read_plan(done.stdout).jobs["train"] == 2 * 2
 
 
 def test_a_task_is_trained_and_joins_the_figures(mine: Checkout) -> None:

@@ -1,10 +1,11 @@
 """What an edit makes stale: the rules whose behaviour it can change, and no other."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from checkout import ROOT, Checkout, copy_finished, read_plan
+from checkout import ROOT, Checkout, copy_finished, read_plan, snakemake_logs
 from gipo.figures import SWEEPS, of_study
 from gipo.study import Study
 
@@ -30,21 +31,19 @@ def test_the_package_of_the_copy_is_the_one_that_runs(edited: Checkout, command:
     assert "The copy: every step" in edited.run(*command, "--help").stdout
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
+def test_what_does_not_run_makes_nothing_stale(edited: Checkout, finished: Path):
+    """A comment, a docstring, formatting, a README, a version. Nor does the place of the checkout, another one here."""
+    for old, new in (
         ("from dataclasses import dataclass\n", "from dataclasses import dataclass  # only here\n"),
         ('"""PPO\'s clipped surrogate,', '"""The clipped surrogate of PPO,'),
         (
             "alive = with_gradient(rho, samples.log_ratio)",
             "alive = with_gradient(\n            rho, samples.log_ratio\n        )",
         ),
-    ],
-    ids=["comment", "docstring", "formatting"],
-)
-def test_what_does_not_run_makes_nothing_stale(edited: Checkout, finished: Path, old: str, new: str):
-    """Nor does the place of the checkout, which is another one here."""
-    edited.edit(f"{OBJECTIVES}/ppo_clip.py", old, new)
+    ):
+        edited.edit(f"{OBJECTIVES}/ppo_clip.py", old, new)
+    append(edited, "README.md", "One more line.")
+    edited.edit("pyproject.toml", 'version = "0.1.0"', 'version = "0.1.1"')
     assert edited.plan(finished).jobs == {}
 
 
@@ -148,12 +147,37 @@ def test_one_more_seed_trains_only_its_runs(edited: Checkout, finished: Path):
     assert plan.figures == main
 
 
-def test_a_failure_beside_a_report_that_is_there_leaves_no_page_of_what_is_finished(finished: Path, tmp_path: Path):
+def test_one_more_task_trains_only_its_runs(edited: Checkout, finished: Path):
+    edited.edit("workflow/config/smoke.yaml", "[door-open-v3]", "[door-open-v3, reach-v3]")
+    plan = edited.plan(finished)
+    assert plan.jobs["train"] == 2 * 2 * 2 + 1 + 2 + 2 * 2
+    assert plan.jobs["baseline"] == 1
+    assert plan.figures == TRAINED
+
+
+def test_a_figure_asked_for_again_touches_only_itself(checkout: Checkout, finished: Path):
+    again = checkout.snakemake(finished, "fig7", "--forcerun", "figure", "--dry-run")
+    assert read_plan(again.stdout).jobs == {"figure": 1, "fig7": 1}
+
+
+def test_jobs_that_wait_are_looked_at_when_one_ends_not_each_second(edited: Checkout, tmp_path: Path):
+    edited.edit("workflow/config/smoke.yaml", "gridworld: {pairs: 100}", "gridworld: {pairs: 2}")
+    wanted = ("results/smoke/gridworld/policies.csv", "results/smoke/weights.csv")
+    settings = ("--cores", "1", "--verbose", "--directory", str(tmp_path), "--config", "scale=smoke")
+    done = edited.run("snakemake", *wanted, *settings)
+    assert done.returncode == 0, done.stderr
+    [log] = snakemake_logs(tmp_path)
+    assert re.findall(r"Selected jobs: (\d)", log) == ["1", "1"]
+
+
+def test_a_failure_beside_a_report_that_is_there_leaves_no_page_of_what_is_finished(
+    checkout: Checkout, finished: Path, tmp_path: Path
+):
     """Nothing would remove it later."""
     copy = copy_finished(finished, tmp_path / "copy", symlinks=True)
     (copy / "results" / "smoke" / "tracked.json").unlink()
     (copy / "results" / "mlflow.db").write_bytes(b"not a database")
-    done = Checkout(ROOT).snakemake(copy, "--rerun-triggers", "mtime")
+    done = checkout.snakemake(copy, "--rerun-triggers", "mtime")
     assert done.returncode == 1
     assert (copy / "results" / "smoke" / "report.html").exists()
     assert not (copy / "results" / "smoke" / "report-partial.html").exists()

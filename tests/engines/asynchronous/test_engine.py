@@ -269,7 +269,7 @@ class Command:
 
 
 def test_no_process_outlives_the_run_and_it_resumes(tmp_path):
-    command = Command(tmp_path, learner={"updates": 6000}, evaluation={"every": 3000})
+    command = Command(tmp_path, learner={"updates": 2400}, evaluation={"every": 1200})
     for with_signal in (signal.SIGTERM, signal.SIGKILL):
         command.start()
         command.progressed()
