@@ -138,6 +138,14 @@ class UpdateRule:
             update, name, value = failure
             raise GipoError(f"update {update}: {name} is {value:.4g}; run {self.spec.run_id} cannot go on")
 
+    def trained(self) -> dict[str, Tensor]:
+        """The tensors that a policy is made of again, themselves."""
+        return self.model.state_dict()
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of `trained` in main memory."""
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.trained().items()}
+
     def is_due(self, every: int) -> bool:
         """Whether what happens every so many updates, and after the last one, happens now."""
         return self.updates % every == 0 or self.updates == self.spec.learner.updates
@@ -322,10 +330,6 @@ class Learner(UpdateRule):
         terms = torch.stack([torch.stack([part.policy, part.value, part.kl]) for part in parts])
         self.health.record(torch.cat([terms.sum(0), torch.stack(list(norms.values()))]))
         return parts[-1], norms
-
-    def weights(self) -> dict[str, Tensor]:
-        """A copy of the model's tensors in main memory."""
-        return {name: tensor.to("cpu", copy=True) for name, tensor in self.model.state_dict().items()}
 
     def state(self) -> dict[str, Any]:
         """Model, optimiser and update count, for a checkpoint."""

@@ -113,9 +113,9 @@ class ReplicatedLearner(UpdateRule):
             variance = variance * count / (count - 1)
         return centred / (variance.sqrt() + 1e-8)
 
-    def weights(self) -> dict[str, Tensor]:
-        """A copy of what is trained, in main memory."""
-        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.model.trained().items()}
+    def trained(self) -> dict[str, Tensor]:
+        """The tensors that training changes, themselves."""
+        return self.model.trained()
 
     def state(self) -> dict[str, Any]:
         """Trained parameters, optimiser and update count, for a checkpoint."""
@@ -129,7 +129,7 @@ class ReplicatedLearner(UpdateRule):
         """Restore what `state` returned, in a group of any size."""
         self.updates = state["updates"]
         self.health.updates.fill_(self.updates)
-        own = self.model.trained()
+        own = self.trained()
         with torch.no_grad():
             for name, tensor in state["model"].items():
                 own[name].copy_(tensor)

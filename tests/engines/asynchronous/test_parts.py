@@ -17,7 +17,7 @@ from scipy import stats
 from asynchronous_study import make_spec
 from gipo.engines.asynchronous import peers, supervisor
 from gipo.engines.asynchronous.inference import Inference
-from gipo.engines.asynchronous.learner import LearnerProcess
+from gipo.engines.asynchronous.offer import Offer
 from gipo.engines.asynchronous.processes import ROLLOUT, Process, read_counts
 from gipo.engines.asynchronous.replay import ReplayServer
 from gipo.engines.asynchronous.rollout import Rollout
@@ -296,13 +296,43 @@ def test_what_a_dead_learner_made_is_not_newer_than_the_update_that_it_is_sample
 
 
 def test_weights_of_a_learner_that_started_again_are_newer_though_it_made_fewer_updates():
-    learner = object.__new__(LearnerProcess)
-    learner.offered, learner.wanted, learner.offer = threading.Condition(), False, ((2, 10), {})
-    assert learner.weights((1, 50)) == ((2, 10), {})
-    waiting = threading.Thread(target=learner.weights, args=((2, 10),), daemon=True)
+    offer = Offer(torch.device("cpu"))
+    offer.publish((2, 10), {})
+    assert offer.newer((1, 50)) == ((2, 10), {})
+    waiting = threading.Thread(target=offer.newer, args=((2, 10),), daemon=True)
     waiting.start()
     waiting.join(0.2)
     assert waiting.is_alive()
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))],
+)
+def test_weights_are_those_of_their_version_though_the_learner_goes_on_at_once(device):
+    offer, weights = Offer(torch.device(device)), {"w": torch.zeros(2**22, device=device)}
+    for update in range(1, 20):
+        weights["w"] += 1.0
+        offer.publish((0, update), weights)
+        weights["w"] += 1000.0  # while they are copied
+        weights["w"] -= 1000.0
+        version, arrays = offer.newer((0, update - 1))
+        assert version == (0, update)
+        assert (arrays["w"] == update).all()
+    assert not offer.wanted
+
+
+def test_weights_that_could_not_be_copied_are_told_at_the_next_update(monkeypatch):
+    def full(tensor):
+        raise RuntimeError("out of memory")
+
+    offer = Offer(torch.device("cpu"))
+    monkeypatch.setattr("gipo.engines.asynchronous.offer._to_main_memory", full)
+    offer.publish((0, 1), {"w": torch.zeros(1)})
+    while not offer.wanted:
+        time.sleep(0.01)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        offer.publish((0, 2), {"w": torch.zeros(1)})
 
 
 def test_counts_of_dead_processes_are_added_up(tmp_path):

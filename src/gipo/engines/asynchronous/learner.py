@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy.typing as npt
 import ray
 import torch
 
-from gipo.engines.asynchronous.peers import NONE, Peer, PeerLostError, Version, Weights
+from gipo.engines.asynchronous.offer import Offer
+from gipo.engines.asynchronous.peers import Peer, PeerLostError, Version, Weights
 from gipo.engines.asynchronous.processes import LEARNER, Process
 from gipo.engines.asynchronous.ranks import Ranks
 from gipo.engines.asynchronous.snapshots import Snapshots
@@ -68,10 +68,7 @@ class LearnerProcess:
         self.snapshots = Snapshots(path)
         self.replay = Peer("replay")
         self.env_steps = 0
-        self.offered = threading.Condition()
-        self.offer: Weights = (NONE, {})
-        self.wanted = True
-        """Somebody waits for newer weights than those on offer."""
+        self.offer = Offer(self.staging.device)
 
     def run(self) -> None:
         """Make all updates."""
@@ -93,10 +90,7 @@ class LearnerProcess:
 
     def weights(self, newer_than: Version) -> Weights:
         """The policy, as soon as it is newer than ``newer_than``; called beside `run`."""
-        with self.offered:
-            self.wanted = self.wanted or self.offer[0] <= newer_than
-            self.offered.wait_for(lambda: self.offer[0] > newer_than)
-            return self.offer
+        return self.offer.newer(newer_than)
 
     @property
     def at_once(self) -> int:
@@ -115,7 +109,7 @@ class LearnerProcess:
                 self.record.log(self.learner.updates, self.env_steps, self.learner.metrics(losses, norms))
             if self.learner.is_due(self.spec.evaluation.every):
                 self._leave_snapshot()
-            if self.wanted:
+            if self.offer.wanted:
                 self._publish()
         self.learner.check()
         self._count()
@@ -145,10 +139,7 @@ class LearnerProcess:
                 answer = self.replay.submit("sample", *request)
 
     def _publish(self) -> None:
-        weights = {name: tensor.numpy() for name, tensor in self.learner.weights().items()}
-        with self.offered:
-            self.offer, self.wanted = ((self.process.incarnation, self.learner.updates), weights), False
-            self.offered.notify_all()
+        self.offer.publish((self.process.incarnation, self.learner.updates), self.learner.trained())
 
     def _leave_snapshot(self) -> None:
         self.snapshots.leave(self.learner.updates, self.env_steps, self.learner.weights())
