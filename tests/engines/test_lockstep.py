@@ -99,7 +99,7 @@ def test_a_run_killed_again_and_again_equals_one_that_was_not(undisturbed, tmp_p
     run = tmp_path / "run"
     command = [sys.executable, "-m", "gipo", "train", str(config), str(run), "--task=door-open-v3", "--regime=stale"]
     command += ["--method=gipo-1-1", "--seed=5", f"--workers={workers}", "--checkpoint-seconds=0"]
-    delays = iter(np.random.default_rng(0).uniform(0.0, 0.4, size=4))
+    delays = iter(np.random.default_rng(0).uniform(0.0, 0.4, size=2))
     kills = 0
     for delay in delays:
         process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)

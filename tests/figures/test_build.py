@@ -31,7 +31,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", ["fig1", "iqm"])  # all of them in another process, below
 def test_a_second_build_gives_the_same_bytes(name: str, results: StudyFolder, tmp_path: Path):
     figures.build(name, results, tmp_path / "a", resamples=20)
     figures.build(name, results, tmp_path / "b", resamples=20)
@@ -41,13 +41,12 @@ def test_a_second_build_gives_the_same_bytes(name: str, results: StudyFolder, tm
 
 @pytest.mark.slow
 def test_another_process_gives_the_same_bytes(results: StudyFolder, tmp_path: Path):
-    seeded = (*NAMES, "ranking")
     code = (
         "import sys; from pathlib import Path; from gipo import figures; from gipo.stages import StudyFolder;"
         "[figures.build(n, StudyFolder(Path(sys.argv[1])), Path(sys.argv[2]), resamples=20) for n in sys.argv[3:]]"
     )
-    subprocess.run([sys.executable, "-c", code, results.path, tmp_path / "a", *reversed(seeded)], check=True)
-    for name in seeded:
+    subprocess.run([sys.executable, "-c", code, results.path, tmp_path / "a", *reversed(ALL)], check=True)
+    for name in ALL:
         figures.build(name, results, tmp_path / "b", resamples=20)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
