@@ -310,6 +310,7 @@ class Study(Section):
         replays = {regime: self._replay(self.regimes[regime]) for regime in regimes}
         imaginations = {regime: self._imagination(regime) for regime in regimes}
         learners = {method: self._learner(self.methods[method]) for method in methods}
+        environments = {task: self.environment.of(self.suite, task) for task in tasks}
         return [
             RunSpec(
                 suite=self.suite,
@@ -318,7 +319,7 @@ class Study(Section):
                 method=method,
                 seed=seed,
                 objective=ObjectiveSpec(**self.methods[method].model_dump(include={"name", "parameters"})),
-                environment=self.environment.of(self.suite, task),
+                environment=environments[task],
                 network=self.network,
                 openvla=self.openvla[task] if isinstance(self.openvla, dict) else self.openvla,
                 states=self.states,

@@ -55,6 +55,7 @@ logger.info(
 )
 SEEDS = list(dict.fromkeys(run.seed for run in RUNS.values()))
 PARTS = STUDIES.parts
+RUN_COUNTS = {name: len(study.all_runs()) for name, study in PARTS.items()}
 FIGURES = STUDIES.figures()
 GRIDS = {
     name: {"tables": study}
@@ -205,8 +206,7 @@ def category(wildcards):
 
 def analysis_minutes(wildcards, attempt):
     """Minutes of a job that follows training."""
-    study = PARTS.get(wildcards.scale)
-    runs = len(study.all_runs()) if study else len(RUNS)
+    runs = RUN_COUNTS.get(wildcards.scale, len(RUNS))
     return attempt * requests.analysis_minutes(runs, resamples_of(wildcards))
 
 

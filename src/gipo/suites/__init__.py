@@ -83,6 +83,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name for name in modules if hasattr(importlib.import_module(f"{__name__}.{name}"), "SUITE")))
 
 
+@cache
 def get(name: str) -> Suite:
     """The suite of that name.
 
