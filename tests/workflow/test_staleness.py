@@ -158,6 +158,7 @@ def test_one_more_task_trains_only_its_runs(edited: Checkout, finished: Path):
 def test_a_figure_asked_for_again_touches_only_itself(checkout: Checkout, finished: Path):
     again = checkout.snakemake(finished, "fig7", "--forcerun", "figure", "--dry-run")
     assert read_plan(again.stdout).jobs == {"figure": 1, "fig7": 1}
+    assert checkout.plan(finished, "fig7").jobs == {}
 
 
 def test_jobs_that_wait_are_looked_at_when_one_ends_not_each_second(edited: Checkout, tmp_path: Path):

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -55,7 +56,6 @@ logger.info(
 )
 SEEDS = list(dict.fromkeys(run.seed for run in RUNS.values()))
 PARTS = STUDIES.parts
-RUN_COUNTS = {name: len(study.all_runs()) for name, study in PARTS.items()}
 FIGURES = STUDIES.figures()
 GRIDS = {
     name: {"tables": study}
@@ -204,9 +204,15 @@ def category(wildcards):
     return "Exact" if wildcards.figure in OF_NO_RUNS else "Main grid"
 
 
+@cache
+def count_runs(folder):
+    """Training runs of a part, or of the whole scale."""
+    return len(PARTS[folder].all_runs()) if folder in PARTS else len(RUNS)
+
+
 def analysis_minutes(wildcards, attempt):
     """Minutes of a job that follows training."""
-    runs = RUN_COUNTS.get(wildcards.scale, len(RUNS))
+    runs = count_runs(wildcards.scale)
     return attempt * requests.analysis_minutes(runs, resamples_of(wildcards))
 
 

@@ -111,17 +111,17 @@ class LiberoEnv:
         task: one of `gipo.suites.libero_tasks.LIBERO_TASKS`.
         cameras: whether observations have frames.
         reward: in place of LIBERO's own, which is 1 in a step that solves the task and 0 in others.
-        steps: of an episode, in place of the suite's number.
+        horizon: steps of an episode, in place of the suite's number.
 
     Raises:
         GipoError: unknown task, LIBERO is not installed, nothing can draw, or assets are missing.
     """
 
     def __init__(
-        self, task: str, *, cameras: bool = True, reward: Reward | None = None, steps: int | None = None
+        self, task: str, *, cameras: bool = True, reward: Reward | None = None, horizon: int | None = None
     ) -> None:
         self.task = libero_task(task)
-        self.horizon = self.task.horizon if steps is None else steps
+        self.horizon = self.task.horizon if horizon is None else horizon
         """Steps after which an episode ends."""
         self.cameras = cameras
         self.renderer = renderer()

@@ -43,10 +43,11 @@ class Offer:
         if self._copy is not None:
             self._copy.result()
         copies = {name: tensor.detach().clone() for name, tensor in weights.items()}
-        made = None if self._stream is None else torch.cuda.current_stream(self._stream.device).record_event()
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
         with self._changed:
             self._published, self.wanted = version, False
-        self._copy = self._thread.submit(self._fetch, version, copies, made)
+        self._copy = self._thread.submit(self._fetch, version, copies)
 
     def newer(self, than: Version) -> Weights:
         """The weights, as soon as they are newer than ``than``; called beside `publish`."""
@@ -55,11 +56,9 @@ class Offer:
             self._changed.wait_for(lambda: self._offered[0] > than)
             return self._offered
 
-    def _fetch(self, version: Version, copies: Mapping[str, Tensor], made: torch.cuda.Event | None) -> None:
+    def _fetch(self, version: Version, copies: Mapping[str, Tensor]) -> None:
         try:
             with torch.cuda.stream(self._stream):
-                if self._stream is not None and made is not None:
-                    self._stream.wait_event(made)
                 arrays = {name: _to_main_memory(tensor) for name, tensor in copies.items()}
             if self._stream is not None:
                 self._stream.synchronize()

@@ -155,7 +155,7 @@ class Episodes:
     """
 
     def __init__(self, spec: RunSpec, view: View) -> None:
-        self.view, self.tasks, self.steps = view, list(libero_tasks(spec.task)), spec.environment.episode_steps
+        self.view, self.tasks, self.horizon = view, list(libero_tasks(spec.task)), spec.environment.episode_steps
         self.reward = reach if spec.states else None
         self.task = ""
         self.episodes = 0
@@ -173,7 +173,7 @@ class Episodes:
         """Begin an episode."""
         if task != self.task:
             self.close()
-            self.simulator = LiberoEnv(task, cameras=self.view.cameras, reward=self.reward, steps=self.steps)
+            self.simulator = LiberoEnv(task, cameras=self.view.cameras, reward=self.reward, horizon=self.horizon)
             self.task = task
         return self.view.show(self.simulator, self.simulator.reset(start))
 
