@@ -45,15 +45,17 @@ def make_spec(task: str, regime: str, method: str, seed: int, **sections: dict[s
 
     A regime ``lag-<L>`` has that lifetime and the capacity with which all such regimes collect about as many steps, one
     ``<regime>-imagined-<k>`` a world model and k imagined transitions to each real one, with ``-success`` behind it
-    that as reward. A method ``vtrace-<method>`` has that method's objective and V-trace targets.
+    that as reward. A method ``vtrace-<method>`` has that method's objective and V-trace targets, one ``<method>-half``
+    half of its updates.
     """
-    objective = method.removeprefix("vtrace-")
+    objective = method.removeprefix("vtrace-").removesuffix("-half")
     small = {
         "environment": {"bins": 32, "episode_steps": 200},
         "network": {"hidden": 128, "value_hidden": 64},
         "replay": _lifetime(regime) | {"segment_length": 64, "environments": 8, "warmup_steps": 512},
         "learner": {"updates": 5000, "batch_size": 256, "accumulation": 1, "warmup_updates": 50, "policy_start": 25}
-        | ({} if objective == method else {"estimator": "vtrace", "refresh_every": 100}),
+        | ({"estimator": "vtrace", "refresh_every": 100} if method.startswith("vtrace-") else {})
+        | ({"updates": 2500} if method.endswith("-half") else {}),
         "evaluation": {"every": 500, "episodes": 4},
         "diagnostics": {"every": 50, "old_gap": 0.1},
     }
@@ -234,6 +236,7 @@ def write_sweeps(root: Path) -> dict[str, Study]:
         "lag": lag,
         "arena": lag,
         "knobs": rivals + gipo,
+        "pace": lag + runs(["lag-0.2", "lag-0.874"], ["gipo-1-1-half"]),
         "sigma": gipo + runs(["stale"], ["gipo-1-0.5"]) + runs(["fresh"], ["gipo-0.5-0.5", "gipo-1-1", "gipo-1-0.5"]),
         "ranking": rivals + gipo,
         "vtrace": runs(["stale"], ["vtrace-no-clip", "vtrace-gipo-1-1"])

@@ -150,7 +150,7 @@ def test_scales_that_have_a_figure_are_found_and_broken_ones_passed_over(tmp_pat
 
 
 def test_an_unknown_scale_is_named_with_those_that_there_are(tmp_path: Path):
-    with pytest.raises(GipoError, match="unknown scale 'huge'; known: arena, arena-knobs, arena-pilot, full, "):
+    with pytest.raises(GipoError, match="unknown scale 'huge'; known: arena, arena-knobs, arena-pace, "):
         scale.config("huge")
     with pytest.raises(GipoError, match="does not run from a checkout"):
         scale.config("smoke", tmp_path)

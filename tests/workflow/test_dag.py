@@ -32,6 +32,7 @@ RUNS_OF = {
     "metaworld-mini-pilot": 8 * 2 * 2 * 1,
     "arena": 5 * 13 * 5,
     "arena-knobs": (1 + 11 * 3) * 5,
+    "arena-pace": 3 * 3 * 4 * 5,
     "arena-pilot": 2 * 2 * 2,
     "imagination": 6 * 3 * 5,
     "laptop": 2 * 2 * 3 * 2,
@@ -190,8 +191,8 @@ def test_a_run_that_needs_a_gpu_ends_at_once_where_there_is_none(
         (
             "libero",
             "fig2",
-            "scale 'libero' has no runs that fig2 shows; scales that have: arena, arena-knobs, arena-pilot, "
-            "imagination, laptop, metaworld-mini, metaworld-mini-pilot, paper, released, released-first, "
+            "scale 'libero' has no runs that fig2 shows; scales that have: arena, arena-knobs, arena-pace, "
+            "arena-pilot, imagination, laptop, metaworld-mini, metaworld-mini-pilot, paper, released, released-first, "
             "released-pilot, smoke, workstation "
             "(snakemake fig2 --config scale=...)",
         ),

@@ -48,7 +48,8 @@ ORDER = (
         "fig8",
         "fig9",
     ),
-    *("iqm", "effects", "ranking", "vtrace", "lagsweep", "arena", "knobs", "imagination", "world_model", "scorecard"),
+    *("iqm", "effects", "ranking", "vtrace", "lagsweep", "arena", "knobs", "pace"),
+    *("imagination", "world_model", "scorecard"),
 )
 """Order in the report; what a suite has beside these comes before the last, the scorecard."""
 

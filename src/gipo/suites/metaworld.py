@@ -32,5 +32,6 @@ SUITE = Suite(
         "lag": SweepKind("lagsweep", "replay lifetime at a fixed inflow of data"),
         "arena": SweepKind("arena", "many objectives by replay lifetime at a fixed inflow of data"),
         "knobs": SweepKind("knobs", "the main setting of many objectives"),
+        "pace": SweepKind("pace", "share of the data and number of updates at equal env steps"),
     },
 )
