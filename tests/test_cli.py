@@ -235,6 +235,10 @@ def test_plan_names_an_unknown_scale(fails: Callable[..., None]):
     fails(["plan", "--scale", "huge"], ["unknown scale 'huge'", "laptop", "paper"])
 
 
+def test_verify_says_that_a_folder_is_called_as_its_scale(fails: Callable[..., None], tmp_path: Path):
+    fails(["verify", tmp_path], [f"{tmp_path}: a study's folder has the name of its scale", "laptop", "paper"])
+
+
 @pytest.mark.slow
 def test_plan_predicts_hours_from_rates_measured_here(gipo: Gipo):
     code, out, err = gipo("plan", "--scale", "smoke")

@@ -50,6 +50,11 @@ def test_the_first_episodes_are_those_of_the_run(run: Path, played: pd.DataFrame
     assert set(played["task"]) == {"door-open-v3"}
 
 
+def test_a_run_is_played_whatever_its_folder_is_called(run: Path, played: pd.DataFrame, tmp_path: Path):
+    moved = shutil.copytree(run, tmp_path / "mine")
+    pd.testing.assert_frame_equal(play(moved, tmp_path / "out.json")[1], played)
+
+
 @pytest.mark.slow
 def test_processes_play_the_same(run: Path, played: pd.DataFrame, tmp_path: Path):
     pd.testing.assert_frame_equal(play(run, tmp_path / "out.json", workers=2)[1], played)

@@ -272,8 +272,11 @@ def verify(
     from gipo.verify import verify
 
     folder = _folder_of(study)
-    scale = Scale.load(scale_config(folder.name))
-    verdict = verify(scale, folder)
+    try:
+        config = scale_config(folder.name)
+    except GipoError as error:
+        raise GipoError(f"{folder}: a study's folder has the name of its scale; {error}") from error
+    verdict = verify(Scale.load(config), folder)
     if as_json:
         print(json.dumps(verdict.content(), indent=2))
     else:

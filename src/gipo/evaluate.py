@@ -61,7 +61,7 @@ def evaluate(
         GipoError: the run is unfinished or damaged, cannot be evaluated so, `out` holds another evaluation, or every
             episode so far has failed.
     """
-    run = FinishedRun.read(path)
+    run = FinishedRun.anywhere(path)
     weights = run.read_bytes(run.directory.policy.name)
     about = {
         "run": run.spec.run_id,

@@ -94,7 +94,7 @@ class Verdict:
     def __str__(self) -> str:
         words = [f"{self.finished:,} of {self.runs:,} runs"] if self.runs else []
         words = [f"{' and '.join([*words, f'{self.made:,} of {self.stages:,} stages'])} are finished"]
-        words += [f"{self.in_use:,} runs are being trained and were left out"] if self.in_use else []
+        words += [f"left out as they are being trained: {self.in_use:,}"] if self.in_use else []
         words += [f"{self.elsewhere:,} runs and reference policies lie elsewhere"] if self.elsewhere else []
         words += [f"{self.files:,} files, {self.size / 1e6:,.0f} MB, were compared with their manifests"]
         words += [f"problems: {len(self.problems):,}" if self.problems else "all is as it was made"]

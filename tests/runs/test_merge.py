@@ -72,7 +72,8 @@ def test_finished_runs_are_added_whole_and_unfinished_ones_are_not(theirs: Path,
         run.progress.write_text("{}")
         shutil.copytree(run.path, run.kept)
     merge([theirs], ours, lines.append)
-    assert files(ours) == before | added
+    twice = {f"{Path(name).parent}/kept/{Path(name).name}": content for name, content in added.items()}
+    assert files(ours) == before | added | twice
     assert lines == [
         f"{theirs}: 2 of 2 finished runs are new here, 0 are new replicas; left out are 1 unfinished runs and 0 files "
         "that belong to no run"

@@ -37,11 +37,25 @@ class FinishedRun:
 
     @classmethod
     def read(cls, path: Path) -> FinishedRun:
-        """Read the run in the directory `path`.
+        """Read the run in the directory `path`, which has the run's name.
+
+        Raises:
+            GipoError: as `anywhere`, or the directory is named after another run.
+        """
+        run = cls.anywhere(path)
+        if (name := Path(run.manifest.run_id).name) != path.name:
+            raise GipoError(
+                f"{path} holds the results of another run, {name}: name it so if it was moved here, else {_ANEW}"
+            )
+        return run
+
+    @classmethod
+    def anywhere(cls, path: Path) -> FinishedRun:
+        """Read the run in the directory `path`, whatever its name.
 
         Raises:
             GipoError: The directory is missing, the run is unfinished, or manifest, spec or provenance is damaged or
-                not of the run that the directory is named after.
+                of another run than the others.
         """
         directory = RunDirectory(path)
         if not path.is_dir():
@@ -49,11 +63,10 @@ class FinishedRun:
         if not directory.finished:
             raise GipoError(f"run {path} is unfinished: it has no manifest.json; train it to its end first")
         manifest = _manifest(directory)
-        if (name := Path(manifest.run_id).name) != path.name:
-            raise GipoError(f"{path} holds the results of another run, {name}: {_ANEW}")
         spec = _parse(directory, manifest, directory.spec, RunSpec)
         if not manifest.is_of(spec):
-            raise GipoError(f"{directory.spec} describes another run than the manifest beside it, {name}: {_ANEW}")
+            own = manifest.run_id
+            raise GipoError(f"{directory.spec} describes another run than the manifest beside it, {own}: {_ANEW}")
         run = cls(directory, spec, _parse(directory, manifest, directory.provenance, Provenance), manifest)
         run._check_provenance()
         return run

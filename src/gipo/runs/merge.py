@@ -14,6 +14,7 @@ from gipo.files import atomic_path
 from gipo.runs.code import code_of
 from gipo.runs.directory import RunDirectory
 from gipo.runs.finished import FinishedRun
+from gipo.runs.kept import keep
 from gipo.runs.lock import locked
 from gipo.runs.manifest import RunManifest
 
@@ -29,7 +30,8 @@ def merge(folders: Sequence[Path], results: Path, tell: Callable[[str], None] = 
 
     Everything is read and compared first: where one run cannot be taken, none is. Results of one run that differ
     because CPU or libraries do, or the asynchronous engine made them, are replicas: the first stays the result, the
-    others go below ``replicas`` (`replica_directory`). Only the files of a run's manifest are copied.
+    others go below ``replicas`` (`replica_directory`). Only the files of a run's manifest are copied; a result is kept
+    twice.
 
     Args:
         folders: the others, with runs below ``runs``.
@@ -75,7 +77,9 @@ def merge(folders: Sequence[Path], results: Path, tell: Callable[[str], None] = 
             + more
         )
     for name, run in taken.items():
-        _copy(run, RunDirectory(results / "runs" / name), tell)
+        own = RunDirectory(results / "runs" / name)
+        _copy(run, own, tell)
+        keep(own, run.manifest)
     for path, run in replicas.items():
         _copy(run, RunDirectory(path), tell)
 
