@@ -27,6 +27,7 @@ class Place:
         study = yaml.safe_load(config.read_text())
         study["learner"] |= {"updates": 8, "warmup_updates": 1}
         study["evaluation"]["every"] = 4
+        study["replay"] |= {"capacity": 64, "warmup_steps": 32}
         config.write_text(yaml.safe_dump(study))
         self.folder = folder / "place"
         self.folder.mkdir()
