@@ -45,9 +45,11 @@ def make_work() -> dict[str, Callable[[], object]]:
 
     laptop = Study.load(CONFIGS / "laptop.yaml").run("door-open-v3", "stale", "gipo-1-1", seed=0)
     share = UPDATES / laptop.learner.updates  # of the replay too, so that an update costs as many env steps
+    round_steps = laptop.replay.environments * laptop.replay.segment_length
+    capacity = round(laptop.replay.capacity * share / round_steps) * round_steps
     small = laptop.model_copy(
         update={
-            "replay": laptop.replay.model_copy(update={"capacity": round(laptop.replay.capacity * share)}),
+            "replay": laptop.replay.model_copy(update={"capacity": capacity}),
             "learner": laptop.learner.model_copy(update={"updates": UPDATES, "warmup_updates": 10, "policy_start": 5}),
             "evaluation": laptop.evaluation.model_copy(update={"every": UPDATES}),
         }
