@@ -152,6 +152,7 @@ def serve(modules: list[str]) -> None:
     os.dup2(2, 1)
     for module in modules:
         importlib.import_module(module)
+    from gipo import cli  # noqa: F401
     from gipo.runs.code import code_digest
 
     code_digest("gipo.cli", *(module for module in modules if module.startswith("gipo.")))  # parses all sources once

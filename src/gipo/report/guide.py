@@ -35,8 +35,8 @@ LIMITS = """\
 - Values of a source were chosen for its own problem, mostly language models. A tuned objective may do better.
 - Lag is the replay's alone here: actors and learner compute the same probabilities. Objectives made for engines that
   disagree, such as IcePop, find nothing of that to mend.
-- Env steps are equal for all, and updates too. Whether to wait for fresher data by fewer updates [another
-  study](../reports/README.md) asks.
+- Env steps are equal for all, and updates too. Whether it helps to wait for fresher data, by fewer
+  updates, [another study](../reports/README.md) asks.
 
 ## Your own
 
