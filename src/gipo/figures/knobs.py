@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gipo.analysis import methods, numbers, statistics
+from gipo.analysis import methods, statistics
 from gipo.analysis.collect import Tables
 from gipo.figures import style, words
 from gipo.stages import StudyFolder
@@ -142,17 +142,10 @@ def _named(objective: str, rows: pd.DataFrame) -> str:
 def caption(table: pd.DataFrame) -> str:
     """Say what is shown, n, interval method, and which changes can be told from none."""
     changes = table[table["statistic"] == "change"]
-    told = changes[(changes["low"] > 0) | (changes["high"] < 0)]
-    listed = "; ".join(
-        f"{style.label(row['objective'])}, {row['setting']}: {numbers.words(row['value'], row['low'], row['high'])}"
-        for row in told.to_dict("records")
-    )
-    changed = f"None of {len(changes)} changes can be told from none."
-    if listed:
-        changed = f"A change that can be told from none, of {len(changes)}: {listed}."
+    names = [f"{style.label(row['objective'])}, {row['setting']}" for row in changes.to_dict("records")]
     return (
         f"{table['task'].iloc[0]}, {words.runs(table)} per setting. The middle one is that of the objective's source; "
         "the same rule gave every objective a lower and a higher one, before any was run, so none is tuned more than "
-        f"another. Score: normalised, IQM over the last 20 % of env steps. {changed} "
+        f"another. Score: normalised, IQM over the last 20 % of env steps. {words.told(changes, names)} "
         f"{words.intervals(table[table['statistic'] != 'success'])} Not in the paper."
     )

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gipo.analysis import methods, numbers, statistics
+from gipo.analysis import methods, statistics
 from gipo.analysis.collect import Tables
 from gipo.figures import style, words
 from gipo.stages import StudyFolder
@@ -133,21 +133,16 @@ def _updates(pace: float) -> str:
 def caption(table: pd.DataFrame) -> str:
     """Say what is shown and kept equal, n, interval method, and which changes can be told from none."""
     changes = table[table["statistic"] == "change"]
-    told = changes[(changes["low"] > 0) | (changes["high"] < 0)]
-    listed = "; ".join(
-        f"{style.label(row['objective'])}, {_data(row['newest'])}, {_updates(row['pace'])}: "
-        f"{numbers.words(row['value'], row['low'], row['high'])}"
-        for row in told.to_dict("records")
-    )
-    changed = f"None of {len(changes)} changes can be told from none."
-    if listed:
-        changed = f"A change that can be told from none, of {len(changes)}: {listed}."
+    names = [
+        f"{style.label(row['objective'])}, {_data(row['newest'])}, {_updates(row['pace'])}"
+        for row in changes.to_dict("records")
+    ]
     return (
         f"{table['task'].iloc[0]}, {words.runs(table)} each. Three answers to stale data: weight them (all data, all "
         "updates: the objective alone deals with their age), discard the old (a replay of the newest share), or wait "
         f"for fresher ones (fewer updates for the same {table['env_steps'].mean():,.0f} env steps, so that a sample "
         "meets a policy as many times fewer updates on). Env steps are equal, and so is the time where the simulators "
         "set it; where the learner does, fewer updates take less. Learning rates are not adapted. Score: normalised, "
-        f"IQM over the last 20 % of env steps. {changed} "
+        f"IQM over the last 20 % of env steps. {words.told(changes, names)} "
         f"{words.intervals(table[table['statistic'].isin(['score', 'change'])])} Not in the paper."
     )

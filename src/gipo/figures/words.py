@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from gipo.analysis import numbers
+
 FEW_SEEDS = 5
 
 
@@ -33,6 +35,18 @@ def intervals(table: pd.DataFrame) -> str:
     if notes:
         sentences.append(f"In places: {'; '.join(notes)}.")
     return " ".join(sentences)
+
+
+def told(changes: pd.DataFrame, names: Iterable[str]) -> str:
+    """Which changes can be told from none, with their intervals, of a table with a name for each row."""
+    listed = "; ".join(
+        f"{name}: {numbers.words(row['value'], row['low'], row['high'])}"
+        for name, row in zip(names, changes.to_dict("records"), strict=True)
+        if row["low"] > 0 or row["high"] < 0
+    )
+    if not listed:
+        return f"None of {len(changes)} changes can be told from none."
+    return f"A change that can be told from none, of {len(changes)}: {listed}."
 
 
 def _count(column: pd.Series[int], noun: str) -> str:
